@@ -1,0 +1,102 @@
+# What to do with a checkout; `make` alone lists it.  Everything happens in .venv, target and dist here.
+
+PYTHON ?= python3
+# Cargo profile of the extension: `make test PROFILE=dev` runs the suite on a debug build.
+PROFILE ?= release
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+BUILT := $(VENV)/.built-$(PROFILE)
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
+export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
+unexport PYTHONPATH PYTHONHOME
+
+say = @printf '\n== %s\n'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv build test test-rust test-python lint demo bench sdist wheel lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+venv: $(LOCKED) ## Make .venv with the locked requirements
+
+$(LOCKED): requirements.lock
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "No $(PYTHON) here; name a Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$$($(PYTHON) --version) is too old; name a Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
+	$(say) "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	$(say) "Installing the locked requirements into it (some 60 packages; a minute or two)"
+	@$(BIN)/pip install --prefer-binary --require-hashes -r requirements.lock
+	@touch $@
+
+build: $(BUILT) ## Build the extension and install the package into .venv
+
+$(BUILT): $(LOCKED) $(RUST) pyproject.toml
+	@command -v cargo >/dev/null || { echo "No cargo here; the extension is built with Rust 1.88 or newer" >&2; exit 1; }
+	$(say) "Building the extension ($(PROFILE))"
+	@rm -f $(VENV)/.built-*
+	@$(BIN)/maturin develop --profile $(PROFILE) --locked
+	@touch $@
+
+test: test-rust test-python ## Run every test
+
+test-rust:
+	$(say) "Testing the Rust core"
+	@if cargo nextest --version >/dev/null 2>&1; \
+	    then cargo nextest run --locked -p quantum-butler-core && cargo test --locked --doc -p quantum-butler-core; \
+	    else cargo test --locked -p quantum-butler-core; fi
+
+test-python: $(BUILT)
+	$(say) "Testing the package"
+	@$(BIN)/python -m pytest $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
+
+lint: $(BUILT) ## Check format, types, the stub and what is committed
+	$(say) "Checking Rust"
+	@cargo fmt --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(say) "Checking Python"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml quantum_butler._core
+	$(say) "Checking that the sources name no machine"
+	@$(BIN)/python .ci/check_sources.py
+
+demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
+	$(say) "Running the demo"
+	@$(BIN)/quantum-butler demo
+
+bench: $(BUILT) ## Measure the kernels, and everything beside the stock class; write benches/RESULTS.md
+	$(say) "Measuring (some twenty minutes; the machine should have nothing else to do)"
+	@$(BIN)/python benches/report.py
+
+sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that
+	$(say) "Making an sdist, and a wheel from it"
+	@rm -rf dist/from-sdist && mkdir -p dist/from-sdist
+	@$(BIN)/maturin sdist --out dist/from-sdist
+	@$(BIN)/pip wheel --no-deps --no-build-isolation --wheel-dir dist/from-sdist dist/from-sdist/*.tar.gz
+	@$(BIN)/pip install --no-deps --target dist/from-sdist/site dist/from-sdist/*.whl
+	@PYTHONPATH=dist/from-sdist/site $(BIN)/python -c 'import quantum_butler._core as core; print("imported", core.__file__)'
+
+wheel: $(LOCKED) ## Make a wheel
+	$(say) "Making a wheel"
+	@$(BIN)/maturin build --release --locked --out dist
+
+lock: ## Renew requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra demo --group build --group test --group lint --universal \
+	    --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find .ci benches python tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -f python/quantum_butler/_core.*.so

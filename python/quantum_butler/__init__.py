@@ -1,0 +1,53 @@
+"""A `QuantumBackedButler` with the same answers and far less overhead.
+
+Names are imported when they are first asked for: ``import quantum_butler``
+alone does not import ``lsst``, which takes more than a second.
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "ClosedButlerError",
+    "QuantumBackedButler",
+    "QuantumBackedButlerFactory",
+    "QuantumProvenanceData",
+    "__version__",
+    "install",
+    "uninstall",
+)
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .butler import ClosedButlerError, QuantumBackedButler
+    from .dropin import install, uninstall
+    from .factory import QuantumBackedButlerFactory
+    from .provenance import QuantumProvenanceData
+
+    __version__: str
+else:
+    _MODULES = {
+        "ClosedButlerError": "butler",
+        "QuantumBackedButler": "butler",
+        "QuantumBackedButlerFactory": "factory",
+        "QuantumProvenanceData": "provenance",
+        "install": "dropin",
+        "uninstall": "dropin",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = version("quantum-butler")
+        elif (module := _MODULES.get(name)) is not None:
+            from importlib import import_module
+
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

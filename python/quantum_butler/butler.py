@@ -1,0 +1,829 @@
+"""The butler that backs the execution of one quantum."""
+
+from __future__ import annotations
+
+__all__ = ("ClosedButlerError", "QuantumBackedButler", "predictions")
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+
+from lsst.daf.butler import (
+    AmbiguousDatasetError,
+    ButlerMetrics,
+    Config,
+    DatasetRef,
+    DatasetType,
+    LimitedButler,
+    StorageClass,
+    StorageClassFactory,
+    _quantum_backed,
+)
+
+from . import _core
+from .datastores import record_sources
+from .documented_names import DocumentedNames
+from .factory import Parts, cached_blueprint, kept_in_rust, native_enabled, stock_parts
+from .id_sets import DatasetIdSet, IdSample
+from .locks import ForkSafeLock
+from .provenance import QuantumProvenanceData
+
+if TYPE_CHECKING:
+    from lsst.daf.butler import (
+        DatasetId,
+        DatasetProvenance,
+        DeferredDatasetHandle,
+        DimensionUniverse,
+        Quantum,
+    )
+    from lsst.daf.butler.datastore import Datastore
+    from lsst.daf.butler.datastore.record_data import DatastoreRecordData
+    from lsst.daf.butler.registry.interfaces import (
+        Database,
+        DatastoreRegistryBridgeManager,
+        OpaqueTableStorageManager,
+    )
+    from lsst.resources import ResourcePathExpression
+
+# The name under which upstream's messages are looked for and configured.
+_LOG = logging.getLogger(_quantum_backed.__name__)
+
+# Upstream times every `get` here, if anybody wants to know.
+_GET_LOG = logging.getLogger(LimitedButler.__module__)
+
+_counting = ForkSafeLock()
+
+# How many dataset ids a log message names; a graph-wide butler has millions.
+_MOST_IDS_LOGGED = 100
+
+
+class ClosedButlerError(RuntimeError):
+    """Raised when a butler is used after it was closed."""
+
+
+# Bound here, because the names in upstream's module may come to mean ours.
+_Upstream = _quantum_backed.QuantumBackedButler
+
+
+def _id_set(role: Any, doc: str) -> Any:
+    """Make a property that is one of the tracker's sets.
+
+    Parameters
+    ----------
+    role : `str`
+        Name of the set.
+    doc : `str`
+        What is in it.
+
+    Returns
+    -------
+    ids : `property`
+        Property that can be read, changed and assigned like a `set`.
+    """
+
+    def get(butler: QuantumBackedButler) -> DatasetIdSet:
+        return DatasetIdSet(butler._tracker.view(role))
+
+    def assign(butler: QuantumBackedButler, ids: Iterable[DatasetId]) -> None:
+        wanted = set(ids)
+        current = get(butler)
+        current |= wanted
+        current &= wanted
+
+    return property(get, assign, doc=doc)
+
+
+class QuantumBackedButler(DocumentedNames, _Upstream):
+    """A `LimitedButler` intended to back execution of a single `Quantum`.
+
+    Gives the answers of `lsst.daf.butler.QuantumBackedButler`, with its
+    records and its bookkeeping kept in Rust.
+
+    Parameters
+    ----------
+    predicted_inputs : `~collections.abc.Iterable` [`DatasetId`]
+        Dataset IDs for datasets that can be read from this butler.
+    predicted_outputs : `~collections.abc.Iterable` [`DatasetId`]
+        Dataset IDs for datasets that can be stored in this butler.
+    dimensions : `DimensionUniverse`
+        Object managing all dimension definitions.
+    datastore : `Datastore`
+        Datastore to use for all dataset I/O and existence checks.
+    storageClasses : `StorageClassFactory`
+        Object managing all storage class definitions.
+    dataset_types : `~collections.abc.Mapping` [`str`, `DatasetType`], optional
+        The registry dataset type definitions, indexed by name.
+    metrics : `ButlerMetrics` or `None`, optional
+        Metrics object for tracking butler statistics.
+    database : `Database`, optional
+        Database that the datastore keeps its records in, to be closed with
+        the butler.
+
+    Notes
+    -----
+    Most callers should use `initialize` or `from_predicted`, and executors
+    that run many quanta a `QuantumBackedButlerFactory`.
+
+    One butler may be used from several threads.  After `close` every
+    operation raises `ClosedButlerError`.
+    """
+
+    def __init__(
+        self,
+        predicted_inputs: Iterable[DatasetId],
+        predicted_outputs: Iterable[DatasetId],
+        dimensions: DimensionUniverse,
+        datastore: Datastore,
+        storageClasses: StorageClassFactory,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        metrics: ButlerMetrics | None = None,
+        database: Database | None = None,
+    ):
+        self._dimensions = dimensions
+        self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
+        self._actual_output_refs: set[DatasetRef] = set()
+        self._open_datastore: Datastore | None = datastore
+        self.storageClasses = storageClasses
+        self._dataset_types: Mapping[str, DatasetType] = {} if dataset_types is None else dataset_types
+        self._metrics = ButlerMetrics() if metrics is None else metrics
+        self._database = database
+        datastore.set_retrieve_dataset_type_method(self._retrieve_dataset_type)
+
+    @classmethod
+    def initialize(
+        cls,
+        config: Config | ResourcePathExpression,
+        quantum: Quantum,
+        dimensions: DimensionUniverse,
+        filename: str | None = None,
+        OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
+        BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
+        search_paths: list[str] | None = None,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        metrics: ButlerMetrics | None = None,
+    ) -> Self:
+        """Construct a butler from repository configuration and a quantum.
+
+        Parameters
+        ----------
+        config : `Config` or `~lsst.resources.ResourcePathExpression`
+            A butler repository root, configuration filename, or configuration
+            instance.
+        quantum : `Quantum`
+            Object describing the predicted input and output datasets.  All
+            its refs must be resolved.
+        dimensions : `DimensionUniverse`
+            Object managing all dimension definitions.
+        filename : `str`, optional
+            Name of an SQLite file to keep the records in.  `None` and
+            ``":memory:"`` mean that they are kept in memory.
+        OpaqueManagerClass : `type`, optional
+            A subclass of `OpaqueTableStorageManager` to use for datastore
+            opaque records.  The default keeps them in Rust.
+        BridgeManagerClass : `type`, optional
+            A subclass of `DatastoreRegistryBridgeManager` to use for datastore
+            location records.  The default keeps them in Rust.
+        search_paths : `list` of `str`, optional
+            Additional search paths for butler configuration.
+        dataset_types : `~collections.abc.Mapping` [`str`, `DatasetType`], \
+                optional
+            Mapping of the dataset type name to its registry definition.
+        metrics : `ButlerMetrics` or `None`, optional
+            Metrics object for gathering butler statistics.
+
+        Returns
+        -------
+        butler : `QuantumBackedButler`
+            Butler that backs the execution of the quantum.
+
+        Raises
+        ------
+        FileNotFoundError
+            Raised if there is no configuration at ``config``.
+        ValueError
+            Raised if the configured datastore has no usable root.
+        """
+        inputs, outputs = predictions(quantum)
+        return cls._initialize(
+            config=config,
+            predicted_inputs=inputs,
+            predicted_outputs=outputs,
+            dimensions=dimensions,
+            filename=filename,
+            datastore_records=quantum.datastore_records,
+            OpaqueManagerClass=OpaqueManagerClass,
+            BridgeManagerClass=BridgeManagerClass,
+            search_paths=search_paths,
+            dataset_types=dataset_types,
+            metrics=metrics,
+        )
+
+    @classmethod
+    def from_predicted(
+        cls,
+        config: Config | ResourcePathExpression,
+        predicted_inputs: Iterable[DatasetId],
+        predicted_outputs: Iterable[DatasetId],
+        dimensions: DimensionUniverse,
+        datastore_records: Mapping[str, DatastoreRecordData],
+        filename: str | None = None,
+        OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
+        BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
+        search_paths: list[str] | None = None,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        metrics: ButlerMetrics | None = None,
+    ) -> Self:
+        """Construct a butler from sets of input and output dataset IDs.
+
+        Parameters
+        ----------
+        config : `Config` or `~lsst.resources.ResourcePathExpression`
+            A butler repository root, configuration filename, or configuration
+            instance.
+        predicted_inputs : `~collections.abc.Iterable` [`DatasetId`]
+            Dataset IDs for datasets that can be read from this butler.
+        predicted_outputs : `~collections.abc.Iterable` [`DatasetId`]
+            Dataset IDs for datasets that can be stored in this butler.
+        dimensions : `DimensionUniverse`
+            Object managing all dimension definitions.
+        datastore_records : `dict` [`str`, `DatastoreRecordData`] or `None`
+            Datastore records to import into a datastore, by its name.
+        filename : `str`, optional
+            Name of an SQLite file to keep the records in.  `None` and
+            ``":memory:"`` mean that they are kept in memory.
+        OpaqueManagerClass : `type`, optional
+            A subclass of `OpaqueTableStorageManager` to use for datastore
+            opaque records.  The default keeps them in Rust.
+        BridgeManagerClass : `type`, optional
+            A subclass of `DatastoreRegistryBridgeManager` to use for datastore
+            location records.  The default keeps them in Rust.
+        search_paths : `list` of `str`, optional
+            Additional search paths for butler configuration.
+        dataset_types : `~collections.abc.Mapping` [`str`, `DatasetType`], \
+                optional
+            Mapping of the dataset type name to its registry definition.
+        metrics : `ButlerMetrics` or `None`, optional
+            Metrics object for gathering butler statistics.
+
+        Returns
+        -------
+        butler : `QuantumBackedButler`
+            Butler for those datasets.
+
+        Raises
+        ------
+        FileNotFoundError
+            Raised if there is no configuration at ``config``.
+        ValueError
+            Raised if the configured datastore has no usable root.
+        """
+        return cls._initialize(
+            config=config,
+            predicted_inputs=predicted_inputs,
+            predicted_outputs=predicted_outputs,
+            dimensions=dimensions,
+            filename=filename,
+            datastore_records=datastore_records,
+            OpaqueManagerClass=OpaqueManagerClass,
+            BridgeManagerClass=BridgeManagerClass,
+            search_paths=search_paths,
+            dataset_types=dataset_types,
+            metrics=metrics,
+        )
+
+    @classmethod
+    def _initialize(
+        cls,
+        *,
+        config: Config | ResourcePathExpression,
+        predicted_inputs: Iterable[Any],
+        predicted_outputs: Iterable[Any],
+        dimensions: DimensionUniverse,
+        filename: str | None = None,
+        datastore_records: Mapping[str, DatastoreRecordData] | None = None,
+        OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
+        BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
+        search_paths: list[str] | None = None,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        metrics: ButlerMetrics | None = None,
+    ) -> Self:
+        # Docstring inherited.
+        parts = None
+        if native_enabled() and kept_in_rust(filename, OpaqueManagerClass, BridgeManagerClass):
+            parts = cached_blueprint(config, dimensions, search_paths).make_parts()
+        if parts is None:
+            parts = stock_parts(
+                config, dimensions, search_paths, filename, OpaqueManagerClass, BridgeManagerClass
+            )
+        return cls._from_parts(
+            parts,
+            predicted_inputs,
+            predicted_outputs,
+            dimensions,
+            datastore_records,
+            dataset_types=dataset_types,
+            metrics=metrics,
+        )
+
+    @classmethod
+    def _from_parts(
+        cls,
+        parts: Parts,
+        predicted_inputs: Iterable[Any],
+        predicted_outputs: Iterable[Any],
+        dimensions: DimensionUniverse,
+        datastore_records: Mapping[str, DatastoreRecordData] | None,
+        *,
+        dataset_types: Mapping[str, DatasetType] | None,
+        metrics: ButlerMetrics | None,
+    ) -> Self:
+        """Construct a butler on a new datastore; see `from_predicted`."""
+        if datastore_records is not None:
+            parts.datastore.import_records(datastore_records)
+        return cls(
+            predicted_inputs,
+            predicted_outputs,
+            dimensions,
+            parts.datastore,
+            storageClasses=parts.storage_classes,
+            dataset_types=dataset_types,
+            metrics=metrics,
+            database=parts.database,
+        )
+
+    # Upstream's own callers and tests look at these.
+
+    _predicted_inputs = _id_set("predicted_inputs", "Datasets that may be read.")
+    _predicted_outputs = _id_set("predicted_outputs", "Datasets that may be written.")
+    _available_inputs = _id_set("available_inputs", "Predicted inputs that were found.")
+    _unavailable_inputs = _id_set("unavailable_inputs", "Datasets that were looked for in vain.")
+    _actual_inputs = _id_set("actual_inputs", "Predicted inputs that were read.")
+
+    @property
+    def _datastore(self) -> Datastore:
+        """Datastore of an open butler; every operation comes through here."""
+        if (datastore := self._open_datastore) is None:
+            self._raise_closed()
+        return datastore
+
+    @_datastore.setter
+    def _datastore(self, datastore: Datastore) -> None:
+        self._open_datastore = datastore
+
+    def _raise_closed(self) -> NoReturn:
+        raise ClosedButlerError("This QuantumBackedButler has been closed; make another one.")
+
+    def _require_open(self) -> None:
+        """Raise `ClosedButlerError` unless the butler is open."""
+        if self._open_datastore is None:
+            self._raise_closed()
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def close(self) -> None:
+        """Release all resources.  Closing a closed butler does nothing."""
+        self._open_datastore = None
+        super().close()
+
+    def isWriteable(self) -> Literal[True]:
+        """Return `True`: outputs can always be written.
+
+        Returns
+        -------
+        writeable : `bool`
+            Always `True`.
+
+        Raises
+        ------
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        self._require_open()
+        return True
+
+    def get(
+        self,
+        ref: DatasetRef,
+        /,
+        *,
+        parameters: dict[str, Any] | None = None,
+        storageClass: StorageClass | str | None = None,
+    ) -> Any:
+        """Retrieve a stored dataset.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Resolved reference to an already stored dataset.
+        parameters : `dict`, optional
+            Additional StorageClass-defined options to control reading,
+            typically used to efficiently read only a subset of the dataset.
+        storageClass : `StorageClass` or `str`, optional
+            The storage class to be used to override the Python type returned
+            by this method.  It must be compatible with the original type.
+
+        Returns
+        -------
+        obj : `object`
+            The dataset.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if ``ref.id`` is `None`.
+        FileNotFoundError
+            Raised if the dataset does not exist.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        A dataset that is read is an actual and available input if it was
+        predicted; one that cannot be found is unavailable in any case.
+        """
+        _require_id(ref)
+        datastore = self._datastore
+        try:
+            if _GET_LOG.isEnabledFor(logging.DEBUG):
+                # Not upstream's override, whose bookkeeping this one replaces.
+                obj = LimitedButler.get(self, ref, parameters=parameters, storageClass=storageClass)
+            else:
+                start = time.perf_counter()
+                obj = datastore.get(ref, parameters=parameters, storageClass=storageClass)
+                self._count(self._metrics.increment_get, start)
+        except (LookupError, OSError):
+            self._tracker.note_read_failed(ref)
+            raise
+        self._tracker.note_read(ref)
+        return obj
+
+    def getDeferred(
+        self,
+        ref: DatasetRef,
+        /,
+        *,
+        parameters: dict[str, Any] | None = None,
+        storageClass: str | StorageClass | None = None,
+    ) -> DeferredDatasetHandle:
+        """Create a `DeferredDatasetHandle` which can later retrieve a dataset.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Resolved reference to an already stored dataset.
+        parameters : `dict`, optional
+            Additional StorageClass-defined options to control reading.
+        storageClass : `StorageClass` or `str`, optional
+            The storage class to be used to override the Python type of the
+            dataset.
+
+        Returns
+        -------
+        obj : `DeferredDatasetHandle`
+            A handle which can be used to retrieve a dataset at a later time.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if ``ref.id`` is `None`.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        A predicted input counts as actually used from now on, even if the
+        handle never is; see `markInputUnused`.
+        """
+        self._require_open()
+        _require_id(ref)
+        self._tracker.note_deferred(ref)
+        return LimitedButler.getDeferred(self, ref, parameters=parameters, storageClass=storageClass)
+
+    def stored(self, ref: DatasetRef) -> bool:
+        """Indicate whether the dataset's artifacts are present.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Resolved reference to a dataset.
+
+        Returns
+        -------
+        stored : `bool`
+            Whether the dataset artifact exists in the datastore and can be
+            retrieved.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if ``ref.id`` is `None`.
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        return self.stored_many([ref])[ref]
+
+    def stored_many(self, refs: Iterable[DatasetRef]) -> dict[DatasetRef, bool]:
+        """Check the datastore for artifact existence of multiple datasets.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` of `DatasetRef`
+            The datasets to be checked.
+
+        Returns
+        -------
+        existence : `dict` of [`DatasetRef`, `bool`]
+            Mapping from given dataset refs to boolean indicating artifact
+            existence.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if the ``id`` of a ref is `None`.
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        refs = list(refs)
+        for ref in refs:
+            _require_id(ref)
+        existence = LimitedButler.stored_many(self, refs)
+        self._tracker.note_existence(existence)
+        return existence
+
+    def markInputUnused(self, ref: DatasetRef) -> None:
+        """Indicate that a predicted input was not actually used.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Reference to the unused dataset.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if ``ref.id`` is `None`.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        A dataset counts as used once it is read with `get` or a handle to it
+        is obtained with `getDeferred`.  This method must be called after
+        those to take it from the actual inputs.
+        """
+        self._require_open()
+        self._tracker.note_unused(ref)
+
+    def put(self, obj: Any, ref: DatasetRef, /, *, provenance: DatasetProvenance | None = None) -> DatasetRef:
+        """Store a dataset that already has a UUID and ``RUN`` collection.
+
+        Parameters
+        ----------
+        obj : `object`
+            The dataset.
+        ref : `DatasetRef`
+            Resolved reference for a not-yet-stored dataset.
+        provenance : `DatasetProvenance` or `None`, optional
+            Any provenance that should be attached to the serialized dataset.
+            Not supported by all serialization mechanisms.
+
+        Returns
+        -------
+        ref : `DatasetRef`
+            The same as the given, for convenience and symmetry with
+            `Butler.put`.
+
+        Raises
+        ------
+        AmbiguousDatasetError
+            Raised if ``ref.id`` is `None`.
+        RuntimeError
+            Raised if the dataset was not predicted as an output, or cannot be
+            serialized.
+        DatasetTypeNotSupportedError
+            Raised if the datastore is configured to reject the dataset.
+        TypeError
+            Raised if the object does not fit the storage class.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        Either the artifact is written and recorded, or neither.
+        """
+        self._require_open()
+        _require_id(ref)
+        if not self._tracker.is_predicted_output(ref):
+            raise RuntimeError("Cannot `put` dataset that was not predicted as an output.")
+        datastore = self._datastore
+        if _LOG.isEnabledFor(logging.DEBUG):
+            with self._metrics.instrument_put(log=_LOG, msg="Put QBB dataset"):
+                datastore.put(obj, ref, provenance=provenance)
+                self._actual_output_refs.add(ref)
+        else:
+            start = time.perf_counter()
+            datastore.put(obj, ref, provenance=provenance)
+            self._actual_output_refs.add(ref)
+            self._count(self._metrics.increment_put, start)
+        return ref
+
+    @staticmethod
+    def _count(increment: Callable[[float], None], start: float) -> None:
+        """Add an operation, and the time since its start, to the metrics."""
+        duration = time.perf_counter() - start
+        # Adding is not atomic, and a metrics object may serve many butlers.
+        with _counting:
+            increment(duration)
+
+    def pruneDatasets(
+        self,
+        refs: Iterable[DatasetRef],
+        *,
+        disassociate: bool = True,
+        unstore: bool = False,
+        tags: Iterable[str] = (),
+        purge: bool = False,
+    ) -> None:
+        """Remove one or more datasets from storage.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` of `DatasetRef`
+            Datasets to prune.  These must be resolved references.
+        disassociate : `bool`, optional
+            Must be the same as ``purge``: this butler has no collections to
+            disassociate datasets from.
+        unstore : `bool`, optional
+            If `True` (`False` is default) remove these datasets from all
+            datastores known to this butler.  Datasets that are not stored are
+            ignored.
+        tags : `~collections.abc.Iterable` [ `str` ], optional
+            Ignored.
+        purge : `bool`, optional
+            If `True` (`False` is default), the datasets also cease to be
+            actual outputs.  Needs ``disassociate`` and ``unstore``.
+
+        Raises
+        ------
+        TypeError
+            Raised if the conditions for ``disassociate`` or ``purge`` are not
+            met.
+        ValueError
+            Raised if a ref is that of a component.
+        AmbiguousDatasetError
+            Raised if the ``id`` of a ref is `None`.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        A pruned dataset can be put again.  An artifact that other datasets
+        share stays, and so does one outside the datastore's root.
+        """
+        self._require_open()
+        refs = list(refs)
+        for ref in refs:
+            _require_id(ref)
+        super().pruneDatasets(refs, disassociate=disassociate, unstore=unstore, tags=tags, purge=purge)
+
+    @contextmanager
+    def record_metrics(self, metrics: ButlerMetrics | None = None) -> Iterator[ButlerMetrics]:
+        """Count into other metrics for a while.
+
+        Parameters
+        ----------
+        metrics : `ButlerMetrics`, optional
+            Metrics object to count into; a new one by default.
+
+        Yields
+        ------
+        metrics : `ButlerMetrics`
+            What is counted into instead of the butler's own metrics.
+
+        Raises
+        ------
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        self._require_open()
+        with super().record_metrics(metrics) as recorded:
+            yield recorded
+
+    def extract_provenance_data(self) -> QuantumProvenanceData:
+        """Extract provenance information and datastore records.
+
+        Returns
+        -------
+        provenance : `QuantumProvenanceData`
+            A serializable struct containing input/output dataset IDs and
+            datastore records.
+
+        Raises
+        ------
+        ValueError
+            Raised if a dataset id is an integer rather than a UUID.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        Inputs that turned out to be unavailable are taken from the actual
+        inputs, here and in the butler, with a warning.  Another warning tells
+        of predicted inputs whose existence was never checked.
+        """
+        datastore = self._datastore
+        self._tracker.require_uuids()
+        most_ids = _MOST_IDS_LOGGED if _LOG.isEnabledFor(logging.WARNING) else 0
+        n_contradicted, contradicted, unchecked, n_missed, missed = self._tracker.settle(most_ids)
+        if n_contradicted:
+            _LOG.warning(
+                "Inputs %s were marked as actually used (probably because a DeferredDatasetHandle) "
+                "was obtained, but did not actually exist.  This task should be be using markInputUnused "
+                "directly to clarify its provenance.",
+                IdSample(contradicted, n_contradicted),
+            )
+        if unchecked:
+            _LOG.warning(
+                "Execution harness did not check predicted inputs %s for existence; available inputs "
+                "recorded in provenance may be incomplete.",
+                IdSample(missed, n_missed),
+            )
+        # A copy, because another thread may be putting.
+        output_refs = self._actual_output_refs.copy()
+        if (sources := record_sources(datastore)) is not None:
+            return QuantumProvenanceData.from_native(
+                _core.Provenance.extract(self._tracker, output_refs, sources)
+            )
+        return QuantumProvenanceData(
+            predicted_inputs=set(self._predicted_inputs),
+            available_inputs=set(self._available_inputs),
+            actual_inputs=set(self._actual_inputs),
+            predicted_outputs=set(self._predicted_outputs),
+            actual_outputs={ref.id for ref in output_refs},
+            datastore_records={
+                name: records.to_simple() for name, records in datastore.export_records(output_refs).items()
+            },
+        )
+
+    def export_predicted_datastore_records(
+        self, refs: Iterable[DatasetRef]
+    ) -> dict[str, DatastoreRecordData]:
+        """Export datastore records for predicted output dataset references.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` [ `DatasetRef` ]
+            Dataset references for which to export datastore records.  These
+            refs must be known to this butler.
+
+        Returns
+        -------
+        records : `dict` [ `str`, `DatastoreRecordData` ]
+            Predicted datastore records indexed by datastore name.  No attempt
+            is made to ensure that the associated datasets exist on disk.
+
+        Raises
+        ------
+        ValueError
+            Raised if a dataset was predicted neither as input nor as output.
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        refs = list(refs)
+        if unknown := self._tracker.unpredicted(refs):
+            raise ValueError(
+                f"Cannot export datastore records for unknown outputs: {[refs[i] for i in unknown]}"
+            )
+        return self._datastore.export_predicted_records(refs)
+
+
+def predictions(quantum: Quantum) -> tuple[list[DatasetRef], list[DatasetRef]]:
+    """Return what a quantum is predicted to read and to write.
+
+    Parameters
+    ----------
+    quantum : `Quantum`
+        Quantum to look at.
+
+    Returns
+    -------
+    inputs : `list` [ `DatasetRef` ]
+        Its inputs and init-inputs.
+    outputs : `list` [ `DatasetRef` ]
+        Its outputs.
+    """
+    inputs = list(itertools.chain.from_iterable(quantum.inputs.values()))
+    inputs += quantum.initInputs.values()
+    return inputs, list(itertools.chain.from_iterable(quantum.outputs.values()))
+
+
+def _require_id(ref: DatasetRef) -> None:
+    """Raise `AmbiguousDatasetError` for a ref without an id."""
+    # Upstream's own refs always have one, and making it a UUID costs time.
+    if type(ref) is not DatasetRef and ref.id is None:
+        raise AmbiguousDatasetError(f"Dataset {ref} is not resolved: it has no id.")

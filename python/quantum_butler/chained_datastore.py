@@ -1,0 +1,93 @@
+"""Upstream's chained datastore, with a put that is all or nothing."""
+
+from __future__ import annotations
+
+__all__ = ("NativeChainedDatastore",)
+
+import contextlib
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lsst.daf.butler import DatasetRef
+from lsst.daf.butler.datastore import Datastore
+from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
+from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
+
+from .transactions import ThreadTransactions
+
+if TYPE_CHECKING:
+    from lsst.daf.butler import DatasetProvenance
+    from lsst.daf.butler.registry.interfaces import DatastoreRegistryBridgeManager
+    from lsst.resources import ResourcePath
+
+
+class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
+    """Upstream's chained datastore, whose put is all or nothing.
+
+    Writes take turns, because members kept in memory are not safe to change
+    from several threads.
+
+    Parameters
+    ----------
+    prototype : `ChainedDatastore`
+        Datastore to take the configuration from.
+    bridgeManager : `DatastoreRegistryBridgeManager`
+        Manager that the members keep their records with.
+    datastores : `list` [ `Datastore` ]
+        Members of the chain.
+    """
+
+    def __init__(
+        self,
+        prototype: ChainedDatastore,
+        bridgeManager: DatastoreRegistryBridgeManager,
+        datastores: list[Datastore],
+    ):
+        super().__init__(prototype.config, bridgeManager, datastores)
+        # The class's name is no part of the data.
+        self.name = f"{ChainedDatastore.__qualname__}[{','.join(self.names)}]"
+        self._writing = threading.RLock()
+
+    def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
+        # Docstring inherited.
+        return type(self)(self, bridgeManager, [child.clone(bridgeManager) for child in self.datastores])
+
+    def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
+        # Docstring inherited.
+        with self._writing, contextlib.ExitStack() as all_or_nothing:
+            # A member that took the dataset gives it back if another fails.
+            for member in self.datastores:
+                all_or_nothing.enter_context(
+                    _taken_back_on_failure(member, ref)
+                    if isinstance(member, InMemoryDatastore)
+                    else member.transaction()
+                )
+            super().put(inMemoryDataset, ref, provenance)
+
+    def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
+        # Docstring inherited.
+        with self._writing:
+            super().trash(ref, ignore_errors)
+
+    def emptyTrash(
+        self, ignore_errors: bool = True, refs: Collection[DatasetRef] | None = None, dry_run: bool = False
+    ) -> set[ResourcePath]:
+        # Docstring inherited.
+        with self._writing:
+            return super().emptyTrash(ignore_errors, refs, dry_run)
+
+
+@contextlib.contextmanager
+def _taken_back_on_failure(datastore: InMemoryDatastore, ref: DatasetRef) -> Iterator[None]:
+    """Remove a dataset that came to be in a datastore before a failure.
+
+    Such a datastore's own rollback also removes what was there before.
+    """
+    known = datastore.knows(ref)
+    try:
+        yield
+    except BaseException:
+        if not known and datastore.knows(ref):
+            datastore.remove(ref)
+        raise

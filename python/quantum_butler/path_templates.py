@@ -1,0 +1,200 @@
+"""Filling in upstream's file templates without parsing them every time.
+
+The language is that of `lsst.daf.butler.datastore.file_templates.FileTemplate`
+(see its documentation).  Which fields of a template apply depends only on the
+dataset type and on what the data ID carries, so `compile_template` decides
+that once; what is left for each dataset is to look up values and join them.
+"""
+
+from __future__ import annotations
+
+__all__ = ("CompiledTemplate", "compile_template", "is_plain_path")
+
+import functools
+import os.path
+import re
+import string
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from lsst.daf.butler import DataCoordinate, DatasetRef
+    from lsst.daf.butler.datastore.file_templates import FileTemplate
+
+_PLAIN_PATH = re.compile(r"(?!/)[A-Za-z0-9_+\-=,@./]+", re.ASCII)
+
+_NOT_NORMAL = re.compile(r"//|(?:^|/)\.{1,2}(?:/|$)|^/")
+
+# Characters that upstream keeps out of file names.
+_TROUBLESOME = str.maketrans(dict.fromkeys(' <>:"\\|?*', "_"))
+
+
+class _Part(NamedTuple):
+    """Literal text and the value that follows it."""
+
+    literal: str
+    source: str
+    """Where the value comes from: "value", "record", "run", "id" or ""."""
+    place: int
+    """Position of a dimension's value in the data ID."""
+    record: str
+    """Dimension whose record has the value."""
+    attribute: str
+    """Attribute of the record."""
+    spec: str
+    keep_slash: bool
+
+
+class CompiledTemplate:
+    """A file template resolved for one kind of dataset.
+
+    Parameters
+    ----------
+    parts : `~collections.abc.Sequence` [ `_Part` ]
+        Text and values in order.
+    full : `bool`
+        Whether the data IDs have values for implied dimensions, too.
+    """
+
+    def __init__(self, parts: Sequence[_Part], full: bool):
+        self._parts = tuple(parts)
+        self._full = full
+
+    def format(self, ref: DatasetRef) -> str | None:
+        """Return the path for a dataset, without a file extension.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Dataset of the kind that the template was resolved for.
+
+        Returns
+        -------
+        path : `str` or `None`
+            Path relative to the datastore's root; `None` if only upstream can
+            tell what it is.
+        """
+        data_id: DataCoordinate = ref.dataId
+        values = data_id.full_values if self._full else data_id.required_values
+        output = ""
+        for part in self._parts:
+            source = part.source
+            value: Any
+            if source == "value":
+                value = values[part.place]
+            elif source == "record":
+                value = getattr(data_id.records[part.record], part.attribute, None)
+                if value is None:
+                    return None
+            elif source == "run":
+                value = ref.run
+            elif source == "id":
+                value = str(ref.id)
+            else:
+                output += part.literal
+                continue
+            if type(value) is str:
+                value = _clean(value, part.keep_slash)
+            output += part.literal + format(value, part.spec)
+        head, slash, tail = output.rpartition("/")
+        path = head + slash + tail.replace(".", "_").replace("#", "HASH")
+        if _NOT_NORMAL.search(path):
+            path = os.path.normpath(path)
+            if path.startswith("/"):
+                path = os.path.relpath(path, start="/")
+        return path if is_plain_path(path) else None
+
+
+def is_plain_path(path: str) -> bool:
+    """Tell whether a path is the same to files, to URIs and to upstream.
+
+    Parameters
+    ----------
+    path : `str`
+        Path relative to a datastore's root.
+
+    Returns
+    -------
+    plain : `bool`
+        `False` if it is absolute, leaves the root, or contains what a URI
+        would quote, expand or split.
+    """
+    return _PLAIN_PATH.fullmatch(path) is not None and not path.endswith("/") and ".." not in path
+
+
+def compile_template(template: FileTemplate, ref: DatasetRef) -> CompiledTemplate | None:
+    """Resolve a file template for datasets of one kind.
+
+    Parameters
+    ----------
+    template : `FileTemplate`
+        Template that passed its own validation.
+    ref : `DatasetRef`
+        Any dataset of that kind: the dataset type and what its data ID
+        carries (implied values, dimension records) are what matters.
+
+    Returns
+    -------
+    compiled : `CompiledTemplate` or `None`
+        The resolved template; `None` if it uses something that only upstream
+        can resolve, or that it would refuse.
+    """
+    full = ref.dataId.hasFull()
+    dimensions = ref.dimensions
+    names = list(dimensions.data_coordinate_keys if full else dimensions.required)
+    places = {name: index for index, name in enumerate(names)}
+    skypix = next(iter(dimensions.skypix)) if len(dimensions.skypix) == 1 else None
+    if skypix is not None:
+        places["skypix"] = places[skypix]
+    name, component = ref.datasetType.nameAndComponent()
+    constants = {"datasetType": name} if component is None else {"datasetType": name, "component": component}
+    fields = places.keys() | constants.keys() | {"run", "id"}
+
+    parts: list[_Part] = []
+    text = ""
+    uses_component = False
+    for literal, alternatives, spec, conversion in string.Formatter().parse(template.template):
+        if alternatives is None or spec is None:
+            text += literal
+            continue
+        if conversion:
+            return None
+        candidates = alternatives.split("|")
+        field = next((c for c in candidates if c.partition(".")[0] in fields), candidates[0])
+        uses_component |= field == "component"
+        optional, keep_slash = "?" in spec, "/" in spec
+        spec = spec.replace("?", "").replace("/", "")
+        primary, _, attribute = field.partition(".")
+        if primary not in fields:
+            if not optional:
+                return None
+            text += literal if "/" in literal else ""
+            continue
+        text += literal
+        if attribute:
+            if primary not in places or not ref.dataId.hasRecords() or "." in attribute:
+                return None
+            record = skypix if primary == "skypix" and skypix is not None else primary
+            parts.append(_Part(text, "record", 0, record, attribute, spec, keep_slash))
+        elif field in constants:
+            text += format(_clean(constants[field], keep_slash), spec)
+            continue
+        elif field in places:
+            parts.append(_Part(text, "value", places[field], "", "", spec, keep_slash))
+        elif field == "id" and spec:
+            # A UUID knows no format specification.
+            return None
+        else:
+            parts.append(_Part(text, field, 0, "", "", spec, keep_slash))
+        text = ""
+    if component is not None and not uses_component:
+        return None
+    parts.append(_Part(text, "", 0, "", "", "", False))
+    return CompiledTemplate(parts, full)
+
+
+@functools.lru_cache(maxsize=4096)
+def _clean(value: str, keep_slash: bool) -> str:
+    """Keep from a value what may stand in a file name."""
+    value = value.translate(_TROUBLESOME)
+    return value if keep_slash else value.replace("/", "_")

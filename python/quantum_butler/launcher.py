@@ -1,0 +1,93 @@
+"""Run a command with our classes in place of upstream's.
+
+The command becomes this very process, so that signals, standard streams and
+the exit status are its own.  What is handed to it is an environment, which
+its child processes inherit: a folder, first on ``PYTHONPATH``, with a
+`sitecustomize` module that each Python runs when it starts, and a variable
+that tells this module to act.
+"""
+
+from __future__ import annotations
+
+__all__ = ("LAUNCH_FOLDER", "SWITCH", "environment", "launch")
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
+"""The folder with our `sitecustomize`."""
+
+SWITCH = "QUANTUM_BUTLER_DROPIN"
+"""The environment variable that tells our `sitecustomize` what to do:
+nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
+them and fail if that is not possible (``require``).
+"""
+
+# As for a shell: there is no such command; there is, but it cannot be run.
+_NOT_FOUND = 127
+_NOT_RUNNABLE = 126
+
+
+def environment(base: Mapping[str, str], *, require: bool = False) -> dict[str, str]:
+    """Return an environment in which Python uses our classes.
+
+    Parameters
+    ----------
+    base : `~collections.abc.Mapping` [`str`, `str`]
+        The environment to add to.
+    require : `bool`, optional
+        Whether to fail, instead of going on with upstream's classes, where
+        ours cannot be imported.
+
+    Returns
+    -------
+    environment : `dict` [`str`, `str`]
+        A copy of ``base`` with what is needed.
+    """
+    # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
+    path = base.get("PYTHONPATH")
+    others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
+    return {
+        **base,
+        "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
+        SWITCH: "require" if require else "1",
+    }
+
+
+def launch(command: Sequence[str], *, require: bool = False) -> int:
+    """Turn this process into one that runs a command with our classes.
+
+    Parameters
+    ----------
+    command : `~collections.abc.Sequence` [`str`]
+        The command, looked up on ``PATH``, and its arguments.
+    require : `bool`, optional
+        Whether to fail, instead of going on with upstream's classes, where
+        ours cannot be imported.
+
+    Returns
+    -------
+    status : `int`
+        Exit status for this process; it returns only if the command could
+        not be run, and has said so on standard error.
+    """
+    name = command[0]
+    # Python ignores these signals and the command would inherit that, which no shell does to it.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execvpe(name, list(command), environment(os.environ, require=require))
+    except (FileNotFoundError, NotADirectoryError):
+        if shutil.which(name) is None:
+            return _refuse(name, "command not found", _NOT_FOUND)
+        return _refuse(name, "the interpreter that its first line names was not found", _NOT_RUNNABLE)
+    except OSError as error:
+        return _refuse(name, f"cannot be run: {error.strerror}", _NOT_RUNNABLE)
+
+
+def _refuse(name: str, reason: str, status: int) -> int:
+    print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
+    return status

@@ -1,0 +1,157 @@
+"""A real repository and quantum graph, and the run of it with either butler."""
+
+from __future__ import annotations
+
+__all__ = ("OUTPUT_RUN", "DemoError", "SIDES", "in_force", "make_repository", "read_graph", "run_graph")
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lsst.daf.butler
+from lsst.ctrl.mpexec.cli.pipetask import cli as pipetask_cli
+from lsst.ctrl.mpexec.cli.script.run_qbb import run_qbb
+from lsst.daf.butler import Butler
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+from lsst.pipe.base.script.transfer_from_graph import transfer_from_graph
+from lsst.pipe.base.tests.mocks import DirectButlerRepo
+
+from .. import install, uninstall
+from .report import Run
+
+SIDES = {"stock": "the stock butler", "ours": "quantum-butler"}
+INSTRUMENT = "DemoCam"
+OUTPUT_CHAIN = "demo"
+OUTPUT_RUN = "demo/run"
+
+
+class DemoError(RuntimeError):
+    """Raised when the demonstration cannot be carried through."""
+
+
+def make_repository(root: Path, graph_file: Path, detectors: int) -> None:
+    """Make a repository with the inputs of two chained tasks, and their graph.
+
+    Parameters
+    ----------
+    root : `pathlib.Path`
+        Where the repository is to be.
+    graph_file : `pathlib.Path`
+        Where the graph is to be, with the datastore records of its inputs.
+    detectors : `int`
+        Number of detectors, and so of quanta for each task.
+    """
+    Butler.makeRepo(str(root))
+    with Butler.from_config(str(root), writeable=True) as butler:
+        butler.registry.insertDimensionData(
+            "instrument", {"name": INSTRUMENT, "visit_max": 1, "exposure_max": 1, "detector_max": detectors}
+        )
+        butler.registry.insertDimensionData(
+            "detector",
+            *({"instrument": INSTRUMENT, "id": n, "full_name": f"detector{n}"} for n in range(detectors)),
+        )
+        helper = DirectButlerRepo(butler, data_root=None)
+        for label in ("first", "second"):
+            helper.add_task(label, dimensions=["detector"])
+        builder = helper.make_quantum_graph_builder(
+            output_run=OUTPUT_RUN, register_output_dataset_types=False
+        )
+        builder.finish(output=OUTPUT_CHAIN, attach_datastore_records=True).write(str(graph_file))
+
+
+def read_graph(graph_file: Path) -> PredictedQuantumGraph:
+    """Read a graph with all its quanta ready to be executed."""
+    graph = PredictedQuantumGraph.read_execution_quanta(str(graph_file))
+    graph.build_execution_quanta()
+    return graph
+
+
+def run_graph(side: str, pristine: Path, root: Path, graph_file: Path, quanta: int) -> Run:
+    """Run a graph with one butler, in a repository of its own.
+
+    Parameters
+    ----------
+    side : `str`
+        A key of `SIDES`.
+    pristine : `pathlib.Path`
+        The repository that the graph was made from; it is copied.
+    root : `pathlib.Path`
+        Where the copy is to be.
+    graph_file : `pathlib.Path`
+        The graph.
+    quanta : `int`
+        Number of its quanta.
+
+    Returns
+    -------
+    run : `Run`
+        How it went.
+    """
+    shutil.copytree(pristine, root)
+    with in_force(side):
+        pipetask("pre-exec-init-qbb", root, graph_file)
+        start = time.perf_counter()
+        pipetask("run-qbb", root, graph_file)
+        seconds = time.perf_counter() - start
+        written = transfer_from_graph(
+            str(graph_file),
+            str(root),
+            register_dataset_types=True,
+            transfer_dimensions=False,
+            update_output_chain=True,
+            dry_run=False,
+            dataset_type=(),
+        )
+    return Run(quanta, seconds / quanta * 1e3, written)
+
+
+@contextmanager
+def in_force(side: str) -> Iterator[None]:
+    """Have everything that asks for the quantum-backed butler get one side's.
+
+    Parameters
+    ----------
+    side : `str`
+        A key of `SIDES`.
+
+    Raises
+    ------
+    DemoError
+        Raised if the executor would get another one.
+    """
+    uninstall()
+    stock = lsst.daf.butler.QuantumBackedButler
+    if side == "ours":
+        install()
+    try:
+        # A patch that did nothing would have the stock class compared with itself.
+        used = run_qbb.__globals__["QuantumBackedButler"]
+        if used is not lsst.daf.butler.QuantumBackedButler or (used is stock) is not (side == "stock"):
+            raise DemoError(f"The executor would use {used.__module__}.{used.__name__} as {SIDES[side]}.")
+        yield
+    finally:
+        uninstall()
+
+
+def pipetask(command: str, *arguments: object) -> None:
+    """Run a ``pipetask`` command in this process.
+
+    Parameters
+    ----------
+    command : `str`
+        Name of the subcommand.
+    *arguments : `object`
+        Its arguments.
+
+    Raises
+    ------
+    DemoError
+        Raised if it failed; the reason is then on standard error already.
+    """
+    # Without an LSST stack there is no eups, and no point in a warning about it.
+    levels = ("--log-level", "WARNING", "--log-level", "lsst.utils.packages=ERROR")
+    status = pipetask_cli.main([*levels, command, *map(str, arguments)], "pipetask", standalone_mode=False)
+    if status:
+        raise DemoError(f"pipetask {command} failed with exit status {status}.")

@@ -1,0 +1,168 @@
+"""What came out of the demonstration, and how a person or a program reads it."""
+
+from __future__ import annotations
+
+__all__ = ("Provenance", "Report", "Run", "progress", "table")
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+
+@dataclass
+class Run:
+    """What one butler did with the graph.
+
+    Parameters
+    ----------
+    quanta : `int`
+        Number of quanta in the graph.
+    ms_per_quantum : `float`
+        Milliseconds of ``pipetask run-qbb`` per quantum.
+    datasets_written : `int`
+        Number of datasets that ``transfer_from_graph`` brought into the
+        repository.
+    datasets_read_back : `int`, optional
+        Number of datasets that the repository's own butler then read.
+    """
+
+    quanta: int
+    ms_per_quantum: float
+    datasets_written: int
+    datasets_read_back: int = 0
+
+
+@dataclass
+class Provenance:
+    """The provenance of one quantum, in numbers.
+
+    Parameters
+    ----------
+    task : `str`
+        Label of the quantum's task.
+    data_id : `dict`
+        The quantum's data ID.
+    predicted_inputs, available_inputs, actual_inputs : `int`
+        Number of datasets that it expected, found and used.
+    predicted_outputs, actual_outputs : `int`
+        Number of datasets that it was to write, and has written.
+    records : `int`
+        Number of datastore records of the actual outputs.
+    json_bytes : `int`
+        Size of the whole as JSON.
+    """
+
+    task: str
+    data_id: dict[str, Any]
+    predicted_inputs: int
+    available_inputs: int
+    actual_inputs: int
+    predicted_outputs: int
+    actual_outputs: int
+    records: int
+    json_bytes: int
+
+
+@dataclass
+class Report:
+    """The outcome of the demonstration.
+
+    Parameters
+    ----------
+    stock, ours : `Run`
+        The run of each butler.
+    provenance : `Provenance`
+        One quantum's provenance, by ours.
+    differences : `list` [`str`]
+        What differs between the two; empty if all is well.
+    """
+
+    stock: Run
+    ours: Run
+    provenance: Provenance
+    differences: list[str]
+
+
+def table(report: Report) -> RenderableType:
+    """Lay a report out for a person.
+
+    Parameters
+    ----------
+    report : `Report`
+        What to show.
+
+    Returns
+    -------
+    renderable : `rich.console.RenderableType`
+        A table of both runs, one of the provenance, and the verdict.
+    """
+    stock, ours, one = report.stock, report.ours, report.provenance
+    runs = Table("", Column("stock", justify="right"), Column("quantum-butler", justify="right"))
+    for label, values in (
+        ("quanta", (stock.quanta, ours.quanta)),
+        ("ms per quantum", (f"{stock.ms_per_quantum:.2f}", f"{ours.ms_per_quantum:.2f}")),
+        ("datasets written", (stock.datasets_written, ours.datasets_written)),
+        ("datasets read back", (stock.datasets_read_back, ours.datasets_read_back)),
+    ):
+        runs.add_row(label, *map(str, values))
+    numbers = (Column(name, justify="right") for name in ("predicted", "available", "actual", "records"))
+    quantum = Table("", *numbers)
+    quantum.add_row("inputs", str(one.predicted_inputs), str(one.available_inputs), str(one.actual_inputs))
+    quantum.add_row("outputs", str(one.predicted_outputs), "", str(one.actual_outputs), str(one.records))
+    where = ", ".join(f"{name}={value}" for name, value in one.data_id.items())
+    verdict = [f"Differs: {text}" for text in report.differences] or [
+        "Equal: every dataset, its datastore records and its file; the provenance too."
+    ]
+    return Group(
+        "\nOne quantum graph, two butlers",
+        runs,
+        f"\nProvenance of quantum {one.task}, {where} ({one.json_bytes} bytes as JSON)",
+        quantum,
+        "",
+        *verdict,
+    )
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[str], AbstractContextManager[object]]]:
+    """Tell which step is going on, and how long each has taken.
+
+    Parameters
+    ----------
+    console : `rich.console.Console`
+        Where to tell it: with a live spinner on a terminal, as plain lines
+        anywhere else.
+
+    Yields
+    ------
+    step : `~collections.abc.Callable`
+        Takes a line of text and returns a context manager to do the step in.
+    """
+    if not console.is_terminal:
+
+        @contextmanager
+        def line(text: str) -> Iterator[None]:
+            console.print(f"{text} ...", soft_wrap=True)
+            start = time.perf_counter()
+            yield
+            console.print(f"    {time.perf_counter() - start:.1f} s", highlight=False)
+
+        yield line
+        return
+
+    columns = (SpinnerColumn(finished_text="✓"), "{task.description}", TimeElapsedColumn())
+    with Progress(*columns, console=console) as live:
+
+        @contextmanager
+        def spinner(text: str) -> Iterator[None]:
+            task = live.add_task(text, total=1)
+            yield
+            live.update(task, completed=1)
+
+        yield spinner

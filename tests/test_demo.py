@@ -1,0 +1,131 @@
+"""The demonstration, end to end, and that it notices every kind of difference."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+pytest.importorskip("lsst.ctrl.mpexec")
+
+from quantum_butler.demo import graph as demo_graph
+from quantum_butler.demo.comparison import Outputs, compare_outputs
+
+RUN_MAIN = "from quantum_butler.cli import main; main(prog_name='quantum-butler')"
+COMMAND = [sys.executable, "-c", RUN_MAIN, "demo"]
+
+
+@pytest.mark.slow
+def test_both_butlers_leave_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--detectors", "2", "--format", "json", "--keep", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["differences"] == []
+    for side in ("stock", "ours"):
+        # Three datasets for each of four quanta, two configurations and the packages.
+        assert report[side]["datasets_written"] == report[side]["datasets_read_back"] == 3 * 4 + 3
+        assert report[side]["quanta"] == 4
+        assert report[side]["ms_per_quantum"] > 0
+    provenance = report["provenance"]
+    assert [provenance[f"{role}_inputs"] for role in ("predicted", "available", "actual")] == [1, 1, 1]
+    assert [provenance[name] for name in ("predicted_outputs", "actual_outputs", "records")] == [3, 3, 3]
+    assert (tmp_path / "ours" / "butler.yaml").exists()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    done = subprocess.run([*COMMAND, "--keep", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "not empty" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_patch_without_effect_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_graph, "install", lambda: None)
+    monkeypatch.setattr(demo_graph, "uninstall", lambda: None)
+    with pytest.raises(demo_graph.DemoError, match="QuantumBackedButler"), demo_graph.in_force("ours"):
+        pytest.fail("the stock class was taken for ours")
+
+
+@pytest.mark.slow
+def test_a_command_that_fails_is_an_error(tmp_path: Path) -> None:
+    # In a process of its own, since the command sets logging up for all of it.
+    code = "from quantum_butler.demo.graph import pipetask; pipetask('run-qbb', 'nowhere', 'nothing.qg')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "DemoError: pipetask run-qbb failed with exit status 1" in done.stderr
+
+
+OUTPUT, LOG = UUID(int=1), UUID(int=2)
+
+
+class Ref(SimpleNamespace):
+    """What the comparison looks at in a `DatasetRef`."""
+
+
+def outputs() -> Outputs:
+    """Return one dataset with content, and one about the run."""
+    refs = {
+        dataset_id: Ref(id=dataset_id, datasetType=SimpleNamespace(name=name))
+        for dataset_id, name in ((OUTPUT, "image"), (LOG, "task_log"))
+    }
+    return Outputs(
+        refs=refs,  # type: ignore[arg-type]
+        contents={OUTPUT: 1.5, LOG: "at noon"},
+        unreadable={},
+        records={OUTPUT: ["image.fits"], LOG: ["task.log"]},
+        files={Path("image.fits"), Path("task.log")},
+    )
+
+
+def graph_of(*predicted: Any) -> Any:
+    """Return what the comparison looks at in a graph: one quantum's outputs."""
+    nodes = SimpleNamespace(outputs={"image": list(predicted)})
+    return SimpleNamespace(quantum_only_xgraph=SimpleNamespace(nodes=lambda data: [(0, {"quantum": nodes})]))
+
+
+def test_equal_outputs_have_no_differences() -> None:
+    ours = outputs()
+    ours.contents[LOG] = "at midnight"
+    assert compare_outputs(outputs(), ours, graph_of(ours.refs[OUTPUT])) == []
+
+
+def lose(ours: Outputs) -> None:
+    del ours.refs[OUTPUT], ours.contents[OUTPUT], ours.records[OUTPUT]
+
+
+def spoil(ours: Outputs) -> None:
+    del ours.contents[OUTPUT]
+    ours.unreadable[OUTPUT] = FileNotFoundError("image.fits")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lose, "not in the repository"),
+        (spoil, "cannot be read"),
+        (lambda ours: ours.contents.update({OUTPUT: 2.5}), "content"),
+        (lambda ours: ours.records.update({LOG: []}), "records"),
+        (lambda ours: ours.refs[LOG].__dict__.update(run="elsewhere"), "elsewhere"),
+        (lambda ours: ours.files.add(Path("image.fits.tmp")), "image.fits.tmp"),
+        (lambda ours: ours.contents.clear(), "no dataset to compare"),
+    ],
+)
+def test_a_difference_is_told(change: Callable[[Outputs], None], text: str) -> None:
+    ours = outputs()
+    change(ours)
+    [difference] = compare_outputs(outputs(), ours, graph_of())
+    assert text in difference
+
+
+def test_a_predicted_output_that_neither_wrote_is_told_twice() -> None:
+    missing = Ref(id=UUID(int=3))
+    assert len(compare_outputs(outputs(), outputs(), graph_of(missing))) == 2

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Run every benchmark, and write what came out.
+
+Writes ``RESULTS.md`` and ``ratios.svg`` beside this script, and the short table
+in the README.  Each part runs in its own process; with ``--quick`` few rounds
+over few datasets, to see whether it all works, and the README is left alone.
+"""
+
+from __future__ import annotations
+
+__all__ = ("main",)
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import quantum_butler
+from results_page import TYPICAL, conditions, picture, results, summary
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+README = ROOT / "README.md"
+BEGIN, END = "<!-- written by benches/report.py -->", "<!-- until here -->"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    operations: Mapping[int, int]
+    """Rounds by number of datasets."""
+
+    bulk: Sequence[tuple[str, int, int]]
+    """Class, number of datasets, rounds."""
+
+    detectors: int
+    executor_rounds: int
+
+
+FULL = Sizes(
+    {10: 25, TYPICAL: 9, 10_000: 3},
+    [
+        ("stock", 10_000, 3),
+        ("ours", 1_000, 5),
+        ("ours", 10_000, 3),
+        ("ours", 100_000, 3),
+        ("ours", 1_000_000, 1),
+    ],
+    100,
+    3,
+)
+QUICK = Sizes({10: 3, TYPICAL: 1}, [("stock", 100, 1), ("ours", 100, 1), ("ours", 1_000, 1)], 5, 1)
+
+
+def run(script: str, *arguments: object, json_to: Path) -> Any:
+    """Run a script beside this one, and return the JSON that it wrote."""
+    print(f"\n-- {script} {' '.join(map(str, arguments))}", flush=True)
+    command = [sys.executable, str(HERE / script), *map(str, arguments), "--json", str(json_to)]
+    subprocess.run(command, check=True)
+    return json.loads(json_to.read_text())
+
+
+def run_executor(butler: str, detectors: int) -> Any:
+    """Run ``executor.py``, and return what it printed last."""
+    command = [sys.executable, str(HERE / "executor.py"), "--butler", butler, "--detectors", str(detectors)]
+    line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    print(line, flush=True)
+    return json.loads(line)
+
+
+def run_kernels() -> list[dict[str, Any]]:
+    """Run criterion, and return its medians in microseconds."""
+    subprocess.run(["cargo", "bench", "--locked", "-p", "quantum-butler-core"], cwd=ROOT, check=True)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    kernels = []
+    for path in (target / "criterion").rglob("new/benchmark.json"):
+        about = json.loads(path.read_text())
+        median = json.loads(path.with_name("estimates.json").read_text())["median"]["point_estimate"]
+        kernels.append(
+            {
+                "kernel": f"{about['group_id']}: {about['function_id']}",
+                "size": about["value_str"] or "1",
+                "items": about["throughput"]["Elements"],
+                "us": median / 1e3,
+            }
+        )
+    return sorted(kernels, key=lambda kernel: (kernel["kernel"], kernel["items"]))
+
+
+def load() -> str:
+    """Return how busy the machine is."""
+    return " ".join(f"{average:.1f}" for average in os.getloadavg())
+
+
+def write_readme(lines: Iterator[str]) -> None:
+    """Put lines between the README's marks."""
+    before, found, rest = README.read_text().partition(BEGIN)
+    _, found_end, after = rest.partition(END)
+    if not (found and found_end):
+        raise SystemExit(f"{README} has no place for the table.")
+    README.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="only see whether it works")
+    parser.add_argument("--no-kernels", action="store_true", help="leave criterion out")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the results")
+    args = parser.parse_args()
+    if not Path(quantum_butler.__file__).is_relative_to(ROOT):
+        raise SystemExit(f"This is about the package in {ROOT}, and another one would be measured.")
+    sizes = QUICK if args.quick else FULL
+    loads = [load()]
+    kernels = [] if args.no_kernels else run_kernels()
+    executors: dict[str, list[float]] = {side: [] for side in ("stock", "ours", "memory")}
+    print("\n-- executor.py", flush=True)
+    for _ in range(sizes.executor_rounds):
+        for side, times in executors.items():
+            one = run_executor(side, sizes.detectors)
+            times.append(one["ms_per_quantum"])
+    executor = {side: statistics.median(times) for side, times in executors.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.json"
+        operations = [
+            run("operations.py", "--datasets", n, "--rounds", rounds, json_to=path)
+            for n, rounds in sizes.operations.items()
+        ]
+        bulk = [
+            run("bulk.py", "--butler", side, "--datasets", n, "--rounds", rounds, json_to=path)
+            for side, n, rounds in sizes.bulk
+        ]
+    loads.append(load())
+    where = conditions(loads)
+    args.output.mkdir(parents=True, exist_ok=True)
+    lines = results(where, operations, bulk, executor, one["quanta"], kernels)
+    (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
+    (args.output / "ratios.svg").write_text(picture(operations, executor))
+    if not args.quick:
+        write_readme(summary(operations, executor, where))
+    print(f"\nWrote {args.output / 'RESULTS.md'} and ratios.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -90,6 +90,7 @@ class Blueprint:
             _make_bridge_manager(dimensions),
             butler_config.get("root", butler_config.configDir),
         )
+        # What is made after the prototype takes this over.
         self._prototype._set_trust_mode(True)
         self._butler_config = butler_config
         self._storage_classes = StorageClassFactory()
@@ -112,7 +113,6 @@ class Blueprint:
         datastore = spawn(self._prototype, _make_bridge_manager(self._dimensions))
         if datastore is None:
             return None
-        datastore._set_trust_mode(True)
         # They may have been removed since, or replaced by others.
         if not self._definitions.items() <= self._storage_classes._storageClasses.items():
             self._add_storage_classes()

@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lsst.daf.butler import DatasetRef, FormatterFactory, Location
 from lsst.daf.butler.datastore import Datastore
-from lsst.daf.butler.datastore.cache_manager import AbstractDatastoreCacheManager
+from lsst.daf.butler.datastore.cache_manager import (
+    AbstractDatastoreCacheManager,
+    DatastoreCacheManager,
+    DatastoreDisabledCacheManager,
+)
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.daf.butler.datastore.stored_file_info import StoredDatastoreItemInfo, StoredFileInfo
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
@@ -38,6 +42,7 @@ from .transactions import ThreadTransactions
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetProvenance, StorageClass
     from lsst.daf.butler.registry.interfaces import DatasetIdRef, DatastoreRegistryBridgeManager
+
 _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
     DatabaseInsertMode.INSERT: "insert",
     DatabaseInsertMode.ENSURE: "ensure",
@@ -239,7 +244,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         # Docstring inherited.
         if artifact_existence is not None or self.root_path is None or not self._cache_is_empty():
             return super()._mexists(refs, artifact_existence)
-        refs = list(refs)
         if len(set(map(_dataset_id, refs))) != len(refs):
             # Upstream answers only once for each dataset id.
             return super()._mexists(refs)
@@ -445,8 +449,6 @@ class _FormatterRegistry(dict[Any, Any]):
 
 def _make_cache_manager(datastore: FileDatastore) -> AbstractDatastoreCacheManager:
     """Make the file cache manager that the configuration asks for."""
-    from lsst.daf.butler.datastore.cache_manager import DatastoreCacheManager, DatastoreDisabledCacheManager
-
     if "cached" in datastore.config:
         return DatastoreCacheManager(datastore.config["cached"], universe=datastore.universe)
     return DatastoreDisabledCacheManager("", universe=datastore.universe)

@@ -172,11 +172,8 @@ impl FileRecords {
     /// Anything that is a URI, or that upstream's path class would rewrite, is none of our business.
     pub fn plain_paths(self, table: &Table, id: DatasetId) -> Option<Vec<String>> {
         let rows = self.rows(table, id);
-        let paths = rows.into_iter().map(|row| {
-            let mut path = String::new();
-            let found = table.column(self.path).append_text(row as usize, &mut path);
-            (found && is_plain(&path)).then_some(path)
-        });
+        let path = |row| table.column(self.path).text(row as usize).filter(|path| is_plain(path));
+        let paths = rows.into_iter().map(|row| path(row).map(Cow::into_owned));
         paths.collect::<Option<Vec<_>>>().filter(|paths| !paths.is_empty())
     }
 

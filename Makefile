@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 BUILT := $(VENV)/.built-$(PROFILE)
+# One worker for each core; the long hypothesis profile takes the time it takes.
+PYTEST = $(BIN)/python -m pytest --numprocesses=auto $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -15,7 +17,7 @@ export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME QUANTUM_BUTLER_NATIVE
 
 say = @printf '\n== %s\n'
 
@@ -58,7 +60,9 @@ test-rust:
 
 test-python: $(BUILT)
 	$(say) "Testing the package"
-	@$(BIN)/python -m pytest $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
+	@$(PYTEST)
+	$(say) "Testing its parity with every fast path off"
+	@QUANTUM_BUTLER_NATIVE=0 $(PYTEST) tests/parity
 
 lint: $(BUILT) ## Check format, types, the stub and what is committed
 	$(say) "Checking Rust"

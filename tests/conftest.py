@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_STEPS] = Counter()
     config.addinivalue_line("markers", "repository(kind): kind of repository that `repository` is")
+
+
+# What the state machine has compared, by kind of repository.
+_STEPS = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture
+def steps_taken(pytestconfig: pytest.Config) -> Counter[str]:
+    """Return where to count steps that are told of at the end."""
+    return pytestconfig.stash[_STEPS]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (worker := getattr(session.config, "workeroutput", None)) is not None:
+        worker["steps"] = dict(session.config.stash[_STEPS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # A worker of pytest-xdist has done its share.
+    node.config.stash[_STEPS].update(getattr(node, "workeroutput", {}).get("steps", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if steps := config.stash[_STEPS]:
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(steps.items()))
+        terminalreporter.write_line(f"state machine: {steps.total():,} steps without a difference ({counts})")
 
 
 def import_class(name: str) -> type[QuantumBackedButler]:

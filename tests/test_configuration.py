@@ -28,6 +28,7 @@ from lsst.daf.butler import (
 )
 from lsst.resources import ResourcePath
 
+from case_names import name_of
 from quantum_butler import configuration, factory
 from repositories import NewRepository, Repository
 
@@ -788,7 +789,9 @@ def test_forbidden_configuration(ask: Ask, repository: Repository, file: Path) -
 
 
 @pytest.mark.parametrize(
-    "config", [1, b"butler.yaml", object(), "unknown://nowhere", "butler.txt", ["a"]], ids=repr
+    "config",
+    [1, b"butler.yaml", object(), "unknown://nowhere", "butler.txt", ["a"]],
+    ids=name_of,
 )
 def test_not_a_configuration(ask: Ask, config: Any) -> None:
     assert isinstance(ask(config, kept=False), type)

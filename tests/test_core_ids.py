@@ -19,6 +19,7 @@ from lsst.daf.butler import (
 )
 from lsst.daf.butler.registry.interfaces import FakeDatasetRef
 
+from case_names import name_of
 from quantum_butler._core import IdSet, Locations, Tracker
 
 A, B, C = (uuid.UUID(int=number) for number in (1, 2, 3))
@@ -101,7 +102,7 @@ def test_a_dataset_without_an_id_is_ambiguous(item: Any) -> None:
         (SimpleNamespace(id="abc"), "str"),
         (SimpleNamespace(id=SimpleNamespace(id=A)), "SimpleNamespace"),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_anything_else_is_a_type_error_that_names_the_type(item: Any, name: str) -> None:
     tracker = Tracker([], [])
@@ -125,7 +126,7 @@ def test_errors_of_an_id_property_come_through() -> None:
         Tracker([Broken()], [])
 
 
-@pytest.mark.parametrize("item", [None, "abc", True, 1.5, object(), [], 2**200, float("nan")], ids=repr)
+@pytest.mark.parametrize("item", [None, "abc", True, 1.5, object(), [], 2**200, float("nan")], ids=name_of)
 def test_a_set_does_not_contain_what_cannot_be_an_id(item: object) -> None:
     ids = Tracker([A, 1], []).view("predicted_inputs")
     assert item not in ids

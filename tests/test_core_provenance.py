@@ -20,6 +20,7 @@ from lsst.daf.butler import QuantumProvenanceData
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData, SerializedDatastoreRecordData
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 
+from case_names import name_of
 from quantum_butler._core import FileRecords, Locations, Provenance, Table, Tracker
 
 ID_FIELDS = ("predicted_inputs", "available_inputs", "actual_inputs", "predicted_outputs", "actual_outputs")
@@ -334,7 +335,7 @@ def test_corpus(plain: bool, data: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [None, 1, [], memoryview(TEXT.encode()), type("S", (str,), {})(TEXT), Provenance], ids=str
+    "data", [None, 1, [], memoryview(TEXT.encode()), type("S", (str,), {})(TEXT), Provenance], ids=name_of
 )
 def test_other_types_are_not_plain(data: Any) -> None:
     assert Provenance.from_json(data) is None

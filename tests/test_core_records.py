@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import threading
 import uuid
 from collections import UserDict
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +128,48 @@ def test_rows_are_those_that_upstream_writes(store: Store) -> None:
     store.records.add([A], [original])
     assert store.table.fetch({}) == [original.to_record(dataset_id=A)]
     assert store.records.get(A) == [StoredFileInfo.from_record(row) for row in store.table.fetch({})]
+
+
+def test_records_are_as_good_as_those_of_the_constructor(store: Store) -> None:
+    infos = [info("é/w", "w", checksum="c"), info("v", "v", file_size=-1), info("", "x", checksum="")]
+    store.records.add([A, A, A], infos)
+    made = store.records.export([A])[A]
+    assert made == sorted(infos, key=lambda info: info.component or "")
+    for one, other in zip(made, sorted(infos, key=lambda info: info.component or ""), strict=True):
+        assert hash(one) == hash(other) and repr(one) == repr(other)
+        assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == other
+        assert one.to_record() == other.to_record() and one.update(path="p") == other.update(path="p")
+        with pytest.raises(FrozenInstanceError):
+            one.path = "elsewhere"
+
+
+class _Loose:
+    """A class of records that has no slots."""
+
+    def __init__(self, **fields: Any):
+        self.__dict__.update(fields)
+
+
+class _Counted(StoredFileInfo):
+    """A class of records whose constructor does more."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, *args: Any, **fields: Any):
+        super().__init__(*args, **fields)
+        object.__setattr__(self, "made", True)
+
+
+def test_records_of_other_classes() -> None:
+    for record_class in (_Loose, _Counted, StoredFileInfo, _Loose):
+        table = Table("file_datastore_records", COLUMNS, ["dataset_id", "component"])
+        records = FileRecords(table, Locations("store"), record_class)
+        store = FileRecords(table, Locations("other"), StoredFileInfo)
+        store.add([A], [info("p", checksum="c")])
+        (made,) = records.get(A)
+        assert type(made) is record_class
+        assert (made.path, made.component, made.checksum, made.file_size) == ("p", None, "c", 10)
+        assert record_class is not _Counted or made.made
 
 
 @pytest.mark.parametrize(

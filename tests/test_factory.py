@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,6 +29,8 @@ from lsst.daf.butler import (
     QuantumBackedButler,
     StorageClassFactory,
 )
+from lsst.daf.butler.registry.bridge.monolithic import MonolithicDatastoreRegistryBridgeManager
+from lsst.daf.butler.registry.opaque import ByNameOpaqueTableStorageManager
 
 import quantum_butler
 from quantum_butler import QuantumBackedButlerFactory, factory
@@ -165,6 +169,46 @@ def test_executor_calls_it(repository: Repository) -> None:
         assert butler.dimensions is repository.universe
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_executor_runs_a_graph_with_it(tmp_path: Path, processes: int) -> None:
+    """Upstream's executors, here and in spawned workers, which get the factory pickled."""
+    pytest.importorskip("lsst.ctrl.mpexec")
+    from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
+    from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
+
+    from quantum_butler.demo.graph import make_repository, read_graph
+
+    root, graph_file = tmp_path / "repo", tmp_path / "graph.qg"
+    make_repository(root, graph_file, 2)
+    graph = read_graph(graph_file)
+    with graph.make_init_qbb(str(root)) as butler:
+        graph.init_output_run(butler)
+    types = {node.name: node.dataset_type for node in graph.pipeline_graph.dataset_types.values()}
+    make = QuantumBackedButlerFactory(str(root), graph.pipeline_graph.universe, dataset_types=types)
+    made = []
+
+    def count(quantum: Quantum) -> QuantumBackedButler:
+        made.append(make(quantum))
+        return made[-1]
+
+    executor = SingleQuantumExecutor(limited_butler_factory=count if processes == 1 else make)
+    MPGraphExecutor(num_proc=processes, timeout=120, quantum_executor=executor).execute(graph)
+    assert len(made) == (4 if processes == 1 else 0)
+    quanta = [data["quantum"] for _, data in graph.quantum_only_xgraph.nodes(data=True)]
+    outputs = [ref for quantum in quanta for refs in quantum.outputs.values() for ref in refs]
+    # Two tasks, two detectors, three outputs each.
+    assert len(quanta) == 4 and len(outputs) == 12
+    with QuantumBackedButler.from_predicted(
+        str(root), [ref.id for ref in outputs], [], make._dimensions, {}, dataset_types=types
+    ) as stock:
+        assert stock.stored_many(outputs) == dict.fromkeys(outputs, True)
+        assert all(stock.get(ref) is not None for ref in outputs)
+    for butler in made:
+        assert butler._actual_inputs == butler._predicted_inputs
+        assert {ref.id for ref in butler._actual_output_refs} == butler._predicted_outputs
+
+
 @pytest.mark.parametrize("form", ["path", "Path", "Config", "ButlerConfig", "Config with a root"])
 def test_pickled(repository: Repository, form: str) -> None:
     root = str(repository.root)
@@ -195,6 +239,39 @@ def test_pickled_with_search_paths(repository: Repository, tmp_path: Path) -> No
     for copy in (make, pickle.loads(pickle.dumps(make))):
         with copy(repository.quantum([], [output])) as butler:
             assert "/searched/" in butler.getURI(output, predict=True).path
+
+
+@pytest.mark.parametrize(
+    "way", ["plain", "switched off", "SQLite file", "upstream's managers", "factory", "factory switched off"]
+)
+def test_search_paths_reach_the_configuration(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    defaults = {
+        "datastore": {"templates": {"default": "searched/{run:/}/{datasetType}_{instrument:?}_{detector:?}"}}
+    }
+    (tmp_path / "datastores").mkdir()
+    (tmp_path / "datastores" / "fileDatastore.yaml").write_text(yaml.safe_dump(defaults))
+    if "switched off" in way:
+        monkeypatch.setenv("QUANTUM_BUTLER_NATIVE", "0")
+    options: dict[str, Any] = {}
+    if way == "SQLite file":
+        options["filename"] = str(tmp_path / "records.sqlite3")
+    elif way == "upstream's managers":
+        options["OpaqueManagerClass"] = ByNameOpaqueTableStorageManager
+        options["BridgeManagerClass"] = MonolithicDatastoreRegistryBridgeManager
+    output = repository.predicted["derived"][0]
+    quantum = repository.quantum([], [output])
+    if way.startswith("factory"):
+        butler = QuantumBackedButlerFactory(
+            str(repository.root), repository.universe, search_paths=[str(tmp_path)]
+        )(quantum)
+    else:
+        butler = repository.butler(
+            quantum_butler.QuantumBackedButler, quantum, search_paths=[str(tmp_path)], **options
+        )
+    with butler:
+        assert "/searched/" in butler.getURI(output, predict=True).path
 
 
 def _other_universe() -> tuple[DimensionUniverse, DatasetRef, DatasetRef]:
@@ -321,6 +398,49 @@ def test_butlers_use_what_was_kept(repository: Repository, monkeypatch: pytest.M
     monkeypatch.setattr(factory, "read_configuration", None)
     repository.butler(quantum_butler.QuantumBackedButler, quantum).close()
     quantum_butler.QuantumBackedButler.from_predicted(*arguments).close()
+
+
+def test_forked_with_a_warm_cache(repository: Repository) -> None:
+    refs, outputs = repository.stored["measured"], repository.predicted["derived"]
+    quanta = [repository.quantum([ref], [output]) for ref, output in zip(refs, outputs, strict=True)]
+    repository.butler(quantum_butler.QuantumBackedButler, quanta[0]).close()
+    [kept] = factory._blueprints.values()
+    ready, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with factory._blueprints_lock:
+            ready.set()
+            release.wait(timeout=60)
+
+    # The children must not wait for a thread that they do not have.
+    holder = threading.Thread(target=hold)
+    holder.start()
+    ready.wait(timeout=60)
+    children = []
+    for ref, output, quantum in zip(refs, outputs, quanta, strict=True):
+        with warnings.catch_warnings():
+            # Python says what may happen; here it must not.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            status = 1
+            try:
+                with repository.butler(quantum_butler.QuantumBackedButler, quantum) as butler:
+                    used = _use(butler, ref, output)
+                same = next(iter(factory._blueprints.values())) is kept
+                status = 0 if same and used["after"] == {ref: True, output: True} else 2
+            finally:
+                os._exit(status)
+        children.append(child)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    release.set()
+    holder.join()
+    assert statuses == [0] * len(refs)
+    with repository.butler(quantum_butler.QuantumBackedButler, inputs=outputs) as butler:
+        assert [butler.get(output) for output in outputs] == [
+            {"from": repository.values[ref.id]} for ref in refs
+        ]
 
 
 def test_few_are_kept(repository: Repository) -> None:

@@ -29,6 +29,7 @@ from lsst.daf.butler import QuantumBackedButler
 from lsst.daf.butler import QuantumProvenanceData as Stock
 from lsst.daf.butler.datastore.record_data import SerializedDatastoreRecordData
 
+from case_names import name_of
 from repositories import NewRepository, Repository, dataset_id, example_metrics
 
 ID_FIELDS = ("predicted_inputs", "available_inputs", "actual_inputs", "predicted_outputs", "actual_outputs")
@@ -286,7 +287,7 @@ CHOICES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", CHOICES, ids=repr)
+@pytest.mark.parametrize("options", CHOICES, ids=name_of)
 def test_dump(provenance: Stock, example: Stock, options: dict[str, Any]) -> None:
     for mode in ("python", "json"):
         dumped, expected = (one.model_dump(mode=mode, **options) for one in (provenance, example))
@@ -850,7 +851,9 @@ def test_damaged_json(ours: Model, text: str, name: str) -> None:
         assert outcome(lambda source=source: pydantic.TypeAdapter(ours).validate_json(source)) == expected
 
 
-@pytest.mark.parametrize("source", [None, 1, {}, [], memoryview(b"{}"), uuid.UUID(int=0), object], ids=repr)
+@pytest.mark.parametrize(
+    "source", [None, 1, {}, [], memoryview(b"{}"), uuid.UUID(int=0), object], ids=name_of
+)
 def test_what_is_not_json(ours: Model, source: Any) -> None:
     assert outcome(lambda: ours.model_validate_json(source)) == outcome(
         lambda: Stock.model_validate_json(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("ClosedButlerError", "QuantumBackedButler", "predictions")
 
+import functools
 import itertools
 import logging
 import time
@@ -24,9 +25,11 @@ from lsst.daf.butler import (
 )
 
 from . import _core
+from .actual_outputs import ActualOutputs
 from .datastores import record_sources
 from .documented_names import DocumentedNames
 from .factory import Parts, cached_blueprint, kept_in_rust, native_enabled, stock_parts
+from .file_datastore import NativeFileDatastore
 from .id_sets import DatasetIdSet, IdSample
 from .locks import ForkSafeLock
 from .provenance import QuantumProvenanceData
@@ -144,11 +147,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     ):
         self._dimensions = dimensions
         self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
-        self._actual_output_refs: set[DatasetRef] = set()
+        self._actual_output_refs: set[DatasetRef] = ActualOutputs(self._tracker)
         self._open_datastore: Datastore | None = datastore
         self.storageClasses = storageClasses
         self._dataset_types: Mapping[str, DatasetType] = {} if dataset_types is None else dataset_types
-        self._metrics = ButlerMetrics() if metrics is None else metrics
+        if metrics is not None:
+            self._metrics = metrics
         self._database = database
         datastore.set_retrieve_dataset_type_method(self._retrieve_dataset_type)
 
@@ -362,6 +366,13 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     _unavailable_inputs = _id_set("unavailable_inputs", "Datasets that were looked for in vain.")
     _actual_inputs = _id_set("actual_inputs", "Predicted inputs that were read.")
 
+    @functools.cached_property
+    def _metrics(self) -> ButlerMetrics:  # type: ignore[override]
+        """Where operations are counted, if nobody says otherwise."""
+        # Two threads that come here at once must count into the same.
+        metrics: ButlerMetrics = self.__dict__.setdefault("_metrics", ButlerMetrics())
+        return metrics
+
     @property
     def _datastore(self) -> Datastore:
         """Datastore of an open butler; every operation comes through here."""
@@ -525,6 +536,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         ClosedButlerError
             Raised if the butler has been closed.
         """
+        datastore = self._datastore
+        if type(datastore) is NativeFileDatastore:
+            _require_id(ref)
+            if (exists := datastore.recorded_exists(ref)) is not None:
+                self._tracker.note_stored(ref, exists)
+                return exists
         return self.stored_many([ref])[ref]
 
     def stored_many(self, refs: Iterable[DatasetRef]) -> dict[DatasetRef, bool]:
@@ -737,9 +754,35 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         of predicted inputs whose existence was never checked.
         """
         datastore = self._datastore
+        if _LOG.isEnabledFor(logging.WARNING):
+            self._settle_with_warnings()
+        output_refs = self._actual_output_refs
+        if (sources := record_sources(datastore)) is not None:
+            to_look_at = (
+                output_refs.refs_to_look_at() if type(output_refs) is ActualOutputs else output_refs.copy()
+            )
+            return QuantumProvenanceData.from_native(
+                _core.Provenance.extract(self._tracker, to_look_at, sources)
+            )
         self._tracker.require_uuids()
-        most_ids = _MOST_IDS_LOGGED if _LOG.isEnabledFor(logging.WARNING) else 0
-        n_contradicted, contradicted, unchecked, n_missed, missed = self._tracker.settle(most_ids)
+        self._tracker.drop_contradictions()
+        # A copy, because another thread may be putting.
+        output_refs = output_refs.copy()
+        return QuantumProvenanceData(
+            predicted_inputs=set(self._predicted_inputs),
+            available_inputs=set(self._available_inputs),
+            actual_inputs=set(self._actual_inputs),
+            predicted_outputs=set(self._predicted_outputs),
+            actual_outputs={ref.id for ref in output_refs},
+            datastore_records={
+                name: records.to_simple() for name, records in datastore.export_records(output_refs).items()
+            },
+        )
+
+    def _settle_with_warnings(self) -> None:
+        """Take what does not exist from the actual inputs, and warn."""
+        self._tracker.require_uuids()
+        n_contradicted, contradicted, unchecked, n_missed, missed = self._tracker.settle(_MOST_IDS_LOGGED)
         if n_contradicted:
             _LOG.warning(
                 "Inputs %s were marked as actually used (probably because a DeferredDatasetHandle) "
@@ -753,22 +796,6 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                 "recorded in provenance may be incomplete.",
                 IdSample(missed, n_missed),
             )
-        # A copy, because another thread may be putting.
-        output_refs = self._actual_output_refs.copy()
-        if (sources := record_sources(datastore)) is not None:
-            return QuantumProvenanceData.from_native(
-                _core.Provenance.extract(self._tracker, output_refs, sources)
-            )
-        return QuantumProvenanceData(
-            predicted_inputs=set(self._predicted_inputs),
-            available_inputs=set(self._available_inputs),
-            actual_inputs=set(self._actual_inputs),
-            predicted_outputs=set(self._predicted_outputs),
-            actual_outputs={ref.id for ref in output_refs},
-            datastore_records={
-                name: records.to_simple() for name, records in datastore.export_records(output_refs).items()
-            },
-        )
 
     def export_predicted_datastore_records(
         self, refs: Iterable[DatasetRef]

@@ -8,7 +8,7 @@ values; those that need no translation are never looked at.
 
 from __future__ import annotations
 
-__all__ = ("Columns", "sql_errors")
+__all__ = ("Columns", "sql_error", "sql_errors")
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -239,7 +239,27 @@ def sql_errors(statement: str, parameters: Any) -> Iterator[None]:
     try:
         yield
     except (_core.DuplicateKeyError, _core.UnfitValueError) as err:
-        raise sqlalchemy.exc.IntegrityError(statement, parameters, err) from err
+        raise sql_error(statement, parameters, err) from err
+
+
+def sql_error(statement: str, parameters: Any, cause: ValueError) -> sqlalchemy.exc.IntegrityError:
+    """Return a violated constraint as a SQL manager would raise it.
+
+    Parameters
+    ----------
+    statement : `str`
+        What was attempted, in the manner of SQL.
+    parameters : `typing.Any`
+        What it was attempted with.
+    cause : `ValueError`
+        What Rust has to say about it.
+
+    Returns
+    -------
+    error : `sqlalchemy.exc.IntegrityError`
+        The error to raise.
+    """
+    return sqlalchemy.exc.IntegrityError(statement, parameters, cause)
 
 
 @contextmanager

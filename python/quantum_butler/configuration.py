@@ -17,7 +17,7 @@ instance for a file on a server, the configuration is not cached at all.
 
 from __future__ import annotations
 
-__all__ = ("Watch", "configuration_key", "read_configuration", "watch_configuration")
+__all__ = ("Watch", "configuration_key", "environment_values", "read_configuration", "watch_configuration")
 
 import contextlib
 import hashlib
@@ -47,6 +47,8 @@ _ENVIRONMENT = (
     "DAF_BUTLER_CACHE_DIRECTORY_IF_UNSET",
     "DAF_BUTLER_CACHE_EXPIRATION_MODE",
 )
+
+_SETTINGS = tuple(map(os.fsencode, _ENVIRONMENT))
 
 # What upstream looks for in each folder that it searches for defaults.
 _DEFAULTS = {
@@ -107,12 +109,35 @@ def configuration_key(config: Any, search_paths: Sequence[Any] | None) -> Hashab
         # It has been removed; it may matter or not.
         return None
     paths = None if search_paths is None else tuple(map(str, search_paths))
-    settings = tuple(map(os.environ.get, _ENVIRONMENT))
+    settings = environment_values(_SETTINGS)
     environment = None
-    if _mentions_environment(content) or _mentions_environment(repr((paths, settings))):
+    if _mentions_environment(content) or (
+        (paths or any(settings)) and _mentions_environment(repr((paths, settings)))
+    ):
         environment = tuple(sorted(os.environ.items()))
     # The type counts: only a `str` may be a label of the repository index.
     return (type(config), origin, content, paths, settings, environment, current_folder)
+
+
+def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
+    """Return what some environment variables are set to.
+
+    Parameters
+    ----------
+    names : `~collections.abc.Sequence` [ `bytes` ]
+        Their names, encoded.
+
+    Returns
+    -------
+    values : `tuple` [ `bytes` or `None`, ... ]
+        Their values, encoded; `None` for one that is not set.
+    """
+    # The mapping itself encodes each name, and raises and catches an exception
+    # for one that is not set.
+    if type(encoded := getattr(os.environ, "_data", None)) is dict and os.name == "posix":
+        return tuple(map(encoded.get, names))
+    values = (os.environ.get(os.fsdecode(name)) for name in names)
+    return tuple(None if value is None else os.fsencode(value) for value in values)
 
 
 def _mentions_environment(text: bytes | str) -> bool:

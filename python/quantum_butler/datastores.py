@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-__all__ = ("record_sources", "spawn")
+__all__ = ("make_bridge_manager", "record_sources", "spawn")
 
 from typing import TYPE_CHECKING, cast
 
@@ -17,22 +17,24 @@ from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .chained_datastore import NativeChainedDatastore
 from .file_datastore import NativeFileDatastore
+from .managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 
 if TYPE_CHECKING:
+    from lsst.daf.butler import DimensionUniverse
     from lsst.daf.butler.registry.interfaces import DatastoreRegistryBridgeManager
 
     from . import _core
 
 
-def spawn(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore | None:
+def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | None:
     """Make one butler's own datastore, configured as a prototype.
 
     Parameters
     ----------
     prototype : `Datastore`
         Datastore to take the configuration from.
-    bridgeManager : `DatastoreRegistryBridgeManager`
-        Manager that the new datastore keeps its records with.
+    dimensions : `DimensionUniverse`
+        All dimensions known to the butler.
 
     Returns
     -------
@@ -41,6 +43,30 @@ def spawn(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeManager) -
         prototype is of a class that this module does not know.
     """
     # Subclasses may keep state of their own, hence exact types.
+    if type(prototype) is FileDatastore:
+        # Its records are its own, and need no manager.
+        return NativeFileDatastore.from_prototype(prototype)
+    return _spawn_managed(prototype, make_bridge_manager(dimensions))
+
+
+def make_bridge_manager(dimensions: DimensionUniverse) -> NativeDatastoreRegistryBridgeManager:
+    """Make managers without any record.
+
+    Parameters
+    ----------
+    dimensions : `DimensionUniverse`
+        All dimensions known to the butler.
+
+    Returns
+    -------
+    bridgeManager : `NativeDatastoreRegistryBridgeManager`
+        Manager of locations, which knows the manager of opaque tables.
+    """
+    return NativeDatastoreRegistryBridgeManager(opaque=NativeOpaqueTableStorageManager(), universe=dimensions)
+
+
+def _spawn_managed(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore | None:
+    """Make a datastore whose records a manager knows, with those of others."""
     if type(prototype) in (FileDatastore, NativeFileDatastore):
         return NativeFileDatastore.from_prototype(cast(FileDatastore, prototype), bridgeManager)
     if type(prototype) is InMemoryDatastore:
@@ -48,7 +74,7 @@ def spawn(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeManager) -
         return InMemoryDatastore(prototype.config, bridgeManager)
     if type(prototype) in (ChainedDatastore, NativeChainedDatastore):
         chain = cast(ChainedDatastore, prototype)
-        members = [spawn(member, bridgeManager) for member in chain.datastores]
+        members = [_spawn_managed(member, bridgeManager) for member in chain.datastores]
         if None in members:
             return None
         return NativeChainedDatastore(chain, bridgeManager, cast("list[Datastore]", members))

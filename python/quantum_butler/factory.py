@@ -17,17 +17,24 @@ __all__ = (
     "stock_parts",
 )
 
+import itertools
 import os
 import pickle
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler import DimensionConfig, DimensionUniverse, StorageClassFactory, _quantum_backed
 from lsst.daf.butler.datastore import Datastore
 
-from .configuration import Watch, configuration_key, read_configuration, watch_configuration
-from .datastores import spawn
+from . import _core
+from .configuration import (
+    Watch,
+    configuration_key,
+    environment_values,
+    read_configuration,
+    watch_configuration,
+)
+from .datastores import make_bridge_manager, spawn
 from .locks import ForkSafeLock
 from .managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 
@@ -54,13 +61,15 @@ if TYPE_CHECKING:
 # Bound here, because the name in upstream's module may come to mean ours.
 _UpstreamButler = _quantum_backed.QuantumBackedButler
 
+_NATIVE = (os.fsencode("QUANTUM_BUTLER_NATIVE"),)
+
 # A process works with one repository, rarely with more than a few.
 _MOST_BLUEPRINTS = 16
 
 
 def native_enabled() -> bool:
     """Tell whether fast paths are on: not with ``QUANTUM_BUTLER_NATIVE=0``."""
-    return os.environ.get("QUANTUM_BUTLER_NATIVE") != "0"
+    return environment_values(_NATIVE) != (b"0",)
 
 
 class Parts(NamedTuple):
@@ -83,11 +92,14 @@ class Blueprint:
         All dimension definitions.
     """
 
+    _known: _core.Contents
+    """The process's storage classes when they were last looked through."""
+
     def __init__(self, butler_config: ButlerConfig, dimensions: DimensionUniverse):
         self._dimensions = dimensions
         self._prototype = Datastore.fromConfig(
             butler_config,
-            _make_bridge_manager(dimensions),
+            make_bridge_manager(dimensions),
             butler_config.get("root", butler_config.configDir),
         )
         # What is made after the prototype takes this over.
@@ -97,9 +109,9 @@ class Blueprint:
         self._add_storage_classes()
         # A butler made from the configuration would create a local root that
         # has gone, or refuse to.
-        self._local_roots = [
+        self._local_roots = _core.Folders(
             root.ospath for root in self._prototype.roots.values() if root is not None and root.isLocal
-        ]
+        )
 
     def make_parts(self) -> Parts | None:
         """Make what one butler needs, without records.
@@ -110,12 +122,15 @@ class Blueprint:
             New datastore and what goes with it; `None` if the configured
             class is not one of those that can be made from a blueprint.
         """
-        datastore = spawn(self._prototype, _make_bridge_manager(self._dimensions))
+        datastore = spawn(self._prototype, self._dimensions)
         if datastore is None:
             return None
         # They may have been removed since, or replaced by others.
-        if not self._definitions.items() <= self._storage_classes._storageClasses.items():
-            self._add_storage_classes()
+        known = self._storage_classes._storageClasses
+        if not self._known.are_in(known):
+            if not self._definitions.items() <= known.items():
+                self._add_storage_classes()
+            self._known = _core.Contents(known)
         return Parts(datastore, self._storage_classes, None)
 
     def _add_storage_classes(self) -> None:
@@ -125,25 +140,29 @@ class Blueprint:
         self._definitions = {
             name: known[name] for name in self._butler_config.get("storageClasses", {}) if name in known
         }
+        self._known = _core.Contents(known)
 
     def roots_exist(self) -> bool:
         """Tell whether the datastore's local root folders are still there."""
-        return all(map(os.path.isdir, self._local_roots))
+        return self._local_roots.exist()
 
 
 class _CachedBlueprint:
     """A blueprint with what tells that it is out of date."""
 
-    __slots__ = ("blueprint", "dimensions", "watch")
+    __slots__ = ("blueprint", "dimensions", "used", "watch")
 
     def __init__(self, blueprint: Blueprint, dimensions: DimensionUniverse, watch: Watch):
         self.blueprint = blueprint
         self.dimensions = dimensions
         self.watch = watch
+        self.used = next(_uses)
 
 
-_blueprints: OrderedDict[Hashable, _CachedBlueprint] = OrderedDict()
+# Read without a lock, which is as good: what is found is found as a whole.
+_blueprints: dict[Hashable, _CachedBlueprint] = {}
 _blueprints_lock = ForkSafeLock()
+_uses = itertools.count()
 
 
 def cached_blueprint(
@@ -171,12 +190,10 @@ def cached_blueprint(
     key = configuration_key(config, search_paths)
     if key is not None:
         key = (key, id(dimensions))
-        with _blueprints_lock:
-            cached = _blueprints.get(key)
-            if cached is not None:
-                _blueprints.move_to_end(key)
-        if cached is not None and cached.watch.unchanged() and cached.blueprint.roots_exist():
-            return cached.blueprint
+        if (cached := _blueprints.get(key)) is not None:
+            cached.used = next(_uses)
+            if cached.watch.unchanged() and cached.blueprint.roots_exist():
+                return cached.blueprint
     # Watch first, read second: a change in between is noticed next time.
     watch = None if key is None else watch_configuration(config, search_paths)
     blueprint = Blueprint(read_configuration(config, search_paths), dimensions)
@@ -184,9 +201,8 @@ def cached_blueprint(
         with _blueprints_lock:
             # Holding the universe keeps its id from being given to another.
             _blueprints[key] = _CachedBlueprint(blueprint, dimensions, watch)
-            _blueprints.move_to_end(key)
             while len(_blueprints) > _MOST_BLUEPRINTS:
-                _blueprints.popitem(last=False)
+                del _blueprints[min(_blueprints, key=lambda key: _blueprints[key].used)]
     return blueprint
 
 
@@ -398,8 +414,3 @@ def _universe_definition(universe: DimensionUniverse) -> DimensionConfig | None:
     definition, default = universe.dimensionConfig, DimensionConfig()
     identity = ("namespace", "version")
     return None if all(definition[key] == default[key] for key in identity) else definition
-
-
-def _make_bridge_manager(dimensions: DimensionUniverse) -> NativeDatastoreRegistryBridgeManager:
-    """Make managers without any record."""
-    return NativeDatastoreRegistryBridgeManager(opaque=NativeOpaqueTableStorageManager(), universe=dimensions)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 __all__ = ("NativeFileDatastore",)
 
+import functools
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow  # type: ignore[import-untyped]
 from lsst.daf.butler import DatasetRef, FormatterFactory, Location
 from lsst.daf.butler.datastore import Datastore
 from lsst.daf.butler.datastore.cache_manager import (
@@ -24,7 +25,7 @@ from lsst.daf.butler.datastore.cache_manager import (
     DatastoreCacheManager,
     DatastoreDisabledCacheManager,
 )
-from lsst.daf.butler.datastore.record_data import DatastoreRecordData
+from lsst.daf.butler.datastore.record_data import DatastoreRecordData, DatastoreRecordTable
 from lsst.daf.butler.datastore.stored_file_info import StoredDatastoreItemInfo, StoredFileInfo
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.daf.butler.mapping_factory import MappingFactory
@@ -33,14 +34,22 @@ from lsst.resources import ResourcePath
 from lsst.utils.logging import VERBOSE, getLogger
 
 from . import _core
-from .columns import sql_errors
-from .local_files import DEFERRED, read_artifact, write_artifact
+from .artifact_reading import DEFERRED, read_artifact
+from .artifact_writing import put_artifact
+from .columns import Columns, sql_error, sql_errors
+from .id_sets import dataset_key
+from .locations import PlainLocationFactory
 from .managers import NativeDatastoreRegistryBridge, NativeOpaqueTableStorage
 from .placement import Placement, Placements
+from .predicted_records import predict_records
 from .transactions import ThreadTransactions
+from .transfers import find_recorded_files, find_unrecorded_files
+from .trash import empty_trash, move_to_trash
+from .uris import many_uris
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetProvenance, StorageClass
+    from lsst.daf.butler.datastore import DatasetRefURIs, FileTransferMap
     from lsst.daf.butler.registry.interfaces import DatasetIdRef, DatastoreRegistryBridgeManager
 
 _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
@@ -50,10 +59,18 @@ _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
 }
 
 # What a datastore must not take over from the one it is made after.
-_PER_BUTLER = ("_transaction", "_thread", "cacheManager", "_cache_manager", "_retrieve_dataset_method")
-
-# Today's refs keep the id as an integer and make a UUID of it when asked.
-_dataset_id = attrgetter("_id" if "_id" in getattr(DatasetRef, "__slots__", ()) else "id")
+_PER_BUTLER = (
+    "_transaction",
+    "_thread",
+    "cacheManager",
+    "_cache_manager",
+    "_retrieve_dataset_method",
+    "formatterFactory",
+    "_formatters",
+    "_table",
+    "_bridge",
+    "_records",
+)
 
 # Upstream's log of what it checks, and the number of datasets it checks at once.
 _LOG = getLogger(FileDatastore.__module__)
@@ -69,16 +86,19 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
 
     _fixed: _Fixed
     _records: _core.FileRecords
-    _formatters: _FormatterRegistry
     _cache_folder: str | None
-    _cache_manager: AbstractDatastoreCacheManager | None
+    _cache_manager: AbstractDatastoreCacheManager | None = None
+    _formatters: FormatterFactory | None = None
 
     root_path: str | None
     """Root of a datastore on a local file system, with a final slash."""
 
+    locations: PlainLocationFactory
+    """Makes locations in the datastore; its ``locationFactory``, too."""
+
     @classmethod
     def from_prototype(
-        cls, prototype: FileDatastore, bridgeManager: DatastoreRegistryBridgeManager
+        cls, prototype: FileDatastore, bridgeManager: DatastoreRegistryBridgeManager | None = None
     ) -> NativeFileDatastore | None:
         """Make a datastore configured as another one, with its own records.
 
@@ -86,8 +106,9 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         ----------
         prototype : `FileDatastore`
             Datastore to take the configuration from.
-        bridgeManager : `DatastoreRegistryBridgeManager`
-            Manager that the new datastore keeps its records with.
+        bridgeManager : `DatastoreRegistryBridgeManager`, optional
+            Manager that the new datastore keeps its records with, if others
+            need to find them there.
 
         Returns
         -------
@@ -98,26 +119,24 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         if (fixed := prototype.__dict__.get("_fixed")) is None:
             # Kept by the prototype, for all that are made after it.
             fixed = prototype.__dict__["_fixed"] = _Fixed(prototype)
+        # The constructor would build again what the configuration fixes once
+        # and for all; what a caller may change at run time is copied, be it
+        # only when somebody asks for it.
+        self = cls.__new__(cls)
+        self.__dict__ = fixed.attributes_of(prototype)
+        if (formatters := getattr(prototype, "_formatters", None)) is not None:
+            self._formatters = _copy_formatter_factory(formatters)
+        self._cache_folder = fixed.cache_folder()
+        if bridgeManager is None:
+            self._records = fixed.no_records.empty_copy()
+            return self
         table = bridgeManager.opaque.register(prototype._opaque_table_name, fixed.table_spec)
         bridge = bridgeManager.register(prototype.name)
         if not isinstance(table, NativeOpaqueTableStorage) or not isinstance(
             bridge, NativeDatastoreRegistryBridge
         ):
             return None
-        # The constructor would build again what the configuration fixes once
-        # and for all; what a caller may change at run time is copied.
-        self = cls.__new__(cls)
-        attributes = dict(prototype.__dict__)
-        for own in _PER_BUTLER:
-            attributes.pop(own, None)
-        self.__dict__.update(attributes)
-        self._transaction = None
-        self.root_path = fixed.root_path
-        self._cache_manager = None
-        self._cache_folder = fixed.cache_folder()
-        self.formatterFactory, self._formatters = _copy_formatter_factory(prototype.formatterFactory)
-        self._table = table
-        self._bridge = bridge
+        self._table, self._bridge = table, bridge
         self._records = _core.FileRecords(table._table, bridge._locations, StoredFileInfo)
         return self
 
@@ -125,11 +144,34 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         # Docstring inherited.
         return self.from_prototype(self, bridgeManager) or super().clone(bridgeManager)
 
+    @functools.cached_property
+    def _table(self) -> NativeOpaqueTableStorage:  # type: ignore[override]
+        """Table of the records, as upstream's methods know it."""
+        return NativeOpaqueTableStorage.over(self._records.table, self._fixed.table_spec)
+
+    @functools.cached_property
+    def _bridge(self) -> NativeDatastoreRegistryBridge:  # type: ignore[override]
+        """Locations of the datasets, as upstream's methods know them."""
+        return NativeDatastoreRegistryBridge.over(self._records.locations)
+
+    @property
+    def formatterFactory(self) -> FormatterFactory:
+        """Formatters of this datastore alone, copied when first needed."""
+        if (formatters := self._formatters) is None:
+            # Two threads that come here at once must get the same.
+            copy = _copy_formatter_factory(self._fixed.formatters)
+            formatters = self.__dict__.setdefault("_formatters", copy)
+        return formatters
+
+    @formatterFactory.setter
+    def formatterFactory(self, formatters: FormatterFactory) -> None:
+        self._formatters = formatters
+
     @property
     def cacheManager(self) -> AbstractDatastoreCacheManager:
         """Manager of the local file cache, made when first needed."""
         if (manager := self._cache_manager) is None:
-            manager = self._cache_manager = _make_cache_manager(self)
+            manager = self.__dict__.setdefault("_cache_manager", _make_cache_manager(self))
         return manager
 
     @cacheManager.setter
@@ -167,11 +209,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
         # Docstring inherited.
-        with self.transaction() as transaction:
-            info = write_artifact(self, inMemoryDataset, ref, provenance, transaction)
-            if info is not DEFERRED:
-                self._register_datasets([(ref, info)])
-        if info is DEFERRED:
+        if not put_artifact(self, inMemoryDataset, ref, provenance):
             super().put(inMemoryDataset, ref, provenance)
 
     def _register_datasets(
@@ -183,9 +221,32 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         pairs = list(refsAndInfos)
         refs = [ref for ref, _ in pairs]
         infos = [info.rebase(ref) if ref.isComponent() else info for ref, info in pairs]
-        with sql_errors(f"INSERT INTO {self._table.name}", {"datastore_name": self.name}):
-            undo = self._records.add(refs, infos, _INSERT_MODES[insert_mode])
-        self._register_undo("registerDatasets", undo)
+        self._register_undo("registerDatasets", self.add_records(refs, infos, insert_mode))
+
+    def add_records(
+        self,
+        refs: Sequence[DatasetRef],
+        infos: Sequence[StoredFileInfo],
+        insert_mode: DatabaseInsertMode = DatabaseInsertMode.INSERT,
+    ) -> _core.Undo:
+        """Add one record to each of some datasets.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Sequence` [ `DatasetRef` ]
+            The datasets.
+        infos : `~collections.abc.Sequence` [ `StoredFileInfo` ]
+            Their records.
+        insert_mode : `DatabaseInsertMode`, optional
+            What to do with those that have records already.
+
+        Returns
+        -------
+        undo : `_core.Undo`
+            Call it to take the records back.
+        """
+        with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
+            return self._records.add(refs, infos, _INSERT_MODES[insert_mode])
 
     def _register_undo(self, name: str, undo: _core.Undo) -> None:
         """Tell this thread's transaction, if any, how to take a change back."""
@@ -199,6 +260,13 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         if not ignore_datastore_records and ref._datastore_records is not None:
             return super().getStoredItemsInfo(ref, ignore_datastore_records)
         return self._records.get(ref)
+
+    def _get_dataset_locations_info(
+        self, ref: DatasetIdRef, ignore_datastore_records: bool = False
+    ) -> list[tuple[Location, StoredFileInfo]]:
+        # Docstring inherited.
+        infos = self.getStoredItemsInfo(ref, ignore_datastore_records)
+        return [(self.locations.of_record(info), info) for info in infos]
 
     def _get_stored_records_associated_with_refs(
         self, refs: Iterable[DatasetIdRef], ignore_datastore_records: bool = False
@@ -224,10 +292,27 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
     def exists(self, ref: DatasetRef) -> bool:
         # Docstring inherited.
         if self.root_path is not None and self._cache_is_empty():
-            recorded = self._records.exist(self.root_path, [ref])[0]
+            recorded = self._records.exists(self.root_path, ref)
             if recorded is not None:
                 return recorded
         return super().exists(ref)
+
+    def recorded_exists(self, ref: DatasetRef) -> bool | None:
+        """Tell whether a recorded dataset exists, as `mexists` would.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Dataset to check.
+
+        Returns
+        -------
+        exists : `bool` or `None`
+            Whether all its artifacts exist; `None` if `mexists` has to look.
+        """
+        if self.root_path is None or not self._cache_is_empty() or _LOG.isEnabledFor(VERBOSE):
+            return None
+        return self._records.exists(self.root_path, ref)
 
     def mexists(
         self, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool] | None = None
@@ -244,10 +329,12 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         # Docstring inherited.
         if artifact_existence is not None or self.root_path is None or not self._cache_is_empty():
             return super()._mexists(refs, artifact_existence)
-        if len(set(map(_dataset_id, refs))) != len(refs):
+        if len(set(map(dataset_key, refs))) != len(refs):
             # Upstream answers only once for each dataset id.
             return super()._mexists(refs)
         recorded = self._records.exist(self.root_path, refs)
+        if None not in recorded:
+            return cast("dict[DatasetRef, bool]", dict(zip(refs, recorded, strict=True)))
         existence = {ref: exists for ref, exists in zip(refs, recorded, strict=True) if exists is not None}
         if len(existence) < len(refs):
             rest = [ref for ref, exists in zip(refs, recorded, strict=True) if exists is None]
@@ -315,13 +402,36 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
             predicted.append((path, placement))
         return predicted
 
+    def place_of_whole(self, ref: DatasetRef) -> tuple[str, Placement] | None:
+        """Predict the path of a dataset that is written as one artifact.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Dataset with the storage class of the repository.
+
+        Returns
+        -------
+        path : `str`
+            Path of the artifact.
+        placement : `Placement`
+            What else is known of it.  Instead of both there is `None` if only
+            upstream can tell, or there is more than one artifact.
+        """
+        if not self._is_as_configured() or (placement := self._fixed.placements.of_whole(ref)) is None:
+            return None
+        path = placement.path(ref)
+        return None if path is None else (path, placement)
+
     def _is_as_configured(self) -> bool:
         """Tell whether nobody has changed what decides on places."""
-        return (
-            self.formatterFactory._mappingFactory._registry is self._formatters
-            and not self._formatters.changed
-            and self._fixed.placements.are_for(self)
-        )
+        if (formatters := self._formatters) is not None:
+            registry = formatters._mappingFactory._registry
+            if type(registry) is not _FormatterRegistry or registry.origin is not self._fixed.formatters:
+                return False
+            if registry.changed:
+                return False
+        return self._fixed.placements.are_for(self)
 
     def _get_expected_dataset_locations_info(self, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
         # Docstring inherited.
@@ -335,19 +445,12 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
 
     def export_predicted_records(self, refs: Iterable[DatasetRef]) -> dict[str, DatastoreRecordData]:
         # Docstring inherited.
-        table_name = self._table.name
-        records: dict[DatasetId, dict[str, list[StoredDatastoreItemInfo]]] = {}
-        slow: list[DatasetRef] = []
-        for ref in refs:
-            stored_ref = self._cast_storage_class(ref)
-            if (predicted := self._predict(stored_ref)) is None:
-                slow.append(ref)
-            elif predicted and self._fixed.placements.acceptable(stored_ref):
-                infos = records.setdefault(ref.id, {}).setdefault(table_name, [])
-                infos += [placement.predict(path) for path, placement in predicted]
-        for dataset_id, tables in super().export_predicted_records(slow)[self.name].records.items():
-            for infos in tables.values():
-                records.setdefault(dataset_id, {}).setdefault(table_name, []).extend(infos)
+        records, rest = predict_records(self, refs)
+        if rest:
+            for dataset_id, tables in super().export_predicted_records(rest)[self.name].records.items():
+                known = records.setdefault(dataset_id, {}).setdefault(self._opaque_table_name, [])
+                for infos in tables.values():
+                    known += infos
         return {self.name: DatastoreRecordData(records=records)}
 
     def _cast_storage_class(self, ref: DatasetRef) -> DatasetRef:
@@ -364,20 +467,87 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         if not record_data:
             return
         try:
-            with sql_errors(f"INSERT INTO {self._table.name}", {"datastore_name": self.name}):
-                undo = self._records.import_data(cast(Any, record_data.records))
+            undo = self._records.import_data(cast(Any, record_data.records))
         except TypeError as err:
             # What upstream raises for a record of another class.
             raise AssertionError("Expecting StoredFileInfo records") from err
+        except (_core.DuplicateKeyError, _core.UnfitValueError) as err:
+            raise sql_error(
+                f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}, err
+            ) from err
         self._register_undo("importRecords", undo)
 
     def export_records(self, refs: Iterable[DatasetIdRef]) -> Mapping[str, DatastoreRecordData]:
         # Docstring inherited.
-        table_name = self._table.name
+        table_name = self._opaque_table_name
         records: dict[DatasetId, dict[str, list[StoredDatastoreItemInfo]]] = {
             dataset_id: {table_name: infos} for dataset_id, infos in self._records.export(refs).items()
         }
         return {self.name: DatastoreRecordData(records=records)}
+
+    def export_table(self, datasets: Collection[DatasetId]) -> DatastoreRecordTable:
+        # Docstring inherited.
+        return DatastoreRecordTable(pyarrow.table(self._records.export_table(datasets)))
+
+    def import_table(self, table: DatastoreRecordTable) -> None:
+        # Docstring inherited.  Upstream checks the columns and casts them.
+        columns = table.to_stored_file_info_table().to_arrow()
+        try:
+            with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
+                undo = self._records.import_table(columns)
+        except UnicodeError:
+            # Upstream can tell what is wrong with the text.
+            super().import_table(table)
+        else:
+            self._register_undo("importTable", undo)
+
+    def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
+        # Docstring inherited.
+        if (rest := move_to_trash(self, ref, ignore_errors)) is not None:
+            super().trash(rest, ignore_errors)
+
+    def _empty_trash_subset(
+        self,
+        *,
+        ignore_errors: bool = True,
+        selected_ids: Collection[DatasetId] | None = None,
+        dry_run: bool = False,
+    ) -> set[ResourcePath]:
+        # Docstring inherited.
+        removed = empty_trash(self, selected_ids, ignore_errors=ignore_errors, dry_run=dry_run)
+        if removed is not None:
+            return removed
+        return super()._empty_trash_subset(
+            ignore_errors=ignore_errors, selected_ids=selected_ids, dry_run=dry_run
+        )
+
+    def getManyURIs(
+        self, refs: Iterable[DatasetRef], predict: bool = False, allow_missing: bool = False
+    ) -> dict[DatasetRef, DatasetRefURIs]:
+        # Docstring inherited.  An iterator would be at its end when upstream
+        # goes through it again.
+        if self.root_path is not None and isinstance(refs, Collection):
+            if not any(ref._datastore_records is not None for ref in refs):
+                if (uris := many_uris(self, refs, predict)) is not None:
+                    return uris
+        return super().getManyURIs(refs, predict, allow_missing)
+
+    def get_file_info_for_transfer(self, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:
+        # Docstring inherited.
+        return find_recorded_files(self, dataset_ids)
+
+    def locate_missing_files_for_transfer(
+        self, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool]
+    ) -> FileTransferMap:
+        # Docstring inherited.
+        if not isinstance(refs, Collection) or not self.trustGetRequest or _LOG.isEnabledFor(VERBOSE):
+            return super().locate_missing_files_for_transfer(refs, artifact_existence)
+        files = None
+        if self._cache_is_empty():
+            files = find_unrecorded_files(self, list(refs), artifact_existence)
+        if files is None:
+            return super().locate_missing_files_for_transfer(refs, artifact_existence)
+        return files
 
 
 class _Fixed:
@@ -390,11 +560,45 @@ class _Fixed:
     """
 
     def __init__(self, prototype: FileDatastore):
+        self._prototype = prototype
         self.table_spec = prototype.makeTableSpec()
-        self.root_path = prototype.root.ospath if prototype.root.isLocal else None
+        self.formatters = prototype.formatterFactory
         self.placements = Placements(prototype)
+        self.no_records = _core.FileRecords(
+            Columns.of(prototype._opaque_table_name, self.table_spec).make_table(),
+            _core.Locations(prototype.name),
+            StoredFileInfo,
+        )
+        self._attributes = self._without_own(prototype)
+        self._attributes["_fixed"] = self
+        self._attributes["root_path"] = _readable(prototype.root.ospath) if prototype.root.isLocal else None
+        self.locations = PlainLocationFactory(prototype.locationFactory)
+        self._attributes["locationFactory"] = self._attributes["locations"] = self.locations
         self._caches = "cached" in prototype.config
         self._cache_root: str | None = prototype.config.get(("cached", "root")) if self._caches else None
+
+    def attributes_of(self, prototype: FileDatastore) -> dict[str, Any]:
+        """Return the attributes that a new datastore begins with.
+
+        Parameters
+        ----------
+        prototype : `FileDatastore`
+            The datastore that was configured, or one made after it.
+
+        Returns
+        -------
+        attributes : `dict` [ `str`, `typing.Any` ]
+            A new dictionary.
+        """
+        # Nobody but its maker has the one that was configured.
+        return self._attributes.copy() if prototype is self._prototype else self._without_own(prototype)
+
+    @staticmethod
+    def _without_own(prototype: FileDatastore) -> dict[str, Any]:
+        attributes = prototype.__dict__.copy()
+        for own in _PER_BUTLER:
+            attributes.pop(own, None)
+        return attributes
 
     def cache_folder(self) -> str | None:
         """Return the file cache's folder, if there is one from the start.
@@ -412,7 +616,16 @@ class _Fixed:
         )
 
 
-def _copy_formatter_factory(factory: FormatterFactory) -> tuple[FormatterFactory, _FormatterRegistry]:
+def _readable(path: str) -> str | None:
+    """Return a path if it is text, which file systems do not demand."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return None
+    return path
+
+
+def _copy_formatter_factory(factory: FormatterFactory) -> FormatterFactory:
     """Return a factory to which formatters can be added alone.
 
     Parameters
@@ -423,24 +636,26 @@ def _copy_formatter_factory(factory: FormatterFactory) -> tuple[FormatterFactory
     Returns
     -------
     other : `FormatterFactory`
-        The copy.
-    registry : `_FormatterRegistry`
-        What the copy knows.
+        The copy, which notices an addition.
     """
     other, mapping = FormatterFactory.__new__(FormatterFactory), factory._mappingFactory
     other.__dict__.update(factory.__dict__)
     other._mappingFactory = MappingFactory.__new__(MappingFactory)
     other._mappingFactory.__dict__.update(mapping.__dict__)
-    registry = _FormatterRegistry(mapping._registry)
-    registry.changed = getattr(mapping._registry, "changed", False)
-    other._mappingFactory._registry = registry
-    return other, registry
+    original = mapping._registry
+    registry = other._mappingFactory._registry = _FormatterRegistry(original)
+    registry.origin = getattr(original, "origin", factory)
+    registry.changed = getattr(original, "changed", False)
+    return other
 
 
 class _FormatterRegistry(dict[Any, Any]):
     """Upstream's registry of formatters, which notices an addition."""
 
     changed = False
+
+    origin: FormatterFactory
+    """Factory that this was first copied from."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.changed = True

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ("DatasetIdSet", "IdSample")
+__all__ = ("DatasetIdSet", "IdSample", "dataset_key")
 
 import uuid
 from collections.abc import Iterable, Iterator, MutableSet, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+from lsst.daf.butler import DatasetRef
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
 
     from . import _core
+
+# Today's refs keep the id as an integer and make a UUID of it when asked.
+dataset_key = attrgetter("_id" if "_id" in getattr(DatasetRef, "__slots__", ()) else "id")
+"""Returns what is unique to a ref's dataset id (`~operator.attrgetter`)."""
 
 
 class DatasetIdSet(MutableSet[Any]):

@@ -82,6 +82,28 @@ class NativeOpaqueTableStorage(OpaqueTableStorage):
         self._columns = Columns.of(name, spec)
         self._table = self._columns.make_table()
 
+    @classmethod
+    def over(cls, table: _core.Table, spec: ddl.TableSpec) -> NativeOpaqueTableStorage:
+        """Return the interface to a table that there is already.
+
+        Parameters
+        ----------
+        table : `_core.Table`
+            Table in Rust.
+        spec : `lsst.daf.butler.ddl.TableSpec`
+            What it was made from.
+
+        Returns
+        -------
+        storage : `NativeOpaqueTableStorage`
+            The same table to upstream.
+        """
+        self = cls.__new__(cls)
+        OpaqueTableStorage.__init__(self, table.name)
+        self._columns = Columns.of(table.name, spec)
+        self._table = table
+        return self
+
     def insert(self, *data: dict[str, Any], transaction: DatastoreTransaction | None = None) -> None:
         # Docstring inherited.
         self._change("INSERT INTO", self._table.insert, data, transaction)
@@ -205,6 +227,25 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
     def __init__(self, datastoreName: str):
         super().__init__(datastoreName)
         self._locations = _core.Locations(datastoreName)
+
+    @classmethod
+    def over(cls, locations: _core.Locations) -> NativeDatastoreRegistryBridge:
+        """Return the interface to locations that there are already.
+
+        Parameters
+        ----------
+        locations : `_core.Locations`
+            Locations in Rust.
+
+        Returns
+        -------
+        bridge : `NativeDatastoreRegistryBridge`
+            The same locations to upstream.
+        """
+        self = cls.__new__(cls)
+        DatastoreRegistryBridge.__init__(self, locations.datastore)
+        self._locations = locations
+        return self
 
     def insert(self, refs: Iterable[DatasetIdRef]) -> None:
         # Docstring inherited.

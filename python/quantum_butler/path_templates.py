@@ -77,13 +77,12 @@ class CompiledTemplate:
         data_id: DataCoordinate = ref.dataId
         values = data_id.full_values if self._full else data_id.required_values
         output = ""
-        for part in self._parts:
-            source = part.source
+        for literal, source, place, record, attribute, spec, keep_slash in self._parts:
             value: Any
             if source == "value":
-                value = values[part.place]
+                value = values[place]
             elif source == "record":
-                value = getattr(data_id.records[part.record], part.attribute, None)
+                value = getattr(data_id.records[record], attribute, None)
                 if value is None:
                     return None
             elif source == "run":
@@ -91,14 +90,16 @@ class CompiledTemplate:
             elif source == "id":
                 value = str(ref.id)
             else:
-                output += part.literal
+                output += literal
                 continue
             if type(value) is str:
-                value = _clean(value, part.keep_slash)
-            output += part.literal + format(value, part.spec)
+                value = _clean(value, keep_slash)
+                output += literal + (format(value, spec) if spec else value)
+            else:
+                output += literal + format(value, spec)
         head, slash, tail = output.rpartition("/")
         path = head + slash + tail.replace(".", "_").replace("#", "HASH")
-        if _NOT_NORMAL.search(path):
+        if _NOT_NORMAL.search(path) is not None:
             path = os.path.normpath(path)
             if path.startswith("/"):
                 path = os.path.relpath(path, start="/")

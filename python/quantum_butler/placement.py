@@ -9,7 +9,7 @@ dataset of each kind, and not used if they differ.
 
 from __future__ import annotations
 
-__all__ = ("Placement", "Placements")
+__all__ = ("Kind", "Placement", "Placements")
 
 import inspect
 from collections.abc import Hashable, Mapping
@@ -78,7 +78,7 @@ class Placement(NamedTuple):
         )
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """What a datastore does with datasets of one kind."""
 
     acceptable: bool
@@ -100,7 +100,7 @@ class Placements:
         self._constraints = datastore.constraints
         self._composites = datastore.composites
         self._expected = datastore._get_expected_dataset_locations_info
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._kinds: dict[Hashable, Kind] = {}
         # The same dataset type is mostly the same object, which is faster to
         # recognize; the objects are kept so that no other gets their id.
         self._seen: dict[int, DatasetType] = {}
@@ -137,7 +137,7 @@ class Placements:
         acceptable : `bool`
             Whether the datastore takes it.
         """
-        return self._kind(ref).acceptable
+        return self.kind(ref).acceptable
 
     def of(self, ref: DatasetRef) -> tuple[Placement, ...] | None:
         """Return where the artifacts of a dataset are expected.
@@ -152,13 +152,44 @@ class Placements:
         placements : `tuple` [ `Placement` ] or `None`
             One for each artifact; `None` if only upstream can tell.
         """
-        return self._kind(ref).placements
+        return self.kind(ref).placements
 
-    def _kind(self, ref: DatasetRef) -> _Kind:
-        """Look up or find out what is done with a dataset."""
+    def of_whole(self, ref: DatasetRef) -> Placement | None:
+        """Return where a dataset goes that is written as one artifact.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Dataset with the storage class of the repository.
+
+        Returns
+        -------
+        placement : `Placement` or `None`
+            Where it goes; `None` if it is a component, is to be disassembled
+            or not to be taken, or if only upstream can tell.
+        """
+        kind = self.kind(ref)
+        if not kind.acceptable or kind.placements is None or len(kind.placements) != 1:
+            return None
+        (placement,) = kind.placements
+        return placement if placement.component is None else None
+
+    def kind(self, ref: DatasetRef) -> Kind:
+        """Look up or find out what is done with a dataset.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Dataset with the storage class of the repository; not a component.
+
+        Returns
+        -------
+        kind : `Kind`
+            What is done with it and all others of its kind.
+        """
         dataset_type = ref.datasetType
         data_id = ref.dataId
-        instrument = data_id["instrument"] if "instrument" in ref.dimensions.required else None
+        instrument = data_id["instrument"] if "instrument" in dataset_type.dimensions.required else None
         shape = (instrument, type(data_id), data_id.hasRecords())
         key: Hashable = (id(dataset_type), *shape)
         kind = self._kinds.get(key)
@@ -168,8 +199,8 @@ class Placements:
                 parts = self._resolve(ref)
                 if parts is not None and any(placement.path(part) is None for part, placement in parts):
                     # This dataset says nothing about others of its kind.
-                    return _Kind(self._constraints.isAcceptable(ref), None)
-                kind = _Kind(self._constraints.isAcceptable(ref), self._confirmed(ref, parts))
+                    return Kind(self._constraints.isAcceptable(ref), None)
+                kind = Kind(self._constraints.isAcceptable(ref), self._confirmed(ref, parts))
             if len(self._kinds) >= _MOST_KINDS:
                 self._kinds.clear()
                 self._seen.clear()

@@ -19,6 +19,9 @@ from . import _core
 # of the same name before it.
 _fields = pydantic.BaseModel.__dict__["__dict__"]
 
+# What pydantic itself sets attributes with that are no fields.
+_set = object.__setattr__
+
 _ID_FIELDS = (
     "predicted_inputs",
     "available_inputs",
@@ -69,10 +72,10 @@ class QuantumProvenanceData(_Upstream):
             Model with that content.
         """
         self = cls.__new__(cls)
-        object.__setattr__(self, "__pydantic_fields_set__", {*_ID_FIELDS, "datastore_records"})
-        object.__setattr__(self, "__pydantic_extra__", None)
-        object.__setattr__(self, "__pydantic_private__", None)
-        object.__setattr__(self, "_native", native)
+        _set(self, "__pydantic_fields_set__", {*_ID_FIELDS, "datastore_records"})
+        _set(self, "__pydantic_extra__", None)
+        _set(self, "__pydantic_private__", None)
+        _set(self, "_native", native)
         return self
 
     def to_native(self) -> _core.Provenance | None:
@@ -100,7 +103,7 @@ class QuantumProvenanceData(_Upstream):
 
     @__dict__.setter
     def __dict__(self, fields: dict[str, Any]) -> None:
-        object.__setattr__(self, "_native", None)
+        _set(self, "_native", None)
         _fields.__set__(self, fields)
 
     def __getattr__(self, name: str) -> Any:
@@ -140,7 +143,8 @@ class QuantumProvenanceData(_Upstream):
             The documented JSON.
         """
         if not kwargs and (indent is None or (type(indent) is int and indent >= 0)):
-            if (native := self.to_native()) is not None:
+            native = getattr(self, "_native", None) or self.to_native()
+            if native is not None:
                 return native.to_json(indent)
         return super().model_dump_json(indent=indent, **kwargs)
 
@@ -243,4 +247,4 @@ def _materialize(model: QuantumProvenanceData) -> None:
     held = _fields.__get__(model)
     for name, value in fields.items():
         held.setdefault(name, value)
-    object.__setattr__(model, "_native", None)
+    _set(model, "_native", None)

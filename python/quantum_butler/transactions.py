@@ -20,18 +20,22 @@ class ThreadTransactions:
     parent always comes back.
     """
 
-    _thread: threading.local
+    _thread: threading.local | None = None
+    """Each thread's transaction, from the first one on."""
 
     @property
     def _transaction(self) -> DatastoreTransaction | None:
-        return getattr(self._thread, "transaction", None)
+        return None if (thread := self._thread) is None else getattr(thread, "transaction", None)
 
     @_transaction.setter
     def _transaction(self, transaction: DatastoreTransaction | None) -> None:
-        # Upstream's constructors assign this before anything else.
-        if "_thread" not in self.__dict__:
-            self._thread = threading.local()
-        self._thread.transaction = transaction
+        if (thread := self._thread) is None:
+            # Upstream's constructors begin with this.
+            if transaction is None:
+                return
+            # Two threads that come here at once must get the same.
+            thread = self.__dict__.setdefault("_thread", threading.local())
+        thread.transaction = transaction
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[DatastoreTransaction]:

@@ -53,9 +53,11 @@ def _nothing_is_left(repository: Repository, butler: Any, ref: DatasetRef, befor
     assert butler._actual_output_refs == set()
     assert butler._metrics.n_put == 0
     assert butler.extract_provenance_data().actual_outputs == set()
+    # Upstream goes on in the transaction that has been rolled back.
+    assert butler._datastore._transaction is None
 
 
-NAMES = ["derived", "whole_out", "parts_out", "fragile_v1_out", "fragile_direct_out"]
+NAMES = ["derived", "whole_out", "parts_out", "fragile_out", "fragile_v1_out", "fragile_direct_out"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,3 +170,17 @@ def test_second_put_into_a_chain_does_not_empty_its_memory(new_repository: NewRe
         memory = butler._datastore.datastores[0]  # type: ignore[attr-defined]
         assert memory.exists(ref) is True
         assert butler._actual_output_refs == {ref}
+
+
+def test_import_in_a_transaction_that_fails(repository: Repository) -> None:
+    # Upstream leaves the records where they are.
+    ref, other = repository.stored["measured"][:2]
+    with repository.butler(quantum_butler.QuantumBackedButler, inputs=[ref], recorded=[other]) as butler:
+        with pytest.raises(RuntimeError, match="too late"), butler._datastore.transaction():
+            butler._datastore.import_records(repository.records_of([ref]))
+            assert butler._datastore.knows(ref) is True
+            raise RuntimeError("too late")
+        assert butler._datastore.knows_these([ref, other]) == {ref: False, other: True}
+        # And it works the next time.
+        butler._datastore.import_records(repository.records_of([ref]))
+        assert butler._datastore.knows(ref) is True

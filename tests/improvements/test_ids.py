@@ -10,6 +10,7 @@ import pytest
 from lsst.daf.butler import AmbiguousDatasetError, DatasetRef, QuantumBackedButler
 
 import quantum_butler
+from case_names import name_of
 from repositories import Repository
 
 
@@ -45,8 +46,13 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.parametrize("records", ["in Rust", "in SQL"])
 @pytest.mark.parametrize("name", CALLS)
-def test_ref_without_an_id(repository: Repository, name: str) -> None:
+def test_ref_without_an_id(
+    repository: Repository, name: str, records: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if records == "in SQL":
+        monkeypatch.setenv("QUANTUM_BUTLER_NATIVE", "0")
     ref, output = repository.stored["measured"][0], repository.predicted["derived"][0]
     with repository.butler(quantum_butler.QuantumBackedButler, inputs=[ref], outputs=[output]) as butler:
         before = repository.artifacts()
@@ -77,6 +83,22 @@ def test_integer_ids_cannot_be_extracted(repository: Repository, where: str) -> 
         assert butler._predicted_outputs == set(outputs)
 
 
+def test_refusal_of_integers_leaves_the_books_alone(
+    repository: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = repository.stored["measured"][0]
+    repository.paths(ref)[0].unlink()
+    with _with_integers(repository, [ref.id, 7], []) as butler:
+        butler.getDeferred(ref)
+        with pytest.raises(FileNotFoundError):
+            butler.get(ref)
+        with pytest.raises(ValueError):
+            butler.extract_provenance_data()
+        # Otherwise it would have been taken from these, with a warning.
+        assert butler._actual_inputs == {ref.id}
+        assert not caplog.records
+
+
 def test_integers_and_uuids_are_told_apart(repository: Repository) -> None:
     ref = repository.stored["measured"][0]
     with _with_integers(repository, [ref.id.int % 2**63], []) as butler:
@@ -85,7 +107,7 @@ def test_integers_and_uuids_are_told_apart(repository: Repository) -> None:
         assert butler._actual_inputs == set()
 
 
-@pytest.mark.parametrize("wrong", [None, "text", 1.5, object()], ids=str)
+@pytest.mark.parametrize("wrong", [None, "text", 1.5, object()], ids=name_of)
 def test_what_is_no_id(repository: Repository, wrong: Any) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError, AmbiguousDatasetError)):
         _with_integers(repository, [wrong], [])

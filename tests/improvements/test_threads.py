@@ -4,52 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from lsst.daf.butler import DatasetRef
 from lsst.daf.butler.registry.bridge.monolithic import MonolithicDatastoreRegistryBridgeManager
 from lsst.daf.butler.registry.opaque import ByNameOpaqueTableStorageManager
+from together import THREADS, at_once, many_outputs
 
 import quantum_butler
-from repositories import NewRepository, Repository, dataset_id, example_metrics
+from repositories import NewRepository, Repository, example_metrics
 
-THREADS = 8
-
-
-def at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Call functions in threads that all start together.
-
-    Parameters
-    ----------
-    calls : `~collections.abc.Iterable` [ `~collections.abc.Callable` ]
-        Functions, one for each thread.
-
-    Returns
-    -------
-    results : `list`
-        What they returned, in their order.
-    """
-    calls = list(calls)
-    barrier = threading.Barrier(len(calls))
-
-    def start(call: Callable[[], Any]) -> Any:
-        barrier.wait(timeout=60)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(start, calls))
-
-
-def _many_outputs(repository: Repository, name: str, count: int) -> list[DatasetRef]:
-    # One run for each four; detectors are few.
-    return [
-        DatasetRef(ref.datasetType, ref.dataId, f"threads/{run}", id=dataset_id("threads", name, run, number))
-        for run in range(count // 4)
-        for number, ref in enumerate(repository.predicted[name])
-    ]
+pytestmark = pytest.mark.usefixtures("frequent_switches")
 
 
 @pytest.mark.parametrize("kind", ["file", "checksum", "chained", "cached"])
@@ -70,10 +35,10 @@ def test_reading(new_repository: NewRepository, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "checksum", "chained"])
-@pytest.mark.parametrize("name", ["derived", "parts_out", "fragile_v1_out"])
+@pytest.mark.parametrize("name", ["derived", "parts_out", "fragile_out", "fragile_v1_out"])
 def test_writing_and_reading_back(new_repository: NewRepository, kind: str, name: str) -> None:
     repository = new_repository(kind)
-    outputs = _many_outputs(repository, name, 12 * THREADS)
+    outputs = many_outputs(repository, name, 12 * THREADS)
     shares = [outputs[number::THREADS] for number in range(THREADS)]
     with repository.butler(quantum_butler.QuantumBackedButler, outputs=outputs) as butler:
 
@@ -100,7 +65,7 @@ def test_writing_and_reading_back(new_repository: NewRepository, kind: str, name
 
 def test_failures_of_one_thread_do_not_undo_another(new_repository: NewRepository) -> None:
     repository = new_repository()
-    good, bad = (_many_outputs(repository, name, 80) for name in ("derived", "fragile_out"))
+    good, bad = (many_outputs(repository, name, 80) for name in ("derived", "fragile_out"))
     with repository.butler(quantum_butler.QuantumBackedButler, outputs=[*good, *bad]) as butler:
 
         def succeed() -> None:
@@ -120,7 +85,7 @@ def test_failures_of_one_thread_do_not_undo_another(new_repository: NewRepositor
 
 def test_extracting_while_others_write(new_repository: NewRepository) -> None:
     repository = new_repository()
-    outputs = _many_outputs(repository, "derived", 200)
+    outputs = many_outputs(repository, "derived", 200)
     inputs = list(repository.stored["measured"])
     with repository.butler(quantum_butler.QuantumBackedButler, inputs=inputs, outputs=outputs) as butler:
         done = threading.Event()

@@ -18,6 +18,7 @@ from lsst.daf.butler.registry.interfaces import OpaqueTableStorage
 from lsst.sphgeom import Angle, Box, Circle, LonLat, UnitVector3d
 from pairs import IDS, REFS, MakeManagers, Managers, Row, in_order, numbers, record, rows_of
 
+from case_names import name_of
 from repositories import NewRepository
 
 # Managers
@@ -467,7 +468,7 @@ def matches(table: OpaqueTableStorage, **where: Any) -> set[str]:
         ({"path": "ab%", "file_size": 1}, {"abd"}),
         ({"path": "ab%", "dataset_id": [IDS[20], IDS[5]]}, {"abc"}),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_fetch(texts: OpaqueTableStorage, where: dict[str, Any], expected: set[str]) -> None:
     assert matches(texts, **where) == expected

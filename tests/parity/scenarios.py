@@ -54,8 +54,9 @@ _VOLATILE = (
     (re.compile(r"InMemoryDatastore@[\d.]+"), "InMemoryDatastore@<time>"),
     (re.compile(r"mem://\d+_"), "mem://<object>_"),
     (re.compile(r" at 0x[0-9a-f]+"), " at <address>"),
-    (re.compile(r"/[a-z0-9_]{16}(?=\.\w+)"), "/<temporary>"),
+    (re.compile(r"/[a-z0-9_]{16}(?=\w*\.tmp\b|\.\w+)"), "/<temporary>"),
 )
+_TEMPORARY = re.compile(r"[a-z0-9_]{16}(?=\w*\.tmp\.)")
 _SET_OF_IDS = re.compile(r"\{UUID\('[^{}]*\}")
 
 
@@ -252,6 +253,7 @@ class Run:
         described = {
             "raised": type(error).__name__,
             "message": self.plain(str(error)),
+            "notes": self.plain(getattr(error, "__notes__", ())),
             "cause": cause,
         }
         if isinstance(error, BaseExceptionGroup):
@@ -284,7 +286,7 @@ def _tree(root: str) -> tuple[dict[str, bytes], dict[str, str]]:
                 if entry.is_dir(follow_symlinks=False) and not look_into(entry.path):
                     continue
                 empty = False
-                name = entry.path[len(root) :]
+                name = _TEMPORARY.sub("<temporary>", entry.path[len(root) :])
                 permissions[name] = stat.filemode(entry.stat(follow_symlinks=False).st_mode)
                 if name != "/butler.yaml" and entry.is_file() and os.access(entry.path, os.R_OK):
                     with open(entry.path, "rb") as file:

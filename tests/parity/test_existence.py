@@ -120,11 +120,12 @@ def test_component_is_stored_if_its_dataset_is(run: Run, recorded: bool) -> None
     assert run(butler.stored_many, components) == dict.fromkeys(components, True)
 
 
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "not-recorded"])
 @scenario
-def test_one_answer_for_each_dataset(run: Run) -> None:
+def test_one_answer_for_each_dataset(run: Run, recorded: bool) -> None:
     # Of several refs with one id only the last is answered.
     parts, whole = run.ref("parts"), run.ref("whole")
-    butler = run.butler(inputs=[parts, whole])
+    butler = run.butler(inputs=[parts, whole], recorded=[parts, whole] if recorded else [])
     summary = parts.makeComponentRef("summary")
     assert run(butler.stored_many, [parts, parts.makeComponentRef("data"), summary]) == {summary: True}
     assert run(butler.stored_many, [summary, parts]) == {parts: True}

@@ -156,6 +156,34 @@ def test_formatter_that_fails(run: Run, kind: str, exception: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ["exception", "unavailable"],
+    [
+        (OSError, True),
+        (PermissionError, True),
+        (LookupError, True),
+        (IndexError, True),
+        (ValueError, False),
+        (RuntimeError, False),
+        (KeyboardInterrupt, False),
+    ],
+)
+@scenario
+def test_datastore_that_fails(run: Run, exception: type[BaseException], unavailable: bool) -> None:
+    # A formatter's exceptions are hidden by the datastore, but not its own.
+    ref = run.ref("measured")
+    butler = run.butler(inputs=[ref])
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise exception("from the datastore")
+
+    butler._datastore.get = fail  # type: ignore[method-assign]
+    assert type(run.error(butler.get, ref)) is exception
+    assert butler._unavailable_inputs == ({ref.id} if unavailable else set())
+    assert butler._actual_inputs == butler._available_inputs == set()
+    assert butler._metrics.n_get == 0
+
+
+@pytest.mark.parametrize(
     ["options", "exception", "unavailable"],
     [
         ({"parameters": {"unknown": 1}}, KeyError, True),

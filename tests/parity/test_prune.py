@@ -221,7 +221,8 @@ def test_output_that_was_read_by_two(run: Run) -> None:
     assert len(run(datastore.emptyTrash)) == 2
     assert run(butler.stored_many, refs) == dict.fromkeys(refs, False)
     assert run(datastore.emptyTrash) == set()
-    assert type(run.error(datastore.trash, run.ref("measured"), ignore_errors=3, nonsense=1)) is TypeError
+    with pytest.raises(TypeError):
+        datastore.trash(run.ref("measured"), ignore_errors=3, nonsense=1)
 
 
 @scenario

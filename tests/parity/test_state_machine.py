@@ -16,6 +16,7 @@ import functools
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -606,22 +607,6 @@ class Comparison(RuleBasedStateMachine):
         getattr(self, name)(**arguments)
 
 
-@pytest.fixture(scope="module")
-def steps_taken(pytestconfig: pytest.Config) -> Iterator[dict[str, int]]:
-    """Count steps by kind of repository, and report them at the end."""
-    steps: dict[str, int] = {}
-
-    class Report:
-        def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-            counts = ", ".join(f"{count:,} {kind}" for kind, count in steps.items())
-            terminalreporter.write_line(
-                f"state machine: {sum(steps.values()):,} steps without a difference ({counts})"
-            )
-
-    pytestconfig.pluginmanager.register(Report(), "steps of the state machine")
-    yield steps
-
-
 @pytest.fixture
 def quiet() -> Iterator[None]:
     """Keep the warnings about what goes wrong on purpose to ourselves."""
@@ -639,7 +624,7 @@ def test_random_sequences(
     stock_class: type[QuantumBackedButler],
     our_class: type[QuantumBackedButler],
     tmp_path: Path,
-    steps_taken: dict[str, int],
+    steps_taken: Counter[str],
 ) -> None:
     sides = [
         Side(butler_class, template(kind), tmp_path / name / "repo")
@@ -662,5 +647,5 @@ def test_random_sequences(
                 ),
             )
     finally:
-        steps_taken[kind] = bench.steps
+        steps_taken[kind] += bench.steps
     assert bench.steps > rounds * sequences * steps // 3, "Too many sequences ended early."

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import Any
+
 import pytest
+from lsst.daf.butler import DatasetRef, Location
 from lsst.resources import ResourcePath
 from scenarios import Run, scenario
 
@@ -99,6 +103,63 @@ def test_broken_disassembled_input(run: Run) -> None:
     butler = run.butler(inputs=[recorded, unrecorded], recorded=[recorded])
     run(butler.getURIs, recorded)
     assert set(run(butler.getURIs, unrecorded).componentURIs) == {"summary", "output"}
+
+
+def _everything(uri: ResourcePath) -> tuple[Any, ...]:
+    """Return all that there is to a URI; they are equal if their text is."""
+    again = pickle.loads(pickle.dumps(uri))
+    assert vars(again) == vars(uri)
+    return (type(uri).__name__, *uri._uri, str(uri.dirLike), uri.isTemporary, type(again).__name__)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "not-recorded"])
+@scenario
+def test_every_attribute(run: Run, recorded: bool) -> None:
+    names = [*_NAMES, "zipped", "grouped", "external"]
+    inputs, outputs = [run.ref(name) for name in names], [run.ref("derived"), run.ref("parts_out")]
+    butler = run.butler(inputs=inputs, outputs=outputs, recorded=inputs if recorded else [])
+    uris = run(butler.get_many_uris, [*inputs, *outputs], predict=True)
+    # Upstream predicts before it looks up.
+    run.note("order", list(uris))
+    for ref, both in uris.items():
+        run.note(f"URIs of {ref}", [_everything(uri) for uri in both.iter_all()])
+        run.note(f"components of {ref}", list(both.componentURIs))
+
+
+def _location(location: Location) -> list[tuple[Any, ...]]:
+    root = location._datastoreRootUri
+    return [_everything(uri) for uri in (root, location.pathInStore, location.uri) if uri is not None]
+
+
+@scenario
+def test_every_attribute_of_a_location(run: Run) -> None:
+    names = [*_NAMES, "zipped", "grouped", "external"]
+    inputs, outputs = [run.ref(name) for name in names], run.refs("derived")
+    butler = run.butler(inputs=inputs, outputs=outputs)
+    for ref in outputs[:2]:
+        run(butler.put, {}, ref)
+    source, existence = butler._datastore, {butler.getURI(outputs[1]): False}
+    files = run(source.get_file_info_for_transfer, (ref.id for ref in inputs))
+    files |= run(source.locate_missing_files_for_transfer, outputs, existence)
+    for ref in [*inputs, *outputs]:
+        run.note(f"files of {ref}", [(info, _location(place)) for place, info in files.get(ref.id, [])])
+        for place, _ in files.get(ref.id, []):
+            assert place == place.clone() and place.uri == place.clone().uri
+    run.note("existence", sorted((_everything(uri), exists) for uri, exists in existence.items()))
+
+
+@scenario
+def test_any_iterable_will_do(run: Run) -> None:
+    refs = [run.ref("measured"), run.ref("derived"), run.ref("parts")]
+    butler = run.butler(inputs=[refs[0], refs[2]], outputs=[refs[1]])
+    kinds: list[Any] = [list, tuple, set, dict.fromkeys, iter, lambda refs: [*refs, refs[0]]]
+    for kind in kinds:
+        run(butler.get_many_uris, kind(refs), predict=True)
+        if kind is not iter:
+            run(butler._datastore.locate_missing_files_for_transfer, kind([refs[1]]), {})
+    own_records = run.repository.records_of(refs[:1])["FileDatastore@<butlerRoot>"].records[refs[0].id]
+    carrying: DatasetRef = refs[1].replace(datastore_records=own_records)
+    run(butler.get_many_uris, [carrying, refs[0]])
 
 
 @pytest.mark.parametrize("kind", ["file", "checksum", "cached", "constrained"])

@@ -20,8 +20,10 @@ pub struct ColumnSpec {
 
 /// Lengthens a vector, by an eighth when it is full: twice would waste too much in a large table.
 pub(crate) fn resize<T: Clone>(cells: &mut Vec<T>, rows: usize, empty: T) {
+    const SMALL: usize = 1024;
     if rows > cells.capacity() {
-        cells.reserve_exact((rows - cells.len()).max(cells.len() / 8).max(8));
+        let more = (cells.len() / 8).max(cells.len().min(SMALL)).max(8);
+        cells.reserve_exact(more.max(rows - cells.len()));
     }
     cells.resize(rows, empty);
 }
@@ -44,6 +46,14 @@ impl Bits {
         }
         let word = &mut self.0[row / 64];
         *word = *word & !(1 << (row % 64)) | u64::from(bit) << (row % 64);
+    }
+
+    /// The rows whose bit is set.
+    pub(crate) fn ones(&self) -> impl Iterator<Item = u32> + '_ {
+        (0_u32..).zip(&self.0).flat_map(|(position, word)| {
+            let set = move |bit: &u32| word >> bit & 1 == 1;
+            (0..64).filter(set).map(move |bit| position * 64 + bit)
+        })
     }
 
     pub(crate) fn memory(&self) -> usize {
@@ -83,6 +93,21 @@ impl Column {
             Kind::Timestamp => Cells::Timestamp(Vec::new()),
         };
         Self { cells, present: Bits::default() }
+    }
+
+    /// Makes room up to a row that is about to be filled.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        fn reserve<T>(cells: &mut Vec<T>, rows: usize) {
+            cells.reserve_exact(rows.saturating_sub(cells.len()));
+        }
+        match &mut self.cells {
+            Cells::Guid(cells) => reserve(cells, rows),
+            Cells::Text(texts) => texts.reserve(rows),
+            Cells::Integer(cells) | Cells::Timestamp(cells) => reserve(cells, rows),
+            Cells::Boolean(_) => {}
+            Cells::Float(cells) => reserve(cells, rows),
+            Cells::Bytes(cells) => reserve(cells, rows),
+        }
     }
 
     /// Puts a value of the column's kind, or null, into a row.
@@ -149,10 +174,43 @@ impl Column {
         }
     }
 
+    /// The parts of a row's string: none if it has no string.
+    pub(crate) fn parts(&self, row: usize) -> [&str; 2] {
+        match &self.cells {
+            Cells::Text(texts) if self.present.get(row) => texts.get(row).parts(),
+            _ => ["", ""],
+        }
+    }
+
+    /// What stands for a row's string as long as strings are repeated in this column: equal ones have it in
+    /// common.
+    pub(crate) fn repeated(&self, row: usize) -> Option<u32> {
+        match &self.cells {
+            Cells::Text(texts) if self.present.get(row) => texts.repeated(row),
+            _ => None,
+        }
+    }
+
+    /// The integer in a row.
+    pub(crate) fn integer(&self, row: usize) -> Option<i64> {
+        match &self.cells {
+            Cells::Integer(cells) if self.present.get(row) => Some(cells[row]),
+            _ => None,
+        }
+    }
+
     /// The text of a row, borrowed where the column keeps it in one piece.
     pub(crate) fn text(&self, row: usize) -> Option<Cow<'_, str>> {
         match &self.cells {
             Cells::Text(texts) if self.present.get(row) => Some(texts.get(row).into_cow()),
+            _ => None,
+        }
+    }
+
+    /// The same in the two pieces that the column may keep it in.
+    pub(crate) fn text_pieces(&self, row: usize) -> Option<[&str; 2]> {
+        match &self.cells {
+            Cells::Text(texts) if self.present.get(row) => Some(texts.get(row).pieces()),
             _ => None,
         }
     }

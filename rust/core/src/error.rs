@@ -91,14 +91,38 @@ pub enum Error {
     /// More records than one quantum's provenance can hold.
     #[error("one quantum's datastore records hold more than 2^32 values or bytes of text")]
     TooManyRecords,
+    /// One string that is too long for an Arrow column.
+    #[error("a string of more than 2^31 - 1 bytes has no place in an Arrow table")]
+    TooMuchText,
+    /// An Arrow column of strings with something in it that is none.
+    #[error("an Arrow column of strings holds what is no text")]
+    NotText,
 }
 
 impl Error {
     /// An error of the operating system on a file.
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), code: error.raw_os_error(), message: error.to_string() }
+        let (code, text) = (error.raw_os_error(), error.to_string());
+        // The standard library adds the number, which is kept apart here.
+        let number = code.map(|code| format!(" (os error {code})"));
+        let message = number.and_then(|number| text.strip_suffix(&number).map(str::to_owned)).unwrap_or(text);
+        Self::Io { path: path.to_owned(), code, message }
     }
 }
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_number_is_not_told_twice() {
+        let error = Error::io(Path::new("a/b"), &std::io::Error::from_raw_os_error(2));
+        assert!(matches!(error, Error::Io { code: Some(2), .. }));
+        assert_eq!(error.to_string(), "a/b: No such file or directory");
+        let error = Error::io(Path::new("a"), &std::io::Error::other("something"));
+        assert_eq!(error.to_string(), "a: something");
+    }
+}

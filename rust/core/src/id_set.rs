@@ -60,6 +60,11 @@ impl IdSet {
         uuids.chain(self.ints.iter().copied().map(DatasetId::Int))
     }
 
+    /// The ids that are UUIDs, in no order.
+    pub fn uuids(&self) -> impl ExactSizeIterator<Item = u128> {
+        self.uuids.iter().copied()
+    }
+
     /// An integer id, if there is any.
     pub fn any_integer(&self) -> Option<i128> {
         self.ints.iter().copied().next()

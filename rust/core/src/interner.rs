@@ -14,11 +14,21 @@ pub(crate) struct Interner {
     places: Vec<Place>,
     numbers: HashTable<u32>,
     hashing: DefaultHashBuilder,
+    /// The string that was asked for last, and often is again.
+    recent: u32,
 }
 
 impl Interner {
     pub(crate) fn number(&mut self, text: &str) -> u32 {
-        let Self { texts, places, numbers, hashing } = self;
+        if self.places.get(self.recent as usize).is_some_and(|place| self.texts.get(*place) == text) {
+            return self.recent;
+        }
+        self.recent = self.look_up(text);
+        self.recent
+    }
+
+    fn look_up(&mut self, text: &str) -> u32 {
+        let Self { texts, places, numbers, hashing, .. } = self;
         let hash_of = |number: &u32| hashing.hash_one(texts.get(places[*number as usize]));
         if let Some(number) =
             numbers.find(hashing.hash_one(text), |number| texts.get(places[*number as usize]) == text)
@@ -85,6 +95,13 @@ impl Numbers {
                 *self = Self::Words(words);
             }
             (Self::Words(numbers), _) => numbers[row] = number,
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Bytes(numbers) => numbers.reserve_exact(rows.saturating_sub(numbers.len())),
+            Self::Words(numbers) => numbers.reserve_exact(rows.saturating_sub(numbers.len())),
         }
     }
 

@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+pub mod arrow_columns;
 mod column;
 pub mod error;
+mod existence;
 mod files;
 mod filter;
 pub mod id;
@@ -13,24 +15,33 @@ mod id_set;
 mod index;
 mod interner;
 mod locations;
+mod parallel;
 pub mod provenance;
+mod record_table;
+mod record_table_import;
 mod records;
+mod removal;
 mod schema;
 mod table;
 mod text;
 mod tracker;
+mod trash;
 mod uuid_text;
 mod value;
 
 pub use column::ColumnSpec;
 pub use error::{Error, Result};
-pub use files::{files_exist, write_file};
+pub use existence::{datasets_exist, files_exist};
+pub use files::write_file;
 pub use filter::Filter;
 pub use id::DatasetId;
 pub use id_set::IdSet;
 pub use locations::{Locations, LocationsUndo};
+pub use record_table::record_table_schema;
 pub use records::{Batch, FileRecord, FileRecords, RecordsUndo};
+pub use removal::remove_files;
 pub use schema::{Rows, Schema};
 pub use table::{Mode, Table, TableUndo};
 pub use tracker::{Role, Settled, Tracker};
+pub use trash::Trash;
 pub use value::{Kind, Value};

@@ -45,11 +45,17 @@ impl Locations {
         &self.present
     }
 
+    /// Bytes held on the heap.
+    pub fn memory(&self) -> usize {
+        self.present.memory() + self.trash.memory() + self.datastore.capacity()
+    }
+
     /// Records datasets that are not recorded yet, all or none; one that is given twice is an error too.
     pub fn insert(&mut self, ids: impl IntoIterator<Item = DatasetId>) -> Result<LocationsUndo> {
         let mut undo = LocationsUndo::default();
         let ids = ids.into_iter();
         self.present.reserve(ids.size_hint().0);
+        undo.added.reserve_exact(ids.size_hint().0);
         for id in ids {
             if !self.present.insert(id) {
                 self.undo(undo);

@@ -1,10 +1,12 @@
 //! A file datastore's records: where each dataset's files are, and how to read them.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use hashbrown::HashSet;
 
 use crate::filter::Filter;
+use crate::parallel::map;
 use crate::value::{Kind, Value};
 use crate::{DatasetId, IdSet, Locations, LocationsUndo, Mode, Result, Rows, Schema, Table, TableUndo};
 
@@ -31,28 +33,49 @@ pub(crate) const NO_COMPONENT: &str = "__NULL_STRING__";
 /// Reads and writes the table and the locations of one datastore together.
 #[derive(Clone, Copy, Debug)]
 pub struct FileRecords {
-    dataset_id: usize,
-    path: usize,
-    formatter: usize,
-    storage_class: usize,
-    component: usize,
-    checksum: usize,
-    file_size: usize,
+    pub(crate) dataset_id: usize,
+    pub(crate) path: usize,
+    pub(crate) formatter: usize,
+    pub(crate) storage_class: usize,
+    pub(crate) component: usize,
+    pub(crate) checksum: usize,
+    pub(crate) file_size: usize,
+}
+
+/// Slots of one dataset's rows. Nearly always there is one.
+#[derive(Clone, Debug)]
+pub(crate) enum Slots {
+    None,
+    One([u32; 1]),
+    Some(Vec<u32>),
+}
+
+impl Deref for Slots {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(slot) => slot,
+            Self::Some(slots) => slots,
+        }
+    }
 }
 
 /// Records on their way in, with the datasets to be located.
 #[derive(Clone, Debug)]
 pub struct Batch<'a> {
     columns: FileRecords,
-    located: IdSet,
+    /// Some may be there more than once.
+    located: Vec<DatasetId>,
     rows: Rows<'a>,
 }
 
 /// What takes one change of records and locations back.
 #[derive(Clone, Debug, Default)]
 pub struct RecordsUndo {
-    table: TableUndo,
-    locations: LocationsUndo,
+    pub(crate) table: TableUndo,
+    pub(crate) locations: LocationsUndo,
 }
 
 impl RecordsUndo {
@@ -103,7 +126,8 @@ impl FileRecords {
 
     /// Starts a batch with room for `capacity` records.
     pub fn batch<'a>(self, schema: &Schema, capacity: usize) -> Batch<'a> {
-        Batch { columns: self, located: IdSet::default(), rows: Rows::with_capacity(schema, capacity) }
+        let (located, rows) = (Vec::with_capacity(capacity), Rows::with_capacity(schema, capacity));
+        Batch { columns: self, located, rows }
     }
 
     /// Locates the datasets of a batch and adds its records, all or nothing.
@@ -116,8 +140,12 @@ impl FileRecords {
         mode: Mode,
     ) -> Result<RecordsUndo> {
         let located = match mode {
-            Mode::Insert => locations.insert(batch.located.iter())?,
-            Mode::Ensure | Mode::Replace => locations.ensure(batch.located.iter()),
+            Mode::Insert => match locations.insert(batch.located.iter().copied()) {
+                Ok(located) => located,
+                // Perhaps just because a dataset has several records.
+                Err(_) => locations.insert(batch.located.iter().copied().collect::<IdSet>().iter())?,
+            },
+            Mode::Ensure | Mode::Replace => locations.ensure(batch.located.iter().copied()),
         };
         match table.put(&batch.rows, mode) {
             Ok(table) => Ok(RecordsUndo { table, locations: located }),
@@ -136,12 +164,12 @@ impl FileRecords {
 
     /// The records of one dataset, ordered by component.
     pub fn get(self, table: &Table, id: DatasetId) -> Vec<FileRecord<'_>> {
-        self.rows(table, id).into_iter().map(|row| self.record(table, row)).collect()
+        self.slots(table, id).iter().map(|slot| self.record(table, *slot)).collect()
     }
 
     /// Whether a dataset has records.
     pub fn knows(self, table: &Table, id: DatasetId) -> bool {
-        !self.rows(table, id).is_empty()
+        !self.slots(table, id).is_empty()
     }
 
     /// The records of those datasets that have any, in order of their ids.
@@ -150,10 +178,7 @@ impl FileRecords {
         table: &Table,
         ids: impl IntoIterator<Item = DatasetId>,
     ) -> Vec<(u128, Vec<FileRecord<'_>>)> {
-        let mut uuids: Vec<_> = ids.into_iter().filter_map(DatasetId::as_uuid).collect();
-        uuids.sort_unstable();
-        uuids.dedup();
-        let records = uuids.into_iter().map(|uuid| (uuid, self.get(table, DatasetId::Uuid(uuid))));
+        let records = in_order(ids).into_iter().map(|uuid| (uuid, self.get(table, DatasetId::Uuid(uuid))));
         records.filter(|(_, records)| !records.is_empty()).collect()
     }
 
@@ -167,13 +192,24 @@ impl FileRecords {
         self.get_many(table, ids.into_iter().filter(|id| locations.present().contains(*id)))
     }
 
+    /// The rows of those datasets that are located, in order of their ids and components.
+    pub(crate) fn located_rows(
+        self,
+        table: &Table,
+        locations: &Locations,
+        ids: impl IntoIterator<Item = DatasetId>,
+    ) -> Vec<u32> {
+        let ids = in_order(ids.into_iter().filter(|id| locations.present().contains(*id)));
+        ids.into_iter().flat_map(|uuid| self.slots(table, DatasetId::Uuid(uuid)).to_vec()).collect()
+    }
+
     /// The paths of a dataset's artifacts, if it has any and all are plain relative paths.
     ///
     /// Anything that is a URI, or that upstream's path class would rewrite, is none of our business.
     pub fn plain_paths(self, table: &Table, id: DatasetId) -> Option<Vec<String>> {
-        let rows = self.rows(table, id);
-        let path = |row| table.column(self.path).text(row as usize).filter(|path| is_plain(path));
-        let paths = rows.into_iter().map(|row| path(row).map(Cow::into_owned));
+        let slots = self.slots(table, id);
+        let path = |slot: &u32| table.column(self.path).text(*slot as usize).filter(|path| is_plain(path));
+        let paths = slots.iter().map(|slot| path(slot).map(Cow::into_owned));
         paths.collect::<Option<Vec<_>>>().filter(|paths| !paths.is_empty())
     }
 
@@ -181,7 +217,7 @@ impl FileRecords {
     ///
     /// Upstream answers for only one of several datasets in one artifact; let it.
     pub fn unshared_paths(self, table: &Table, ids: &[DatasetId]) -> Vec<Option<Vec<String>>> {
-        let mut paths: Vec<_> = ids.iter().map(|id| self.plain_paths(table, *id)).collect();
+        let mut paths = map(ids, |id| self.plain_paths(table, *id));
         let shared = shared_paths(&paths);
         if !shared.is_empty() {
             for dataset in &mut paths {
@@ -193,15 +229,30 @@ impl FileRecords {
         paths
     }
 
-    fn rows(self, table: &Table, id: DatasetId) -> Vec<u32> {
+    /// Slots of a dataset's rows, ordered by component.
+    pub(crate) fn slots(self, table: &Table, id: DatasetId) -> Slots {
         let Some(uuid) = id.as_uuid() else {
-            return Vec::new();
+            return Slots::None;
         };
-        let filter = [(self.dataset_id, Filter::Equals(Value::Guid(uuid)))];
-        table.select(&filter).expect("the column holds UUIDs, as was checked when it was found")
+        let uuid = Value::Guid(uuid);
+        let Some(mut slots) = table.with_value(self.dataset_id, &uuid) else {
+            let filter = [(self.dataset_id, Filter::Equals(uuid))];
+            let slots = table.select(&filter);
+            return Slots::Some(slots.expect("the column holds UUIDs, as was checked when it was found"));
+        };
+        let Some(first) = slots.next() else {
+            return Slots::None;
+        };
+        let Some(second) = slots.next() else {
+            return Slots::One([first]);
+        };
+        let mut slots: Vec<_> = [first, second].into_iter().chain(slots).collect();
+        let components = table.column(self.component);
+        slots.sort_by(|a, b| components.compare(*a as usize, *b as usize));
+        Slots::Some(slots)
     }
 
-    fn record(self, table: &Table, row: u32) -> FileRecord<'_> {
+    pub(crate) fn record(self, table: &Table, row: u32) -> FileRecord<'_> {
         let text = |column: usize| table.column(column).text(row as usize);
         let component = text(self.component).filter(|name| !name.is_empty() && name != NO_COMPONENT);
         let file_size = match table.cell(row, self.file_size) {
@@ -232,7 +283,7 @@ impl<'a> Batch<'a> {
 
     /// Locates a dataset, whether or not it has records.
     pub fn locate(&mut self, id: DatasetId) {
-        self.located.insert(id);
+        self.located.push(id);
     }
 
     /// Adds a record of a dataset, and locates it. An integer id has no place in such a table.
@@ -241,7 +292,9 @@ impl<'a> Batch<'a> {
         let Some(uuid) = id.as_uuid() else {
             return Err(schema.wrong_type(columns.dataset_id, Kind::Integer.name()));
         };
-        located.insert(id);
+        if located.last() != Some(&id) {
+            located.push(id);
+        }
         let optional = |text: Option<Cow<'a, str>>| text.map_or(Value::Null, Value::Text);
         let row = rows.add();
         row[columns.dataset_id] = Value::Guid(uuid);
@@ -255,13 +308,22 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Those of the ids that are UUIDs, each once.
+fn in_order(ids: impl IntoIterator<Item = DatasetId>) -> Vec<u128> {
+    let mut uuids: Vec<_> = ids.into_iter().filter_map(DatasetId::as_uuid).collect();
+    uuids.sort_unstable();
+    uuids.dedup();
+    uuids
+}
+
 fn shared_paths(paths: &[Option<Vec<String>>]) -> HashSet<String> {
     let mut seen = HashSet::with_capacity(paths.len());
     let repeated = paths.iter().flatten().flatten().filter(|path| !seen.insert(path.as_str()));
     repeated.cloned().collect()
 }
 
-fn is_plain(path: &str) -> bool {
+/// Whether a path is the same to files and to URIs.
+pub(crate) fn is_plain(path: &str) -> bool {
     // '$' and '~' are expanded, '%' decoded, and the rest divides a URI.
     let special = |c: char| matches!(c, '#' | '?' | '%' | ':' | '$' | '\\') || c.is_control();
     let segment_is_plain = |segment: &str| !matches!(segment, "" | "." | "..");

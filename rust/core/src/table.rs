@@ -47,6 +47,13 @@ impl TableUndo {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Joins what takes the very next change of the same table back, which only inserted.
+    pub(crate) fn append(&mut self, next: Self) {
+        debug_assert_eq!(next.first_sequence, self.first_sequence + self.inserted.len() as u64);
+        debug_assert!(next.replaced.is_empty());
+        self.inserted.extend(next.inserted);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -71,21 +78,36 @@ impl Table {
     /// An empty table.
     pub fn new(schema: Schema) -> Self {
         let mut indexes: Vec<Index> = Vec::new();
-        let mut add = |columns: &[usize], unique: bool| {
-            let known =
-                indexes.iter().any(|index| index.columns() == columns && (index.is_unique() || !unique));
-            if !columns.is_empty() && !known {
-                indexes.push(Index::new(columns.to_vec(), unique));
+        let mut add_unique = |columns: &[usize], distinct: &[usize]| {
+            let wanted = || columns.iter().chain(distinct).copied();
+            let is_known = |index: &Index| index.unique_columns().is_some_and(|known| known.eq(wanted()));
+            if !columns.is_empty() && !indexes.iter().any(is_known) {
+                indexes.push(Index::unique(columns.to_vec(), distinct.to_vec()));
             }
         };
-        // The primary key comes first: look-ups take the first index that fits.
-        add(schema.primary_key(), true);
-        add(&schema.primary_key()[..schema.primary_key().len().min(1)], false);
-        schema.unique().iter().for_each(|columns| add(columns, true));
-        schema.indexes().iter().for_each(|columns| add(columns, false));
+        let key = schema.primary_key();
+        let leader = &key[..key.len().min(1)];
+        // The primary key comes first: look-ups take the first index that fits. Of one dataset there are few
+        // rows, so its id alone finds them; of anything else there may be many.
+        if leader.iter().all(|column| schema.kind(*column) == Kind::Guid) {
+            add_unique(leader, &key[leader.len()..]);
+        } else {
+            add_unique(key, &[]);
+        }
+        schema.unique().iter().for_each(|columns| add_unique(columns, &[]));
+        let others = std::iter::once(leader).chain(schema.indexes().iter().map(Vec::as_slice));
+        for columns in others {
+            if !columns.is_empty() && !indexes.iter().any(|index| index.columns() == columns) {
+                indexes.push(Index::new(columns.to_vec()));
+            }
+        }
+        Self::with(Arc::new(schema), indexes)
+    }
+
+    fn with(schema: Arc<Schema>, indexes: Vec<Index>) -> Self {
         Self {
             cells: schema.columns().iter().map(|column| Column::new(column.kind)).collect(),
-            schema: Arc::new(schema),
+            schema,
             live: Bits::default(),
             len: 0,
             slots: 0,
@@ -94,6 +116,11 @@ impl Table {
             next_sequence: 0,
             indexes,
         }
+    }
+
+    /// A table of the same shape, without rows.
+    pub fn empty_copy(&self) -> Self {
+        Self::with(self.schema.clone(), self.indexes.iter().map(Index::empty_copy).collect())
     }
 
     /// Shape of the table.
@@ -125,11 +152,13 @@ impl Table {
         for row in rows.iter() {
             self.schema.check(row)?;
         }
+        let mut undo = TableUndo { first_sequence: self.next_sequence, ..TableUndo::default() };
         // Room for rows that may turn out to be there already would be wasted.
         if mode == Mode::Insert {
-            self.indexes.iter_mut().for_each(|index| index.reserve(rows.len(), &self.cells));
+            undo.inserted.reserve_exact(rows.len());
+            self.reserve(rows.len());
+            self.reserve_columns(rows);
         }
-        let mut undo = TableUndo { first_sequence: self.next_sequence, ..TableUndo::default() };
         for row in rows.iter() {
             if let Err(error) = self.put_row(row, mode, &mut undo) {
                 self.undo(undo);
@@ -137,6 +166,21 @@ impl Table {
             }
         }
         Ok(undo)
+    }
+
+    /// Makes room in the indexes for so many more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.indexes.iter_mut().for_each(|index| index.reserve(rows, &self.cells));
+    }
+
+    /// Makes room in the columns for new rows, all at once.
+    fn reserve_columns(&mut self, rows: &Rows<'_>) {
+        let new_slots = rows.len().saturating_sub(self.free.len());
+        // A column that is null at first mostly is throughout.
+        let columns = self.cells.iter_mut().zip(rows.iter().next().unwrap_or_default());
+        for (column, _) in columns.filter(|(_, value)| new_slots > 1 && !value.is_null()) {
+            column.reserve(self.slots as usize + new_slots);
+        }
     }
 
     fn put_row(&mut self, row: &[Value<'_>], mode: Mode, undo: &mut TableUndo) -> Result<()> {
@@ -161,20 +205,17 @@ impl Table {
     }
 
     fn duplicate_key(&self, index: usize, row: &[Value<'_>]) -> Error {
-        self.schema.duplicate_key(self.indexes[index].columns(), row)
+        let columns: Vec<_> = self.indexes[index].unique_columns().into_iter().flatten().collect();
+        self.schema.duplicate_key(&columns, row)
     }
 
     /// The first unique index in which another row than `own` has the row's key, and that row.
     fn conflict(&self, row: &[Value<'_>], own: Option<u32>) -> Option<(usize, u32)> {
-        let unique = self.indexes.iter().enumerate().filter(|(_, index)| index.is_unique());
-        unique
-            .filter_map(|(position, index)| {
-                let key: Vec<_> = index.columns().iter().map(|column| &row[*column]).collect();
-                let found =
-                    index.rows(&self.cells, &key).next().filter(|_| !key.iter().any(|value| value.is_null()));
-                Some((position, found?))
-            })
-            .find(|(_, slot)| own != Some(*slot))
+        let conflicts =
+            self.indexes.iter().enumerate().filter_map(|(position, index)| {
+                Some((position, index.conflict(&self.cells, &self.live, row)?))
+            });
+        conflicts.into_iter().find(|(_, slot)| own != Some(*slot))
     }
 
     /// Takes a change back. Rows that others have deleted or replaced since stay as those left them.
@@ -274,6 +315,16 @@ impl Table {
         &self.cells[column]
     }
 
+    /// Slots of the rows with a value in a column, in no order; if there is no index for that, nothing.
+    pub(crate) fn with_value<'v>(
+        &self,
+        column: usize,
+        value: &'v Value<'v>,
+    ) -> Option<impl Iterator<Item = u32>> {
+        let index = self.indexes.iter().find(|index| index.columns() == [column])?;
+        Some(index.rows(&self.cells, &self.live, |_| value))
+    }
+
     /// Slots of the rows that `fetch` would return.
     pub(crate) fn select(&self, filters: &[(usize, Filter<'_>)]) -> Result<Vec<u32>> {
         for (column, filter) in filters {
@@ -296,7 +347,8 @@ impl Table {
             self.sort_by_insertion(&mut slots);
             return Ok(slots);
         };
-        let mut slots: Vec<_> = keys.iter().flat_map(|key| index.rows(&self.cells, key)).collect();
+        let rows = keys.iter().map(|key| index.rows(&self.cells, &self.live, |position| key[position]));
+        let mut slots: Vec<_> = rows.flatten().collect();
         // What the index has matched need not be matched again.
         if filters.len() > index.columns().len() {
             slots.retain(&mut accepts);

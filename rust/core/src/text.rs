@@ -26,6 +26,11 @@ impl<'a> TextRef<'a> {
         Self { folder, tail }
     }
 
+    /// The two parts.
+    pub(crate) fn parts(self) -> [&'a str; 2] {
+        [self.folder, self.tail]
+    }
+
     pub(crate) fn hash_into(self, hasher: &mut impl Hasher) {
         hasher.write(self.folder.as_bytes());
         hasher.write_usize(self.tail.len());
@@ -35,6 +40,10 @@ impl<'a> TextRef<'a> {
     pub(crate) fn push_to(self, text: &mut String) {
         text.push_str(self.folder);
         text.push_str(self.tail);
+    }
+
+    pub(crate) fn pieces(self) -> [&'a str; 2] {
+        [self.folder, self.tail]
     }
 
     pub(crate) fn compare(self, other: Self) -> Ordering {
@@ -90,7 +99,20 @@ impl TextColumn {
         }
     }
 
-    /// Makes room for `rows` rows; new ones have no string yet.
+    /// The number of a row's string while the column is repeating.
+    pub(crate) fn repeated(&self, row: usize) -> Option<u32> {
+        self.numbers.get(row).filter(|_| self.tails.is_none())
+    }
+
+    /// Makes room for the numbers of `rows` rows, not for their strings.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.numbers.reserve(rows);
+        if let Some(Tails { places, .. }) = &mut self.tails {
+            places.reserve_exact(rows.saturating_sub(places.len()));
+        }
+    }
+
+    /// Lengthens the column to `rows` rows; new ones have no string yet.
     pub(crate) fn resize(&mut self, rows: usize) {
         self.numbers.resize(rows);
         if let Some(tails) = &mut self.tails {

@@ -63,12 +63,33 @@ pub struct Tracker {
     available_inputs: IdSet,
     unavailable_inputs: IdSet,
     actual_inputs: IdSet,
+    written: IdSet,
 }
 
 impl Tracker {
     /// Starts a quantum that has read and written nothing yet.
     pub fn new(predicted_inputs: IdSet, predicted_outputs: IdSet) -> Self {
         Self { predicted_inputs, predicted_outputs, ..Self::default() }
+    }
+
+    /// Number of ids in all that is told of a quantum.
+    pub fn len(&self) -> usize {
+        Role::ALL.into_iter().map(|role| self.set(role).len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Outputs that were written.
+    pub fn written(&self) -> &IdSet {
+        &self.written
+    }
+
+    /// A dataset was written.
+    pub fn note_written(&mut self, id: DatasetId) {
+        self.written.insert(id);
     }
 
     /// One of the sets.
@@ -142,9 +163,8 @@ impl Tracker {
         }
     }
 
-    /// Takes inputs that do not exist out of the actual ones, and compares what was looked for with what
-    /// was predicted. Names at most `limit` ids of each kind of discrepancy.
-    pub fn settle(&mut self, limit: usize) -> Settled {
+    /// Takes inputs that do not exist out of the actual ones; returns them.
+    pub fn drop_contradictions(&mut self) -> IdSet {
         let (actual, unavailable) = (&mut self.actual_inputs, &self.unavailable_inputs);
         // Walk the smaller set: either may be large while the other is empty.
         let contradictions: IdSet = if actual.len() < unavailable.len() {
@@ -155,9 +175,17 @@ impl Tracker {
         contradictions.iter().for_each(|id| {
             actual.remove(id);
         });
+        contradictions
+    }
+
+    /// Takes inputs that do not exist out of the actual ones, and compares what was looked for with what
+    /// was predicted. Names at most `limit` ids of each kind of discrepancy.
+    pub fn settle(&mut self, limit: usize) -> Settled {
+        let contradictions = self.drop_contradictions();
         let (contradicted, first_contradicted) = count_and_first(contradictions.iter(), limit);
 
-        let (predicted, available) = (&self.predicted_inputs, &self.available_inputs);
+        let (predicted, available, unavailable) =
+            (&self.predicted_inputs, &self.available_inputs, &self.unavailable_inputs);
         let nobody_looked = predicted.difference(available).filter(|id| !unavailable.contains(*id));
         let (unchecked, first_unchecked) = count_and_first(nobody_looked, limit);
         let incomplete = unchecked > 0

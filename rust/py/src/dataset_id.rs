@@ -1,18 +1,20 @@
 //! Dataset ids on their way in and out.
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyBool, PyInt, PyType};
-use pyo3::{ffi, intern};
 use quantum_butler_core::DatasetId;
+
+use crate::slots::Slots;
 
 /// What is needed of Python's `uuid` module.
 struct Uuids {
-    class: Py<PyType>,
+    slots: Slots<2>,
     unknown_safety: Py<PyAny>,
     /// Whether an instance can be made by filling in its two slots.
-    has_slots: bool,
+    by_slots: bool,
 }
 
 impl Uuids {
@@ -22,51 +24,45 @@ impl Uuids {
             let module = py.import(intern!(py, "uuid"))?;
             let class = module.getattr(intern!(py, "UUID"))?.cast_into::<PyType>()?;
             let unknown = module.getattr(intern!(py, "SafeUUID"))?.getattr(intern!(py, "unknown"))?;
-            let mut uuids =
-                Self { class: class.clone().unbind(), unknown_safety: unknown.unbind(), has_slots: true };
+            let slots = Slots::new(&class, ["int", "is_safe"]);
+            let mut uuids = Self { slots, unknown_safety: unknown.unbind(), by_slots: true };
             // A future Python may build the class differently; then its constructor has to do.
-            let usual = uuids.by_constructor(py, 5)?;
-            uuids.has_slots = uuids.by_slots(py, 5).and_then(|made| made.eq(usual)).unwrap_or(false);
+            let (usual, made) = (uuids.by_constructor(py, 5)?, uuids.make(py, 5)?);
+            uuids.by_slots = made.eq(usual).unwrap_or(false);
             Ok(uuids)
         })
     }
 
     fn make<'py>(&self, py: Python<'py>, uuid: u128) -> PyResult<Bound<'py, PyAny>> {
-        if self.has_slots { self.by_slots(py, uuid) } else { self.by_constructor(py, uuid) }
+        if self.by_slots {
+            let values = [uuid.into_pyobject(py)?.into_any(), self.unknown_safety.bind(py).clone()];
+            // Without its `__init__`, which takes fifteen times as long.
+            if let Some(object) = self.slots.make(py, values)? {
+                return Ok(object);
+            }
+        }
+        self.by_constructor(py, uuid)
     }
 
     fn by_constructor<'py>(&self, py: Python<'py>, uuid: u128) -> PyResult<Bound<'py, PyAny>> {
         let keywords = [(intern!(py, "int"), uuid)].into_py_dict(py)?;
-        self.class.bind(py).call((), Some(&keywords))
-    }
-
-    /// Makes a UUID without its `__init__`, which takes fifteen times as long.
-    fn by_slots<'py>(&self, py: Python<'py>, uuid: u128) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.class.bind(py);
-        let object = class.call_method1(intern!(py, "__new__"), (class,))?;
-        let set = |name: &Bound<'py, _>, value: &Bound<'py, PyAny>| {
-            // SAFETY: all three are live objects. This is `object.__setattr__`, which the class overrides to
-            // make instances immutable; nobody else has seen this one yet.
-            let status =
-                unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) };
-            if status == 0 { Ok(()) } else { Err(PyErr::fetch(py)) }
-        };
-        set(intern!(py, "int"), uuid.into_pyobject(py)?.as_any())?;
-        set(intern!(py, "is_safe"), self.unknown_safety.bind(py))?;
-        Ok(object)
+        self.slots.class(py).call((), Some(&keywords))
     }
 }
 
 /// The class `uuid.UUID`.
 pub(crate) fn uuid_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    Ok(Uuids::get(py)?.class.bind(py))
+    Ok(Uuids::get(py)?.slots.class(py))
 }
 
 /// The number of a `uuid.UUID`, and nothing else.
 pub(crate) fn uuid_number(item: &Bound<'_, PyAny>) -> PyResult<Option<u128>> {
     let py = item.py();
-    let class = Uuids::get(py)?.class.bind(py);
-    if item.get_type().is(class) || item.is_instance(class)? {
+    let uuids = Uuids::get(py)?;
+    if let Some([number, _]) = uuids.slots.get(item) {
+        return number.extract().map(Some);
+    }
+    if item.is_instance(uuids.slots.class(py))? {
         return item.getattr(intern!(py, "int"))?.extract().map(Some);
     }
     Ok(None)
@@ -83,29 +79,29 @@ fn plain_id(item: &Bound<'_, PyAny>) -> PyResult<Option<DatasetId>> {
     Ok(None)
 }
 
-/// Upstream's `DatasetRef`, if anyone has imported it; otherwise nothing can be one.
-fn dataset_ref_class(py: Python<'_>) -> Option<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let class = CLASS.get_or_try_init(py, || {
+/// The slot in which upstream's `DatasetRef` keeps the number of its id, of which it makes a new UUID each time
+/// that it is asked. Nothing if nobody has imported the class: then nothing can be one.
+fn dataset_ref_slots(py: Python<'_>) -> Option<&Slots<1>> {
+    static SLOTS: PyOnceLock<Slots<1>> = PyOnceLock::new();
+    let slots = SLOTS.get_or_try_init(py, || {
         let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
         let butler = modules.get_item(intern!(py, "lsst.daf.butler"))?;
-        Ok::<_, PyErr>(butler.getattr(intern!(py, "DatasetRef"))?.cast_into::<PyType>()?.unbind())
+        let class = butler.getattr(intern!(py, "DatasetRef"))?.cast_into::<PyType>()?;
+        Ok::<_, PyErr>(Slots::new(&class, ["_id"]))
     });
-    class.ok().map(|class| class.bind(py))
+    slots.ok()
 }
 
 /// The dataset that `item` is or refers to.
 pub(crate) fn dataset_id(item: &Bound<'_, PyAny>) -> PyResult<DatasetId> {
     let py = item.py();
-    if let Some(id) = plain_id(item)? {
-        return Ok(id);
-    }
-    // A `DatasetRef` keeps the number and makes a new UUID each time it is asked.
-    if dataset_ref_class(py).is_some_and(|class| item.get_type().is(class))
-        && let Ok(number) = item.getattr(intern!(py, "_id"))
+    if let Some([number]) = dataset_ref_slots(py).and_then(|slots| slots.get(item))
         && let Ok(uuid) = number.extract()
     {
         return Ok(DatasetId::Uuid(uuid));
+    }
+    if let Some(id) = plain_id(item)? {
+        return Ok(id);
     }
     let id = if item.is_none() {
         item.clone()

@@ -1,7 +1,7 @@
 //! How the core's errors appear in Python.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyKeyError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyTypeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
 use quantum_butler_core::Error;
 
@@ -16,6 +16,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         Error::DuplicateKey { .. } | Error::DuplicateLocation { .. } => DuplicateKeyError::new_err(message),
         Error::MissingValue { .. } | Error::WrongLength { .. } => UnfitValueError::new_err(message),
         Error::UnknownColumn { .. } => UnknownColumnError::new_err(message),
+        Error::NotText => PyUnicodeError::new_err(message),
         Error::WrongType { .. } => PyTypeError::new_err(message),
         // Python chooses the subclass by the number.
         Error::Io { path, code: Some(code), message } => {

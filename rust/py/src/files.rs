@@ -1,4 +1,4 @@
-//! Local files, looked for and written with the interpreter released.
+//! Local files, written with the interpreter released.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,26 @@ use quantum_butler_core as core;
 
 use crate::error;
 
-/// Files that are looked for between two checks for signals.
-const AT_ONCE: usize = 1024;
-
-/// Tells of each path below a root whether there is a file.
+/// Writes a file as a whole or not at all, through a temporary one in its folder.
 #[pyfunction]
-#[pyo3(signature = (root, paths, /))]
-pub(crate) fn files_exist(py: Python<'_>, root: &str, paths: Vec<String>) -> PyResult<Vec<bool>> {
-    let root = Path::new(root);
-    let mut existence = Vec::with_capacity(paths.len());
-    for paths in paths.chunks(AT_ONCE) {
-        existence.extend(py.detach(|| core::files_exist(root, paths.iter().map(String::as_str))));
-        py.check_signals()?;
-    }
-    Ok(existence)
+#[pyo3(signature = (path, temporary, data, /))]
+pub(crate) fn write_file(py: Python<'_>, path: &str, temporary: &str, data: &[u8]) -> PyResult<()> {
+    py.detach(|| core::write_file(Path::new(path), temporary, data)).map_err(error::to_python)
 }
 
-/// Writes a file as a whole or not at all.
-#[pyfunction]
-#[pyo3(signature = (path, data, /))]
-pub(crate) fn write_file(py: Python<'_>, path: PathBuf, data: &[u8]) -> PyResult<()> {
-    py.detach(|| core::write_file(&path, data)).map_err(error::to_python)
+/// Local folders that something depends on.
+#[pyclass(frozen, module = "quantum_butler._core")]
+pub(crate) struct Folders(Vec<PathBuf>);
+
+#[pymethods]
+impl Folders {
+    #[new]
+    #[pyo3(signature = (paths, /))]
+    fn new(paths: &Bound<'_, PyAny>) -> PyResult<Self> {
+        paths.try_iter()?.map(|path| path?.extract()).collect::<PyResult<_>>().map(Self)
+    }
+
+    fn exist(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.0.iter().all(|path| path.is_dir()))
+    }
 }

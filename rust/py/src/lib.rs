@@ -2,15 +2,23 @@
 
 use pyo3::prelude::*;
 
+mod arrow_columns;
 mod dataset_id;
 mod error;
+mod existence;
+mod file_info;
 mod files;
 mod locations;
 mod lock;
+mod new_objects;
 mod provenance;
 mod records;
+mod removal;
+mod sameness;
+mod slots;
 mod table;
 mod tracker;
+mod trash;
 mod undo;
 mod value;
 
@@ -18,9 +26,13 @@ mod value;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::arrow_columns::ArrowTable;
+    #[pymodule_export]
     use crate::error::{DuplicateKeyError, UnfitValueError, UnknownColumnError};
     #[pymodule_export]
-    use crate::files::{files_exist, write_file};
+    use crate::existence::files_exist;
+    #[pymodule_export]
+    use crate::files::{Folders, write_file};
     #[pymodule_export]
     use crate::locations::Locations;
     #[pymodule_export]
@@ -28,9 +40,15 @@ mod _core {
     #[pymodule_export]
     use crate::records::FileRecords;
     #[pymodule_export]
+    use crate::removal::remove_files;
+    #[pymodule_export]
+    use crate::sameness::Contents;
+    #[pymodule_export]
     use crate::table::Table;
     #[pymodule_export]
     use crate::tracker::{IdSet, Tracker};
+    #[pymodule_export]
+    use crate::trash::Trash;
     #[pymodule_export]
     use crate::undo::Undo;
 }

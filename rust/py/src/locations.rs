@@ -13,7 +13,7 @@ use crate::undo::{Change, Undo};
 #[pyclass(frozen, module = "quantum_butler._core")]
 pub(crate) struct Locations {
     pub(crate) locations: Shared<core::Locations>,
-    datastore: String,
+    pub(crate) datastore: String,
 }
 
 #[pymethods]
@@ -84,6 +84,10 @@ impl Locations {
         let ids = dataset_ids(datasets)?;
         self.locations.write(datasets.py(), ids.len(), |locations| locations.drop_from_trash(ids));
         Ok(())
+    }
+
+    fn memory(&self, py: Python<'_>) -> usize {
+        self.locations.read(py, 1, core::Locations::memory)
     }
 
     fn __contains__(&self, dataset: &Bound<'_, PyAny>) -> bool {

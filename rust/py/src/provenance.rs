@@ -2,15 +2,18 @@
 
 mod fields;
 
+use std::sync::OnceLock;
+
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyString};
-use quantum_butler_core::Role;
-use quantum_butler_core::provenance::{self as core, DatastoreRecords, Exports, Field, Key, Row, Value};
+use quantum_butler_core::provenance::{self as core, DatastoreRecords, Extraction, Field, Key, Row, Value};
+use quantum_butler_core::{Error, IdSet, Tracker as CoreTracker};
 
 use crate::dataset_id::{dataset_ids, uuid_to_python};
 use crate::error;
+use crate::new_objects::Repeated;
 use crate::records::FileRecords;
 use crate::tracker::Tracker;
 
@@ -21,31 +24,45 @@ const MANY_VALUES: usize = 1 << 13;
 
 /// The provenance of one quantum, kept out of Python until asked for.
 #[pyclass(frozen, module = "quantum_butler._core")]
-pub(crate) struct Provenance(core::Provenance);
+pub(crate) struct Provenance {
+    /// The JSON form without line breaks, where that is what there was first.
+    json: Option<Py<PyString>>,
+    /// Read from it when somebody asks.
+    content: OnceLock<core::Provenance>,
+}
 
 #[pymethods]
 impl Provenance {
     #[staticmethod]
     #[pyo3(signature = (tracker, actual_outputs, datastores, /))]
     fn extract<'py>(
+        py: Python<'py>,
         tracker: &Tracker,
-        actual_outputs: &Bound<'py, PyAny>,
+        actual_outputs: Option<&Bound<'py, PyAny>>,
         datastores: Vec<(String, Bound<'py, FileRecords>)>,
     ) -> PyResult<Self> {
-        let (py, outputs) = (actual_outputs.py(), dataset_ids(actual_outputs)?);
-        let mut exports = Exports::default();
+        let written: Option<IdSet> = match actual_outputs {
+            Some(refs) => Some(dataset_ids(refs)?.into_iter().collect()),
+            None => None,
+        };
+        let ids = tracker.0.read(py, 1, CoreTracker::len) + written.as_ref().map_or(0, IdSet::len);
+        let begin = |tracker: &mut CoreTracker| {
+            tracker.require_uuids()?;
+            tracker.drop_contradictions();
+            Extraction::new(tracker, written.as_ref())
+        };
+        let mut extraction = tracker.0.write(py, ids, begin).map_err(error::to_python)?;
         for (datastore, records) in &datastores {
-            records.get().export_to(py, datastore, &outputs, &mut exports).map_err(error::to_python)?;
+            records.get().extract(py, ids, datastore, &mut extraction).map_err(error::to_python)?;
         }
-        let inputs = tracker.0.read(py, 1, |tracker| tracker.set(Role::PredictedInputs).len());
-        let extract = |tracker: &_| core::Provenance::extract(tracker, &outputs, exports);
-        tracker.0.read(py, inputs + outputs.len(), extract).map(Self).map_err(error::to_python)
+        let json = PyString::new(py, &extraction.finish()).unbind();
+        Ok(Self { json: Some(json), content: OnceLock::new() })
     }
 
     #[staticmethod]
     #[pyo3(signature = (data, /))]
     fn from_json(py: Python<'_>, data: &Bound<'_, PyAny>) -> Option<Self> {
-        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        let content = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
             let bytes = bytes.as_bytes();
             read(py, bytes.len(), || core::Provenance::from_json_bytes(bytes))
         } else if let Ok(text) = data.cast_exact::<PyString>() {
@@ -56,25 +73,30 @@ impl Provenance {
             read(py, bytes.len(), || core::Provenance::from_json_bytes(&bytes))
         } else {
             None
-        }
+        };
+        content.map(Self::from)
     }
 
     #[staticmethod]
     #[pyo3(signature = (fields, /))]
     fn from_fields(fields: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        Ok(fields::read(fields)?.map(Self))
+        Ok(fields::read(fields)?.map(Self::from))
     }
 
     #[pyo3(signature = (indent = None, /))]
-    fn to_json<'py>(&self, py: Python<'py>, indent: Option<usize>) -> Bound<'py, PyString> {
-        PyString::new(py, &run(py, self.is_large(), || self.0.to_json(indent)))
+    fn to_json<'py>(&self, py: Python<'py>, indent: Option<usize>) -> PyResult<Bound<'py, PyString>> {
+        if let (Some(json), None) = (&self.json, indent) {
+            return Ok(json.bind(py).clone());
+        }
+        let content = self.content(py)?;
+        Ok(PyString::new(py, &run(py, is_large(content), || content.to_json(indent))))
     }
 
     #[pyo3(signature = (field, /))]
     fn ids<'py>(&self, py: Python<'py>, field: &str) -> PyResult<Bound<'py, PySet>> {
         let field = Field::from_name(field).ok_or_else(|| PyKeyError::new_err(field.to_owned()))?;
         let result = PySet::empty(py)?;
-        for &id in self.0.ids(field) {
+        for &id in self.content(py)?.ids(field) {
             result.add(uuid_to_python(py, id)?)?;
         }
         Ok(result)
@@ -82,7 +104,7 @@ impl Provenance {
 
     fn datastore_records<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let result = PyDict::new(py);
-        for datastore in self.0.records().datastores() {
+        for datastore in self.content(py)?.records().datastores() {
             let ids = PyList::empty(py);
             for &id in datastore.dataset_ids() {
                 ids.append(uuid_to_python(py, id)?)?;
@@ -95,24 +117,40 @@ impl Provenance {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
-        let other = other.get();
-        run(py, self.is_large(), || self.0 == other.0).into_py_any(py)
+        let (ours, theirs) = (self.content(py)?, other.get().content(py)?);
+        run(py, is_large(ours), || ours == theirs).into_py_any(py)
+    }
+}
+
+impl From<core::Provenance> for Provenance {
+    fn from(content: core::Provenance) -> Self {
+        Self { json: None, content: content.into() }
     }
 }
 
 impl Provenance {
-    fn is_large(&self) -> bool {
-        let ids: usize = Field::ALL.iter().map(|&field| self.0.ids(field).len()).sum();
-        ids + self.0.records().size() > MANY_VALUES
+    fn content(&self, py: Python<'_>) -> PyResult<&core::Provenance> {
+        if let Some(content) = self.content.get() {
+            return Ok(content);
+        }
+        let json = self.json.as_ref().map_or(Ok(""), |json| json.to_str(py))?;
+        let content = read(py, json.len(), || core::Provenance::from_json(json));
+        let content = content.ok_or_else(|| error::to_python(Error::TooManyRecords))?;
+        Ok(self.content.get_or_init(|| content))
     }
+}
+
+fn is_large(content: &core::Provenance) -> bool {
+    let ids: usize = Field::ALL.iter().map(|&field| content.ids(field).len()).sum();
+    ids + content.records().size() > MANY_VALUES
 }
 
 fn read(
     py: Python<'_>,
     bytes: usize,
     parse: impl FnOnce() -> Option<core::Provenance> + Send,
-) -> Option<Provenance> {
-    run(py, bytes > MANY_BYTES, parse).map(Provenance)
+) -> Option<core::Provenance> {
+    run(py, bytes > MANY_BYTES, parse)
 }
 
 /// Runs `work`, with the interpreter released if it takes long.
@@ -143,19 +181,6 @@ fn nested_dicts<'py>(py: Python<'py>, datastore: DatastoreRecords<'_>) -> PyResu
         by_class.set_item(class.name(), by_dataset)?;
     }
     Ok(by_class)
-}
-
-/// A Python string that is used again while the text stays the same.
-#[derive(Default)]
-struct Repeated<'a, 'py>(Option<(&'a str, Bound<'py, PyString>)>);
-
-impl<'a, 'py> Repeated<'a, 'py> {
-    fn string(&mut self, py: Python<'py>, text: &'a str) -> Bound<'py, PyString> {
-        match &self.0 {
-            Some((same, string)) if *same == text => string.clone(),
-            _ => self.0.insert((text, PyString::new(py, text))).1.clone(),
-        }
-    }
 }
 
 /// Makes a row's dictionary; `above` has the strings of the rows before it, by column.

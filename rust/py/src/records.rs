@@ -4,31 +4,44 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use arrow_array::RecordBatch;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
-use quantum_butler_core::provenance::Exports;
-use quantum_butler_core::{self as core, DatasetId, FileRecord, Mode, Schema, files_exist};
+use pyo3::types::{PyDict, PyList, PyString, PyType};
+use quantum_butler_core::provenance::Extraction;
+use quantum_butler_core::{self as core, DatasetId, FileRecord, IdSet, Mode, Schema, record_table_schema};
 
-use crate::dataset_id::{dataset_id, dataset_ids, room_for, type_name, uuid_to_python};
+use crate::arrow_columns::{ArrowTable, read_table};
+use crate::dataset_id::{dataset_id, dataset_ids, id_to_python, room_for, uuid_to_python};
 use crate::error;
+use crate::existence;
+use crate::file_info::{FileInfo, FileInfoClass};
 use crate::locations::Locations;
-use crate::lock::Pair;
+use crate::lock::{Pair, Shared};
+use crate::new_objects::CollectionPause;
 use crate::table::Table;
+use crate::trash::Trash;
 use crate::undo::{Change, Undo};
 
 /// One file datastore's records: a table and the locations, changed together.
 #[pyclass(frozen, module = "quantum_butler._core")]
 pub(crate) struct FileRecords {
     both: Pair<core::Table, core::Locations>,
-    schema: Arc<Schema>,
-    columns: core::FileRecords,
-    record_class: Py<PyType>,
+    shape: Arc<Shape>,
 }
 
-/// Datasets whose files are looked for between two checks for signals.
-const AT_ONCE: usize = 1024;
+/// What the records of a datastore have in common, however many butlers have some.
+struct Shape {
+    schema: Arc<Schema>,
+    names: Arc<[Py<PyString>]>,
+    table_name: Py<PyString>,
+    columns: core::FileRecords,
+    class: FileInfoClass,
+}
+
+/// Component and path of one record.
+type Artifact = (Option<String>, String);
 
 /// Records by dataset, as the core returns them.
 type ByDataset = Vec<(u128, Vec<FileRecord<'static>>)>;
@@ -36,11 +49,33 @@ type ByDataset = Vec<(u128, Vec<FileRecord<'static>>)>;
 #[pymethods]
 impl FileRecords {
     #[new]
-    fn new(table: &Table, locations: &Locations, record_class: Py<PyType>) -> PyResult<Self> {
-        let schema = table.schema.clone();
+    fn new(table: &Table, locations: &Locations, record_class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let (schema, names) = (table.schema.clone(), table.names.clone());
         let columns = core::FileRecords::new(&schema).map_err(error::to_python)?;
+        let table_name = PyString::intern(record_class.py(), schema.name()).unbind();
+        let class = FileInfoClass::new(record_class)?;
+        let shape = Shape { schema, names, table_name, columns, class };
         let both = Pair(table.table.clone(), locations.locations.clone());
-        Ok(Self { both, schema, columns, record_class })
+        Ok(Self { both, shape: Arc::new(shape) })
+    }
+
+    fn empty_copy(&self, py: Python<'_>) -> Self {
+        let empty = self.both.read(py, 1, |table, locations| {
+            Pair(Shared::new(table.empty_copy()), Shared::new(core::Locations::new(locations.datastore())))
+        });
+        Self { both: empty, shape: self.shape.clone() }
+    }
+
+    #[getter]
+    fn table(&self) -> Table {
+        let Shape { schema, names, .. } = &*self.shape;
+        Table { table: self.both.0.clone(), schema: schema.clone(), names: names.clone() }
+    }
+
+    #[getter]
+    fn locations(&self, py: Python<'_>) -> Locations {
+        let datastore = self.both.1.read(py, 1, |locations| locations.datastore().to_owned());
+        Locations { locations: self.both.1.clone(), datastore }
     }
 
     #[pyo3(signature = (datasets, infos, mode="insert", /))]
@@ -54,7 +89,7 @@ impl FileRecords {
         let ids = dataset_ids(datasets)?;
         let mut records = Vec::with_capacity(ids.len());
         for info in infos.try_iter()? {
-            records.push(self.info(&info?)?);
+            records.push(self.shape.class.info(&info?)?);
         }
         if records.len() != ids.len() {
             let (records, ids) = (records.len(), ids.len());
@@ -66,22 +101,28 @@ impl FileRecords {
     #[pyo3(signature = (records, /))]
     fn import_data<'py>(&self, records: &Bound<'py, PyAny>) -> PyResult<Undo> {
         let py = records.py();
-        let table_name = PyString::intern(py, self.schema.name());
+        let table_name = self.shape.table_name.bind(py);
+        let room = room_for(records.len()?);
         let (mut located, mut ids, mut infos) =
-            (Vec::with_capacity(room_for(records.len()?)), Vec::new(), Vec::new());
+            (Vec::new(), Vec::with_capacity(room), Vec::with_capacity(room));
         let mut import = |dataset: &Bound<'py, PyAny>, tables: &Bound<'py, PyAny>| {
             let id = dataset_id(dataset)?;
-            located.push(id);
             let of_table = match tables.cast::<PyDict>() {
-                Ok(tables) => tables.get_item(&table_name)?,
-                Err(_) => Some(tables.call_method1(intern!(py, "get"), (&table_name,))?),
+                Ok(tables) => tables.get_item(table_name)?,
+                Err(_) => Some(tables.call_method1(intern!(py, "get"), (table_name,))?),
             };
-            let Some(of_table) = of_table.filter(|records| !records.is_none()) else {
+            let of_table = of_table.filter(|records| !records.is_none());
+            let known = ids.len();
+            let Some(of_table) = of_table else {
+                located.push(id);
                 return Ok(());
             };
             for info in of_table.try_iter()? {
                 ids.push(id);
-                infos.push(self.info(&info?)?);
+                infos.push(self.shape.class.info(&info?)?);
+            }
+            if ids.len() == known {
+                located.push(id);
             }
             Ok::<_, PyErr>(())
         };
@@ -102,23 +143,64 @@ impl FileRecords {
     fn get<'py>(&self, dataset: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let (py, id) = (dataset.py(), dataset_id(dataset)?);
         let records: Vec<_> = self.both.0.read(py, 1, |table| {
-            self.columns.get(table, id).into_iter().map(FileRecord::into_owned).collect()
+            self.shape.columns.get(table, id).into_iter().map(FileRecord::into_owned).collect()
         });
-        records.iter().map(|record| self.record(py, record)).collect()
+        let mut infos = self.shape.class.infos(py);
+        records.iter().map(|record| infos.make(record)).collect()
     }
 
     #[pyo3(signature = (datasets, /))]
     fn get_many<'py>(&self, datasets: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let (py, ids) = (datasets.py(), dataset_ids(datasets)?);
-        let records = self.both.0.read(py, ids.len(), |table| owned(self.columns.get_many(table, ids)));
+        let records = self.both.0.read(py, ids.len(), |table| owned(self.shape.columns.get_many(table, ids)));
         self.by_dataset(py, &records)
+    }
+
+    #[pyo3(signature = (datasets, paths, placements, /))]
+    fn predict<'py>(
+        &self,
+        datasets: &Bound<'py, PyList>,
+        paths: &Bound<'py, PyList>,
+        placements: &Bound<'py, PyList>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = datasets.py();
+        if datasets.len() != paths.len() || datasets.len() != placements.len() {
+            return Err(PyValueError::new_err("a path and a placement are needed for each artifact"));
+        }
+        let table_name = self.shape.table_name.bind(py);
+        let (none, unknown) = (py.None().into_bound(py), (-1_i64).into_pyobject(py)?.into_any());
+        let _pause = CollectionPause::new(py);
+        let result = PyDict::new(py);
+        // Neighbours mostly have the same placement.
+        let mut of: Option<(Bound<'py, PyAny>, [Bound<'py, PyAny>; 3])> = None;
+        for ((dataset, path), placement) in datasets.iter().zip(paths).zip(placements) {
+            if of.as_ref().is_none_or(|(known, _)| !known.is(&placement)) {
+                let names =
+                    [intern!(py, "formatter"), intern!(py, "storage_class"), intern!(py, "component")];
+                let [formatter, storage_class, component] = names.map(|name| placement.getattr(name));
+                of = Some((placement, [formatter?, storage_class?, component?]));
+            }
+            let Some((_, [formatter, storage_class, component])) = &of else { continue };
+            let values = [&path, formatter, storage_class, component, &none, &unknown].map(Clone::clone);
+            let info = self.shape.class.make(py, values)?;
+            let id = id_to_python(py, dataset_id(&dataset)?)?;
+            match result.get_item(&id)? {
+                None => {
+                    let tables = PyDict::new(py);
+                    tables.set_item(table_name, PyList::new(py, [info])?)?;
+                    result.set_item(id, tables)?;
+                }
+                Some(tables) => tables.get_item(table_name)?.cast::<PyList>()?.append(info)?,
+            }
+        }
+        Ok(result)
     }
 
     #[pyo3(signature = (datasets, /))]
     fn known(&self, datasets: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
         let ids = dataset_ids(datasets)?;
         Ok(self.both.0.read(datasets.py(), ids.len(), |table| {
-            ids.into_iter().map(|id| self.columns.knows(table, id)).collect()
+            ids.into_iter().map(|id| self.shape.columns.knows(table, id)).collect()
         }))
     }
 
@@ -126,27 +208,63 @@ impl FileRecords {
     fn export<'py>(&self, datasets: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let py = datasets.py();
         let ids = dataset_ids(datasets)?;
-        let export = |table: &_, locations: &_| owned(self.columns.export(table, locations, ids));
+        let export = |table: &_, locations: &_| owned(self.shape.columns.export(table, locations, ids));
         let records = self.both.read(py, datasets.len().unwrap_or(0), export);
         self.by_dataset(py, &records)
+    }
+
+    #[pyo3(signature = (root, dataset, /))]
+    fn exists(&self, root: &str, dataset: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+        let (py, id) = (dataset.py(), dataset_id(dataset)?);
+        let paths = self.both.0.read(py, 1, |table| self.shape.columns.plain_paths(table, id));
+        Ok(py.detach(|| core::datasets_exist(Path::new(root), &[paths]))[0])
+    }
+
+    #[pyo3(signature = (datasets, /))]
+    fn export_table(&self, datasets: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
+        let (py, ids) = (datasets.py(), dataset_ids(datasets)?);
+        let export = |table: &_, locations: &_| self.shape.columns.export_table(table, locations, ids);
+        let batches = self.both.read(py, datasets.len().unwrap_or(0), export).map_err(error::to_python)?;
+        Ok(ArrowTable::new(record_table_schema(), batches))
+    }
+
+    #[pyo3(signature = (table, /))]
+    fn import_table(&self, table: &Bound<'_, PyAny>) -> PyResult<Undo> {
+        let batches = read_table(table)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let import =
+            |table: &mut _, locations: &mut _| self.shape.columns.import_table(table, locations, &batches);
+        let undo = self.both.write(table.py(), rows, import).map_err(error::to_python)?;
+        Ok(Change::Records(self.both.clone(), undo).into())
     }
 
     #[pyo3(signature = (root, datasets, /))]
     fn exist(&self, root: &str, datasets: &Bound<'_, PyAny>) -> PyResult<Vec<Option<bool>>> {
         let (py, ids) = (datasets.py(), dataset_ids(datasets)?);
-        let root = Path::new(root);
-        let mut existence = Vec::with_capacity(ids.len());
         // The table is free for others while the file system takes its time.
-        let paths = self.both.0.read(py, ids.len(), |table| self.columns.unshared_paths(table, &ids));
-        let exist = |paths: &Option<Vec<String>>| {
-            let paths = paths.as_ref()?;
-            Some(files_exist(root, paths.iter().map(String::as_str)).into_iter().all(|exists| exists))
-        };
-        for paths in paths.chunks(AT_ONCE) {
-            existence.extend(py.detach(|| paths.iter().map(exist).collect::<Vec<_>>()));
-            py.check_signals()?;
-        }
-        Ok(existence)
+        let paths = self.both.0.read(py, ids.len(), |table| self.shape.columns.unshared_paths(table, &ids));
+        existence::detached(py, &paths, |paths| core::datasets_exist(Path::new(root), paths))
+    }
+
+    #[pyo3(signature = (datasets, /))]
+    fn artifacts(&self, datasets: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<Artifact>>> {
+        let ids = dataset_ids(datasets)?;
+        let artifact = |record: FileRecord<'_>| (record.component.map(Cow::into_owned), record.path.into());
+        Ok(self.both.0.read(datasets.py(), ids.len(), |table| {
+            let of = |id| self.shape.columns.get(table, id).into_iter().map(artifact).collect();
+            ids.into_iter().map(of).collect()
+        }))
+    }
+
+    #[pyo3(signature = (selected=None, /))]
+    fn trash(&self, py: Python<'_>, selected: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Trash>> {
+        let selected: Option<IdSet> =
+            selected.map(|ids| Ok::<_, PyErr>(dataset_ids(ids)?.into_iter().collect())).transpose()?;
+        let trash =
+            self.both.read(py, selected.as_ref().map_or(usize::MAX, IdSet::len), |table, locations| {
+                self.shape.columns.trash(table, locations, selected.as_ref())
+            });
+        Ok(trash.map(|trash| Trash { both: self.both.clone(), columns: self.shape.columns, trash }))
     }
 }
 
@@ -155,67 +273,17 @@ fn owned(records: Vec<(u128, Vec<FileRecord<'_>>)>) -> ByDataset {
     records.into_iter().map(|(id, records)| (id, owned(records))).collect()
 }
 
-/// A record as Python has it, with its strings held fast so that rows can borrow them.
-struct Info<'py> {
-    path: Bound<'py, PyString>,
-    formatter: Bound<'py, PyString>,
-    storage_class: Bound<'py, PyString>,
-    component: Option<Bound<'py, PyString>>,
-    checksum: Option<Bound<'py, PyString>>,
-    file_size: Option<i64>,
-}
-
-impl Info<'_> {
-    fn to_core(&self) -> PyResult<FileRecord<'_>> {
-        fn optional<'a>(text: &'a Option<Bound<'_, PyString>>) -> PyResult<Option<Cow<'a, str>>> {
-            text.as_ref().map(|text| text.to_str().map(Cow::Borrowed)).transpose()
-        }
-        Ok(FileRecord {
-            path: self.path.to_str()?.into(),
-            formatter: self.formatter.to_str()?.into(),
-            storage_class: self.storage_class.to_str()?.into(),
-            component: optional(&self.component)?,
-            checksum: optional(&self.checksum)?,
-            file_size: self.file_size,
-        })
-    }
-}
-
 impl FileRecords {
-    /// Name of the table that holds the records.
-    /// Adds the records of those datasets that the datastore holds to the provenance of a quantum.
-    pub(crate) fn export_to(
+    /// Adds the records of what was written to the provenance of a quantum with so many ids.
+    pub(crate) fn extract(
         &self,
         py: Python<'_>,
+        ids: usize,
         datastore: &str,
-        ids: &[DatasetId],
-        exports: &mut Exports,
+        extraction: &mut Extraction,
     ) -> core::Result<()> {
-        self.both.read(py, ids.len(), |table, locations| {
-            let records = self.columns.export(table, locations, ids.iter().copied());
-            exports.add(datastore, self.schema.name(), &records)
-        })
-    }
-
-    fn info<'py>(&self, info: &Bound<'py, PyAny>) -> PyResult<Info<'py>> {
-        let py = info.py();
-        let class = self.record_class.bind(py);
-        if !info.is_instance(class)? {
-            let (wanted, found) = (class.name()?, type_name(info));
-            return Err(PyTypeError::new_err(format!("a record must be a {wanted}, not {found}")));
-        }
-        let text = |name| -> PyResult<_> { Ok(info.getattr(name)?.cast_into::<PyString>()?) };
-        let optional = |name| -> PyResult<_> {
-            let value = info.getattr(name)?;
-            if value.is_none() { Ok(None) } else { Ok(Some(value.cast_into::<PyString>()?)) }
-        };
-        Ok(Info {
-            path: text(intern!(py, "path"))?,
-            formatter: text(intern!(py, "formatter"))?,
-            storage_class: text(intern!(py, "storage_class_name"))?,
-            component: optional(intern!(py, "component"))?,
-            checksum: optional(intern!(py, "checksum"))?,
-            file_size: info.getattr(intern!(py, "file_size"))?.extract()?,
+        self.both.read(py, ids, |table, locations| {
+            extraction.datastore(datastore, table, locations, self.shape.columns)
         })
     }
 
@@ -223,37 +291,25 @@ impl FileRecords {
         &self,
         py: Python<'_>,
         located: impl IntoIterator<Item = DatasetId>,
-        records: impl Iterator<Item = (DatasetId, &'a Info<'py>)>,
+        records: impl Iterator<Item = (DatasetId, &'a FileInfo<'py>)>,
         count: usize,
         mode: Mode,
     ) -> PyResult<Undo> {
-        let mut batch = self.columns.batch(&self.schema, count);
+        let mut batch = self.shape.columns.batch(&self.shape.schema, count);
         located.into_iter().for_each(|id| batch.locate(id));
         for (id, info) in records {
-            batch.record(&self.schema, id, info.to_core()?).map_err(error::to_python)?;
+            batch.record(&self.shape.schema, id, info.to_core()?).map_err(error::to_python)?;
         }
         let add = |table: &mut _, locations: &mut _| core::FileRecords::add(table, locations, &batch, mode);
         let undo = self.both.write(py, batch.len(), add).map_err(error::to_python)?;
         Ok(Change::Records(self.both.clone(), undo).into())
     }
 
-    fn record<'py>(&self, py: Python<'py>, record: &FileRecord<'_>) -> PyResult<Bound<'py, PyAny>> {
-        let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "formatter"), &record.formatter)?;
-        keywords.set_item(intern!(py, "path"), &record.path)?;
-        keywords.set_item(intern!(py, "storageClass"), py.None())?;
-        keywords.set_item(intern!(py, "component"), record.component.as_deref())?;
-        keywords.set_item(intern!(py, "checksum"), record.checksum.as_deref())?;
-        keywords.set_item(intern!(py, "file_size"), record.file_size)?;
-        keywords.set_item(intern!(py, "storage_class_name"), &record.storage_class)?;
-        self.record_class.bind(py).call((), Some(&keywords))
-    }
-
     fn by_dataset<'py>(&self, py: Python<'py>, records: &ByDataset) -> PyResult<Bound<'py, PyDict>> {
-        let result = PyDict::new(py);
+        let _pause = CollectionPause::new(py);
+        let (result, mut infos) = (PyDict::new(py), self.shape.class.infos(py));
         for (uuid, records) in records {
-            let records: Vec<_> =
-                records.iter().map(|record| self.record(py, record)).collect::<PyResult<_>>()?;
+            let records: Vec<_> = records.iter().map(|record| infos.make(record)).collect::<PyResult<_>>()?;
             result.set_item(uuid_to_python(py, *uuid)?, records)?;
         }
         Ok(result)

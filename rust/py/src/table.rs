@@ -19,7 +19,7 @@ pub(crate) struct Table {
     pub(crate) table: Shared<core::Table>,
     pub(crate) schema: Arc<Schema>,
     /// Names of the columns, ready to be keys of dictionaries.
-    names: Vec<Py<PyString>>,
+    pub(crate) names: Arc<[Py<PyString>]>,
 }
 
 #[pymethods]
@@ -189,7 +189,7 @@ impl Table {
         for row in rows.try_iter()? {
             let row = self.dict(&row?)?;
             let mut used = 0;
-            for name in &self.names {
+            for name in self.names.iter() {
                 let cell = row.get_item(name)?;
                 used += usize::from(cell.is_some());
                 cells.push(cell);

@@ -103,6 +103,18 @@ impl Tracker {
         self.note(dataset, core::Tracker::note_unused)
     }
 
+    #[pyo3(signature = (dataset, /))]
+    fn note_written(&self, dataset: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.note(dataset, core::Tracker::note_written)
+    }
+
+    #[pyo3(signature = (dataset, exists, /))]
+    fn note_stored(&self, dataset: &Bound<'_, PyAny>, exists: bool) -> PyResult<()> {
+        let id = dataset_id(dataset)?;
+        self.0.write(dataset.py(), 1, |tracker| tracker.note_existence(id, exists));
+        Ok(())
+    }
+
     #[pyo3(signature = (existence, /))]
     fn note_existence(&self, existence: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = existence.py();
@@ -134,6 +146,10 @@ impl Tracker {
 
     fn require_uuids(&self, py: Python<'_>) -> PyResult<()> {
         self.0.read(py, 1, core::Tracker::require_uuids).map_err(error::to_python)
+    }
+
+    fn drop_contradictions(&self, py: Python<'_>) {
+        self.0.write(py, 1, |tracker| drop(tracker.drop_contradictions()));
     }
 
     #[pyo3(signature = (limit, /))]

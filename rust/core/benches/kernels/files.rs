@@ -23,9 +23,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     for (count, _) in SIZES {
         let paths: Vec<_> = (0..count).map(fixtures::path).collect();
         for path in paths.iter().step_by(2) {
-            write_file(&folder.0.join(path), b"{}").expect("the temporary folder can be written");
+            let path = folder.0.join(path);
+            fs::create_dir_all(path.parent().expect("it is in a folder"))
+                .and_then(|()| fs::write(&path, b"{}"))
+                .expect("the temporary folder can be written");
         }
-        let exist = || files_exist(&folder.0, black_box(&paths).iter().map(String::as_str));
+        let exist = || files_exist(&folder.0, black_box(&paths));
         let mut group = group(criterion, "files", count);
         assert!(exist().iter().step_by(2).all(|exists| *exists));
         group.bench_function(BenchmarkId::new("exist", count), |bencher| bencher.iter(exist));
@@ -36,7 +39,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let remove = || {
             let _ = fs::remove_file(&path);
         };
-        let write = |()| write_file(black_box(&path), &[b'x'; 1000]).expect("the folder can be written");
+        let write = |()| {
+            write_file(black_box(&path), "temporary", &[b'x'; 1000]).expect("the folder can be written");
+        };
         bencher.iter_batched(remove, write, BatchSize::PerIteration);
     });
 }

@@ -1,6 +1,7 @@
 //! Datasets and records like those of a real repository.
 
-use quantum_butler_core::provenance::{Exports, Provenance};
+use arrow_array::RecordBatch;
+use quantum_butler_core::provenance::Extraction;
 use quantum_butler_core::{
     Batch, ColumnSpec, DatasetId, FileRecord, FileRecords, Kind, Locations, Mode, Schema, Table, Tracker,
 };
@@ -82,12 +83,21 @@ impl Store {
         FileRecords::add(&mut self.table, &mut self.locations, batch, Mode::Insert)
             .expect("no record is there already");
     }
+
+    pub(crate) fn export_table(&self, ids: &[DatasetId]) -> Vec<RecordBatch> {
+        let Self { table, locations, records } = self;
+        records.export_table(table, locations, ids.iter().copied()).expect("paths are short")
+    }
+
+    pub(crate) fn import_table(&mut self, batches: &[RecordBatch]) {
+        let Self { table, locations, records } = self;
+        records.import_table(table, locations, batches).expect("no record is there already");
+    }
 }
 
 /// A quantum that has read all its inputs and written all its outputs.
 pub(crate) struct Quantum {
     tracker: Tracker,
-    outputs: Vec<DatasetId>,
     store: Store,
 }
 
@@ -100,14 +110,15 @@ impl Quantum {
             tracker.note_existence(id, true);
             tracker.note_read(id);
         }
-        Self { tracker, outputs: written, store: Store::with(outputs) }
+        written.into_iter().for_each(|id| tracker.note_written(id));
+        Self { tracker, store: Store::with(outputs) }
     }
 
-    pub(crate) fn extract(&self) -> Provenance {
+    /// The JSON form of its provenance.
+    pub(crate) fn extract(&self) -> String {
         let Store { table, locations, records } = &self.store;
-        let records = records.export(table, locations, self.outputs.iter().copied());
-        let mut exports = Exports::default();
-        exports.add(locations.datastore(), table.schema().name(), &records).expect("there is but one");
-        Provenance::extract(&self.tracker, &self.outputs, exports).expect("every id is a UUID")
+        let mut extraction = Extraction::new(&self.tracker, None).expect("every id is a UUID");
+        extraction.datastore(locations.datastore(), table, locations, *records).expect("there is but one");
+        extraction.finish()
     }
 }

@@ -52,5 +52,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 store.records.export(&store.table, &store.locations, ids)
             });
         });
+        group.bench_function(BenchmarkId::new("export_table", count), |bencher| {
+            bencher.iter(|| store.export_table(black_box(&ids)));
+        });
+        group.bench_function(BenchmarkId::new("import_table", count), |bencher| {
+            let table = store.export_table(&ids);
+            bencher.iter_batched_ref(Store::empty, |store| store.import_table(&table), BatchSize::LargeInput);
+        });
     }
 }

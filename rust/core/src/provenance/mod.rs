@@ -6,7 +6,7 @@
 //! equal content has equal bytes.
 //!
 //! - `records`: the datastore records, held flat; `builder` fills them.
-//! - `extract`: provenance from a tracker and the records of what was written.
+//! - `extract`: a tracker and the records of what was written to JSON.
 //! - `write`: provenance to JSON.
 //! - `read`: JSON to provenance, over the tokens that `scan` finds.
 //! - `plain_text`: how far a text goes without escapes.
@@ -20,7 +20,7 @@ mod scan;
 mod write;
 
 pub use builder::RecordsBuilder;
-pub use extract::Exports;
+pub use extract::Extraction;
 pub use records::{ClassRecords, DatasetRecords, DatastoreRecords, Key, Records, Row, TableRows, Value};
 
 /// One of the five sets of dataset ids.

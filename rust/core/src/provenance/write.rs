@@ -9,10 +9,9 @@ impl Provenance {
     /// The JSON form, with line breaks and that many spaces per level when
     /// `indent` is given.
     pub fn to_json(&self, indent: Option<usize>) -> String {
-        let mut writer =
-            Writer { out: Vec::with_capacity(self.json_length()), indent, depth: 0, empty: true };
+        let mut writer = Writer { indent, ..Writer::with_capacity(self.json_length()) };
         writer.provenance(self);
-        String::from_utf8(writer.out).expect("made of whole strings and ASCII")
+        writer.finish()
     }
 
     /// About how long the form without line breaks is; mostly a little more.
@@ -26,7 +25,8 @@ impl Provenance {
 }
 
 /// Writes JSON, minding commas and line breaks.
-struct Writer {
+#[derive(Debug)]
+pub(super) struct Writer {
     out: Vec<u8>,
     indent: Option<usize>,
     depth: usize,
@@ -35,6 +35,16 @@ struct Writer {
 }
 
 impl Writer {
+    /// A writer of the form without line breaks, with room for so many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), indent: None, depth: 0, empty: true }
+    }
+
+    /// What was written.
+    pub(super) fn finish(self) -> String {
+        String::from_utf8(self.out).expect("made of whole strings and ASCII")
+    }
+
     fn provenance(&mut self, provenance: &Provenance) {
         self.open(b'{');
         for field in Field::ALL {
@@ -56,7 +66,7 @@ impl Writer {
                 for dataset in class.datasets() {
                     match dataset.key() {
                         Key::Text(text) => self.key(text),
-                        Key::Id(id) => self.plain_key(&uuid_text::hex(id)),
+                        Key::Id(id) => self.id_key(id),
                     }
                     self.open(b'{');
                     for table in dataset.tables() {
@@ -85,15 +95,16 @@ impl Writer {
             self.key(column);
             match value {
                 Value::Null => self.out.extend_from_slice(b"null"),
-                Value::Int(number) => self.out.extend_from_slice(number.to_string().as_bytes()),
+                Value::Int(number) => self.integer(number),
                 Value::Text(text) => self.string(text),
             }
         }
         self.close(b'}');
     }
 
-    fn ids(&mut self, ids: &[u128]) {
+    pub(super) fn ids(&mut self, ids: &[u128]) {
         self.open(b'[');
+        self.out.reserve(39 * ids.len());
         for &id in ids {
             self.next_item();
             let mut quoted = [b'"'; 38];
@@ -103,13 +114,13 @@ impl Writer {
         self.close(b']');
     }
 
-    fn open(&mut self, bracket: u8) {
+    pub(super) fn open(&mut self, bracket: u8) {
         self.out.push(bracket);
         self.depth += 1;
         self.empty = true;
     }
 
-    fn close(&mut self, bracket: u8) {
+    pub(super) fn close(&mut self, bracket: u8) {
         self.depth -= 1;
         if !self.empty {
             self.line_break();
@@ -135,34 +146,65 @@ impl Writer {
         }
     }
 
-    fn key(&mut self, name: &str) {
+    pub(super) fn key(&mut self, name: &str) {
         self.next_item();
         self.string(name);
         self.colon();
     }
 
-    /// A key that needs no escapes.
-    fn plain_key(&mut self, name: &[u8]) {
+    /// An id as a key, which needs no escapes.
+    pub(super) fn id_key(&mut self, id: u128) {
         self.next_item();
         self.out.push(b'"');
-        self.out.extend_from_slice(name);
+        self.out.extend_from_slice(&uuid_text::hex(id));
         self.out.push(b'"');
         self.colon();
+    }
+
+    /// Pieces of JSON that stand on one line.
+    pub(super) fn raw(&mut self, pieces: &[&[u8]]) {
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
     }
 
     fn colon(&mut self) {
         self.out.extend_from_slice(if self.indent.is_some() { b": " } else { b":" });
     }
 
-    fn string(&mut self, text: &str) {
-        self.out.push(b'"');
-        let mut rest = text.as_bytes();
+    pub(super) fn integer(&mut self, number: i64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
         loop {
-            let (plain, special) = rest.split_at(plain_text::length(rest));
-            self.out.extend_from_slice(plain);
-            let [first, after @ ..] = special else { break };
-            self.escape(*first);
-            rest = after;
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            digits[at] = b'-';
+        }
+        self.out.extend_from_slice(&digits[at..]);
+    }
+
+    pub(super) fn string(&mut self, text: &str) {
+        self.string_of([text]);
+    }
+
+    /// A string that is kept in parts.
+    pub(super) fn string_of<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
+        self.out.push(b'"');
+        for part in parts {
+            let mut rest = part.as_bytes();
+            loop {
+                let (plain, special) = rest.split_at(plain_text::length(rest));
+                self.out.extend_from_slice(plain);
+                let [first, after @ ..] = special else { break };
+                self.escape(*first);
+                rest = after;
+            }
         }
         self.out.push(b'"');
     }

@@ -1,0 +1,227 @@
+"""Locations and URIs of plain paths, made without parsing anything.
+
+A formatter has a right to a `Location` and its URI.  Upstream makes them by
+quoting, parsing and normalizing the path, and again when it is joined with the
+datastore's root, which takes longer than reading a small file.  Of a path with
+nothing to quote or to normalize the outcome is known: the root's URI with the
+path appended.  `PlainLocationFactory` puts the same objects together from
+their parts, after it has made sure that this version of upstream makes them
+that way.
+"""
+
+from __future__ import annotations
+
+__all__ = ("PlainLocationFactory",)
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import ParseResult
+
+from lsst.daf.butler import Location
+from lsst.daf.butler._location import LocationFactory
+from lsst.resources import ResourcePath
+from lsst.resources.file import FileResourcePath
+from lsst.resources.schemeless import SchemelessResourcePath
+
+if TYPE_CHECKING:
+    from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
+    from lsst.resources import ResourcePathExpression
+
+# No part is empty, hidden, "." or "..", and a URI would quote no character.
+_UNQUOTED = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*+/)*+[A-Za-z0-9_-][A-Za-z0-9_.-]*+")
+
+# Held against upstream's own answer before any other path is trusted.
+_FOLDER, _NAME = "u/some-one/run_1/kind.part/", "kind_part_Cam_7-8.v1.fits.gz"
+
+# Upstream's mark of a place where nothing may be yet.
+_PREDICTED = "predicted"
+
+_SLOTS = ("_datastoreRootUri", "_path", "_uri")
+
+
+class PlainLocationFactory(LocationFactory):
+    """Upstream's factory of locations, quick for plain paths.
+
+    Parameters
+    ----------
+    factory : `LocationFactory`
+        Factory to stand in for.
+    """
+
+    def __init__(self, factory: LocationFactory):
+        super().__init__(factory._datastoreRootUri)
+        root = self._datastoreRootUri
+        self._root = root._uri
+        self._is_temporary = root.isTemporary
+        self._is_quick = type(factory) is LocationFactory and type(root) is FileResourcePath
+        # Asked of what is put together when it is quick.
+        self._is_quick = self._is_quick and self._agrees_with_upstream()
+
+    def fromPath(self, path: ResourcePathExpression, *, trusted_path: bool = False) -> Location:
+        # Docstring inherited.
+        # An unquoted path cannot lead out of the datastore.
+        if self._is_quick and type(path) is str and _UNQUOTED.fullmatch(path):
+            return self._put_together(path)
+        return super().fromPath(path, trusted_path=trusted_path)
+
+    def of_record(self, info: StoredFileInfo) -> Location:
+        """Return the location of an artifact that there is a record of.
+
+        Parameters
+        ----------
+        info : `StoredFileInfo`
+            The record.
+
+        Returns
+        -------
+        location : `Location`
+            The location; outside the datastore if the path is absolute.
+        """
+        if self._is_quick and _UNQUOTED.fullmatch(info.path):
+            return self._put_together(info.path)
+        return info.file_location(self)
+
+    def temporary_beside(self, location: Location, name: str) -> ResourcePath:
+        """Return the URI of a temporary file in the folder of another file.
+
+        Parameters
+        ----------
+        location : `Location`
+            Location of the other file.
+        name : `str`
+            Name of the temporary file.
+
+        Returns
+        -------
+        uri : `ResourcePath`
+            URI that is known to be temporary, and that of a file.
+        """
+        if self._is_quick and _UNQUOTED.fullmatch(name):
+            path = location.uri.path
+            return self._file_uri(path[: path.rindex("/") + 1] + name, True)
+        uri = location.uri.dirname().join(name, isTemporary=True)
+        # It remembers what it has been asked.
+        uri.isdir()
+        return uri
+
+    def uri(self, path: str) -> ResourcePath | None:
+        """Return the URI of a file.
+
+        Parameters
+        ----------
+        path : `str`
+            Path of the file, as records have it.
+
+        Returns
+        -------
+        uri : `ResourcePath` or `None`
+            Its URI; `None` if only upstream can tell.
+        """
+        if self._is_quick and _UNQUOTED.fullmatch(path):
+            return self._file_uri(self._root.path + path, self._is_temporary)
+        return None
+
+    def plain_uri(self, path: str) -> ResourcePath:
+        """Return the URI of a file below the root.
+
+        Parameters
+        ----------
+        path : `str`
+            Plain path of the file.
+
+        Returns
+        -------
+        uri : `ResourcePath`
+            Its URI.
+        """
+        return self.uri(path) or super().fromPath(path, trusted_path=True).uri
+
+    def artifact(self, path: str) -> ResourcePath:
+        """Return the URI of an artifact that may have several datasets.
+
+        Parameters
+        ----------
+        path : `str`
+            Plain path of the artifact.
+
+        Returns
+        -------
+        uri : `ResourcePath`
+            Its URI, of which upstream does not know whether it is a folder's
+            after it has taken a fragment away.
+        """
+        if (uri := self.uri(path)) is None:
+            return self.plain_uri(path).replace(fragment="")
+        uri.dirLike = None
+        return uri
+
+    def predicted(self, path: str) -> ResourcePath:
+        """Return the URI of a file that may not be there.
+
+        Parameters
+        ----------
+        path : `str`
+            Plain path of the file.
+
+        Returns
+        -------
+        uri : `ResourcePath`
+            Its URI, with the fragment by which upstream marks such URIs.
+        """
+        if self._is_quick and _UNQUOTED.fullmatch(path):
+            # Upstream makes it anew of the text of the other.
+            return self._file_uri(self._root.path + path, False, _PREDICTED)
+        return _mark_predicted(self.plain_uri(path))
+
+    def _put_together(self, path: str) -> Location:
+        """Make the location of an unquoted path."""
+        within: Any = object.__new__(SchemelessResourcePath)
+        within._uri = ParseResult("", "", path, "", "", "")
+        within.dirLike = False
+        within.isTemporary = False
+        location = object.__new__(Location)
+        location._datastoreRootUri = self._datastoreRootUri
+        location._path = within
+        location._uri = self._file_uri(self._root.path + path, self._is_temporary)
+        return location
+
+    def _file_uri(self, path: str, is_temporary: bool, fragment: str = "") -> ResourcePath:
+        """Make the URI of a local file from its quoted path."""
+        uri: Any = object.__new__(FileResourcePath)
+        uri._uri = ParseResult("file", self._root.netloc, path, "", "", fragment)
+        uri.dirLike = False
+        uri.isTemporary = is_temporary
+        return cast(ResourcePath, uri)
+
+    def _agrees_with_upstream(self) -> bool:
+        """Tell whether upstream makes what is put together here."""
+        if Location.__slots__ != _SLOTS:
+            return False
+        path = _FOLDER + _NAME
+        try:
+            location = self._put_together(path)
+            temporary = self._file_uri(self._root.path + path, True)
+            expected = super().fromPath(path, trusted_path=True)
+            expected_temporary = expected.uri.dirname().join(_NAME, isTemporary=True)
+            expected_temporary.isdir()
+            return (
+                type(expected) is Location
+                and _contents(location.uri) == _contents(expected.uri)
+                and _contents(location.pathInStore) == _contents(expected.pathInStore)
+                and _contents(temporary) == _contents(expected_temporary)
+                and _contents(self.predicted(path)) == _contents(_mark_predicted(expected.uri))
+                and _contents(self.artifact(path)) == _contents(expected.uri.replace(fragment=""))
+            )
+        except Exception:
+            # Some part of upstream is not what it was.
+            return False
+
+
+def _contents(uri: ResourcePath) -> tuple[Any, ...]:
+    """Return all that makes up a URI."""
+    return type(uri), type(uri._uri), vars(uri)
+
+
+def _mark_predicted(uri: ResourcePath) -> ResourcePath:
+    """Mark a URI as upstream marks predicted ones."""
+    return ResourcePath(f"{uri.geturl()}#{_PREDICTED}", forceDirectory=uri.dirLike)

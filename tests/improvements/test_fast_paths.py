@@ -1,0 +1,120 @@
+"""Which datasets upstream's own `get` and `put` never see."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from lsst.daf.butler.datastores.fileDatastore import FileDatastore
+
+import quantum_butler
+import writing_formatters
+from quantum_butler.artifact_writing import _temporary_suffix
+from quantum_butler.file_datastore import NativeFileDatastore
+from repositories import NewRepository, Repository, example_metrics
+from writing_formatters import use_formatter
+
+
+class _UpstreamCalledError(Exception):
+    """Raised where upstream's method would have been called."""
+
+
+@pytest.fixture
+def _without_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(name: str) -> None:
+        original = getattr(FileDatastore, name)
+
+        def give_way(datastore: FileDatastore, *args: Any, **options: Any) -> Any:
+            if isinstance(datastore, NativeFileDatastore):
+                raise _UpstreamCalledError
+            return original(datastore, *args, **options)
+
+        monkeypatch.setattr(FileDatastore, name, give_way)
+
+    replace("get")
+    replace("put")
+
+
+@pytest.mark.parametrize("kind", ["file", "checksum", "cached"])
+@pytest.mark.parametrize(
+    ["name", "value"],
+    [
+        ("derived", {"a": 1}),
+        ("log", {"a": 1}),
+        ("exposed_out", {"a": 1}),
+        ("whole_out", example_metrics(1)),
+        ("plain_out", example_metrics(1)),
+        ("fragile_out", {"a": 1}),
+    ],
+)
+@pytest.mark.usefixtures("_without_upstream")
+def test_written_and_read(new_repository: NewRepository, kind: str, name: str, value: Any) -> None:
+    repository = new_repository(kind)
+    ref = repository.predicted[name][0]
+    with repository.butler(quantum_butler.QuantumBackedButler, outputs=[ref]) as butler:
+        butler.put(value, ref)
+        assert butler.get(ref) == value
+
+
+@pytest.mark.parametrize("name", ["fragile_v1_out", "fragile_direct_out"])
+@pytest.mark.usefixtures("_without_upstream")
+def test_any_formatter_writes(repository: Repository, name: str) -> None:
+    ref = repository.predicted[name][0]
+    with repository.butler(quantum_butler.QuantumBackedButler, outputs=[ref]) as butler:
+        butler.put({"a": 1}, ref)
+        assert butler.stored(ref)
+
+
+@pytest.mark.parametrize("name", ["ReadsUriOrFile", "ReadsStreamOrFile", "ReadsAnyhow", "PrefersFile"])
+@pytest.mark.parametrize("cached", [False, True], ids=["not-cached", "cached"])
+@pytest.mark.usefixtures("_without_upstream")
+def test_several_ways_of_reading(new_repository: NewRepository, name: str, cached: bool) -> None:
+    repository = new_repository("cached")
+    dataset_type = use_formatter(repository, getattr(writing_formatters, name))
+    if cached:
+        config = repository.root / "butler.yaml"
+        config.write_text(config.read_text().replace(" derived: true", f" {dataset_type}: true"))
+        assert f" {dataset_type}: true" in config.read_text()
+    ref = repository.predicted[dataset_type][0]
+    with repository.butler(quantum_butler.QuantumBackedButler, outputs=[ref]) as butler:
+        butler.put({"a": 1}, ref)
+        if cached:
+            # A local file comes first then.
+            with pytest.raises(_UpstreamCalledError):
+                butler.get(ref)
+        else:
+            assert butler.get(ref)["component"] is None
+
+
+@pytest.mark.usefixtures("_without_upstream")
+def test_upstream_describes_what_it_does(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
+    ref = repository.predicted["derived"][0]
+    with (
+        repository.butler(quantum_butler.QuantumBackedButler, outputs=[ref]) as butler,
+        caplog.at_level(logging.DEBUG, "lsst.daf.butler"),
+    ):
+        with pytest.raises(_UpstreamCalledError):
+            butler.put({"a": 1}, ref)
+        with pytest.raises(_UpstreamCalledError):
+            butler.get(ref)
+
+
+@pytest.mark.usefixtures("_without_upstream")
+def test_components_and_parts_are_upstreams(repository: Repository) -> None:
+    parts, whole = repository.predicted["parts_out"][0], repository.predicted["whole_out"][0]
+    with repository.butler(quantum_butler.QuantumBackedButler, outputs=[parts, whole]) as butler:
+        with pytest.raises(_UpstreamCalledError):
+            butler.put(example_metrics(1), parts)
+        butler.put(example_metrics(1), whole)
+        with pytest.raises(_UpstreamCalledError):
+            butler.get(whole.makeComponentRef("summary"))
+        with pytest.raises(_UpstreamCalledError):
+            butler.get(whole, parameters={"slice": slice(1)})
+
+
+def test_names_of_temporary_files() -> None:
+    # Upstream finds them by these if a process is killed.
+    assert _temporary_suffix(".json") == ".tmp.json"
+    assert _temporary_suffix(".fits.gz") == ".tmp.fits.gz"
+    assert _temporary_suffix(".tar.odd") == ".tar.tmp.odd"

@@ -20,7 +20,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ def make_files(repository: Repository, inputs: list[DatasetRef]) -> dict[str, Da
 class Meter:
     """Times steps and watches their memory."""
 
-    def __init__(self, datasets: int, rounds: int):
-        self.datasets, self.rounds = datasets, rounds
+    def __init__(self, datasets: int, rounds: int, only: str):
+        self.datasets, self.rounds, self.only = datasets, rounds, only
         self.figures: list[dict[str, Any]] = []
 
     def measure(
@@ -67,7 +67,9 @@ class Meter:
         prepare: Callable[[], QuantumBackedButler | None],
         run: Callable[[Any], Any],
     ) -> None:
-        """Time ``run(prepare())`` per dataset."""
+        """Time ``run(prepare())`` per dataset, if it is wanted."""
+        if self.only not in name:
+            return
         microseconds, bytes_each = [], []
         for _ in range(self.rounds):
             prepared = prepare()
@@ -108,9 +110,51 @@ def memory(field: str) -> int:
 
 
 def store_size(butler: QuantumBackedButler) -> int | None:
-    """Return the bytes that our record table has allocated; `None` for the stock class."""
-    table = butler._datastore._table  # type: ignore[attr-defined]
-    return table._table.memory() if hasattr(table, "_table") and hasattr(table._table, "memory") else None
+    """Return the bytes that our records and their locations have allocated.
+
+    There is no telling for the stock class: `None`.
+    """
+    records = getattr(butler._datastore, "_records", None)
+    return None if records is None else records.table.memory() + records.locations.memory()
+
+
+def name_size(records: dict[str, DatastoreRecordData]) -> int:
+    """Return the characters of all file names, which no two records share."""
+    paths = (
+        info.path  # type: ignore[attr-defined]
+        for data in records.values()
+        for tables in data.records.values()
+        for infos in tables.values()
+        for info in infos
+    )
+    return sum(len(os.path.basename(path)) for path in paths)
+
+
+def records_of(
+    records: Mapping[str, DatastoreRecordData], refs: list[DatasetRef]
+) -> dict[str, DatastoreRecordData]:
+    """Return the records of some of the datasets."""
+    return {
+        name: DatastoreRecordData(records={ref.id: data.records[ref.id] for ref in refs})
+        for name, data in records.items()
+    }
+
+
+def compare_tables(
+    repository: Repository, refs: list[DatasetRef], records: Mapping[str, DatastoreRecordData]
+) -> None:
+    """Stop if the classes do not make the same table of records, and the same records of a table."""
+    answers = []
+    for cls in CLASSES.values():
+        with repository.butler(cls, refs, [], records) as butler:
+            table = butler._datastore.export_table([ref.id for ref in refs])
+        with repository.butler(cls, refs, [], {}) as butler:
+            butler._datastore.import_table(table)
+            imported = butler._datastore.export_records(refs)
+        plain = {name: data.records for name, data in imported.items()}
+        answers.append((table.to_arrow().schema, table.to_arrow().to_pylist(), plain))
+    if answers[0] != answers[1] or len(answers[0][1]) != len(refs):
+        raise SystemExit("The two classes have different tables; nothing was timed.")
 
 
 def main() -> None:
@@ -120,6 +164,7 @@ def main() -> None:
     parser.add_argument("--butler", choices=CLASSES, default="ours")
     parser.add_argument("--datasets", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", metavar="TEXT", default="", help="operations with this in their name")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     cls = CLASSES[args.butler]
@@ -130,8 +175,9 @@ def main() -> None:
         datasets = repository.datasets()
         inputs, outputs = datasets.inputs, datasets.outputs
         records = make_files(repository, inputs)
+        names = name_size(records)
         ids = [ref.id for ref in inputs], [ref.id for ref in outputs]
-        meter = Meter(args.datasets, args.rounds)
+        meter = Meter(args.datasets, args.rounds, args.only)
 
         def make(data: dict[str, DatastoreRecordData]) -> QuantumBackedButler:
             return cls.from_predicted(
@@ -148,20 +194,27 @@ def main() -> None:
             butler._actual_output_refs.update(inputs)
             return butler
 
+        compare_tables(repository, inputs[:1000], records_of(records, inputs[:1000]))
         with make(records) as butler:
             store = store_size(butler)
+            table = butler._datastore.export_table(ids[0])
             if not all(butler.stored_many(inputs[:1000]).values()):
                 raise SystemExit("The inputs are not there; nothing was timed.")
             if any(butler.stored_many(outputs[:1000]).values()):
                 raise SystemExit("Some outputs are there already; nothing was timed.")
+        if store is not None:
+            each, beyond = store / args.datasets, (store - names) / args.datasets
+            print(f"{each:.0f} bytes a record, {beyond:.0f} of them beyond the file's name")
         meter.measure("make a butler without records", lambda: None, lambda _: make({}))
         meter.measure(
             "import_records", lambda: make({}), lambda butler: butler._datastore.import_records(records)
         )
+        meter.measure("import_table", lambda: make({}), lambda butler: butler._datastore.import_table(table))
         for name, run in {
             "stored_many, recorded": lambda butler: butler.stored_many(inputs),
             "stored_many, predicted only": lambda butler: butler.stored_many(outputs),
             "export_records": lambda butler: butler._datastore.export_records(inputs),
+            "export_table": lambda butler: butler._datastore.export_table(ids[0]),
             "export_predicted_records": lambda butler: butler._datastore.export_predicted_records(outputs),
             "extract, no input looked for": lambda butler: butler.extract_provenance_data(),
         }.items():
@@ -177,6 +230,7 @@ def main() -> None:
         "datasets": args.datasets,
         "rounds": args.rounds,
         "store_bytes": None if store is None else store / args.datasets,
+        "name_bytes": names / args.datasets,
         "operations": meter.figures,
     }
     if args.json is not None:

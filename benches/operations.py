@@ -64,6 +64,7 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
     small_in, small_out = inputs[: QUANTUM[0]], outputs[: QUANTUM[1]]
     with repository.butler(CLASSES["stock"], inputs, [], records) as butler:
         small_records = butler._datastore.export_records(small_in)
+        records_as_table = butler._datastore.export_table([ref.id for ref in inputs])
     small = repository.quantum(small_in, small_out, small_records)
     large = repository.quantum(inputs, outputs, records)
 
@@ -177,20 +178,40 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
         QuantumBackedButler.close,
     )
     yield each(
+        "export_table",
+        lambda butler: butler._datastore.export_table([ref.id for ref in inputs]),
+        lambda _, table: (table.to_arrow().schema, table.to_arrow().to_pylist()),
+    )
+    yield Operation(
+        "import_table",
+        n,
+        make_without_records,
+        lambda butler: butler._datastore.import_table(records_as_table),
+        state,
+        QuantumBackedButler.close,
+    )
+    yield each(
         "get_many_uris(predict=True)",
         lambda butler: butler.get_many_uris(inputs + outputs, predict=True),
-        lambda _, uris: {
-            ref: (str(of.primaryURI), {name: str(uri) for name, uri in of.componentURIs.items()})
-            for ref, of in uris.items()
-        },
+        lambda _, uris: plain_uris(uris),
+    )
+    yield each(
+        "getURI",
+        lambda butler: [butler.getURI(ref) for ref in inputs],
+        lambda _, uris: [str(uri) for uri in uris],
     )
     yield each(
         "get_file_info_for_transfer",
         lambda butler: butler._file_transfer_source.get_file_info_for_transfer(ref.id for ref in inputs),
-        lambda _, found: {
-            dataset_id: [(str(one.location.uri), one.file_info) for one in transfers]
-            for dataset_id, transfers in found.items()
-        },
+        lambda _, found: plain_transfers(found),
+    )
+    yield Operation(
+        "locate_missing_files_for_transfer",
+        n,
+        make_without_records,
+        lambda butler: butler._file_transfer_source.locate_missing_files_for_transfer(inputs, {}),
+        lambda _, found: plain_transfers(found),
+        QuantumBackedButler.close,
     )
     yield Operation(
         "extract + model_dump_json",
@@ -273,6 +294,22 @@ def plain_records(butler: QuantumBackedButler, refs: list[DatasetRef]) -> Any:
 def plain(exported: Any) -> Any:
     """Return exported records as values that compare equal whatever their order."""
     return {name: data.records for name, data in exported.items()}
+
+
+def plain_uris(uris: Any) -> Any:
+    """Return the URIs of some datasets as strings."""
+    return {
+        ref: (str(of.primaryURI), {name: str(uri) for name, uri in of.componentURIs.items()})
+        for ref, of in uris.items()
+    }
+
+
+def plain_transfers(found: Any) -> Any:
+    """Return where the files of some datasets are, and their records."""
+    return {
+        dataset_id: [(str(one.location.uri), one.file_info) for one in transfers]
+        for dataset_id, transfers in found.items()
+    }
 
 
 def plain_provenance(text: str) -> Any:

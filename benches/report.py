@@ -41,8 +41,12 @@ class Sizes:
     bulk: Sequence[tuple[str, int, int]]
     """Class, number of datasets, rounds."""
 
+    threads: tuple[int, int]
+    """Datasets of each thread, rounds."""
+
     detectors: int
     executor_rounds: int
+    scanner_rounds: int
 
 
 FULL = Sizes(
@@ -54,10 +58,14 @@ FULL = Sizes(
         ("ours", 100_000, 3),
         ("ours", 1_000_000, 1),
     ],
+    (100_000, 7),
     100,
     3,
+    9,
 )
-QUICK = Sizes({10: 3, TYPICAL: 1}, [("stock", 100, 1), ("ours", 100, 1), ("ours", 1_000, 1)], 5, 1)
+QUICK = Sizes(
+    {10: 3, TYPICAL: 1}, [("stock", 100, 1), ("ours", 100, 1), ("ours", 1_000, 1)], (1_000, 1), 5, 1, 1
+)
 
 
 def run(script: str, *arguments: object, json_to: Path) -> Any:
@@ -135,14 +143,24 @@ def main() -> None:
             run("operations.py", "--datasets", n, "--rounds", rounds, json_to=path)
             for n, rounds in sizes.operations.items()
         ]
+        scanner = run(
+            "scanner.py",
+            "--detectors",
+            sizes.detectors,
+            "--rounds",
+            sizes.scanner_rounds,
+            json_to=path,
+        )
         bulk = [
             run("bulk.py", "--butler", side, "--datasets", n, "--rounds", rounds, json_to=path)
             for side, n, rounds in sizes.bulk
         ]
+        n, rounds = sizes.threads
+        threads = run("threads.py", "--datasets", n, "--rounds", rounds, json_to=path)
     loads.append(load())
     where = conditions(loads)
     args.output.mkdir(parents=True, exist_ok=True)
-    lines = results(where, operations, bulk, executor, one["quanta"], kernels)
+    lines = results(where, operations, bulk, threads, executor, one["quanta"], scanner, kernels)
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))
     if not args.quick:

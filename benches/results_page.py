@@ -38,14 +38,9 @@ _QUOTED = (
 _FASTER = 2.0
 _REASONS = {
     "getDeferred": "What is left is to make the handle, which is upstream's.",
-    "get_many_uris(predict=True)": (
-        "Only the look-up of records is ours; places are predicted, and URIs made, by upstream."
-    ),
-    "get_file_info_for_transfer": "Only the look-up of records is ours; the locations are made by upstream.",
     "put, formatter of local files": (
         "A formatter that writes files itself, and gives no bytes, is left to upstream's method."
     ),
-    "pruneDatasets": "Upstream empties the trash: URIs for each file, removed one at a time.",
 }
 
 
@@ -129,8 +124,26 @@ def bulk_tables(bulk: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from table(("operation", *(head for head, _ in runs)), rows)
     yield "\nNo memory means that what the process had at hand was enough."
     largest = bulk[-1]
-    size = f"{largest['store_bytes']:.0f} bytes a record at {largest['datasets']:,}"
-    yield f"\nThe record table by itself takes {size}."
+    beyond = largest["store_bytes"] - largest["name_bytes"]
+    size = f"{beyond:.0f} bytes a record at {largest['datasets']:,}, beyond the characters of file names"
+    yield f"\nThe records and their locations by themselves take {size}."
+
+
+def scanner_part(scanner: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what upstream's aggregator has to wait for."""
+    yield (
+        "What upstream's `aggregate-graph` asks of its one butler for each quantum: a log, metadata, and\n"
+        "the records predicted for what is to be ingested. The floor is to read and decode the same files\n"
+        f"without a butler. {scanner['quanta']} quanta that `pipetask run-qbb` has run,\n"
+        f"{scanner['rounds']} rounds.\n"
+    )
+    rows = [
+        (name, time_of(scanner[f"{side}_us"]), figure(scanner["stock_us"] / scanner[f"{side}_us"]))
+        for side, name in (("stock", "stock"), ("ours", "ours"), ("floor", "floor"))
+    ]
+    yield from table(("butler", "each quantum", "ratio"), rows)
+    part = figure(scanner["ratio_of_butlers_part"])
+    yield f"\nOf the butler's part, which is what is above the floor, the ratio is {part}."
 
 
 def slow_operations(operations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -193,8 +206,10 @@ def results(
     where: Sequence[str],
     operations: Sequence[Mapping[str, Any]],
     bulk: Sequence[Mapping[str, Any]],
+    threads: Mapping[str, Any],
     executor: Mapping[str, float],
     quanta: int,
+    scanner: Mapping[str, Any],
     kernels: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
     """Yield the report."""
@@ -213,6 +228,8 @@ def results(
         for side, name in (("stock", "stock"), ("ours", "ours"), ("memory", "floor"))
     ]
     yield from table(("butler", "ms per quantum", "ratio"), rows)
+    yield "\n## The aggregator's scanner\n"
+    yield from scanner_part(scanner)
     yield "\n## Operations\n"
     yield (
         "Both classes in one process, in turns. Answers were compared before anything was timed. Times are\n"
@@ -225,6 +242,13 @@ def results(
         "10,000 only: a million would take it many minutes."
     )
     yield from bulk_tables(bulk)
+    yield "\n### Two threads\n"
+    one, two = (f"{threads[way]:.0f} ms" for way in ("one_ms", "two_ms"))
+    yield (
+        f"`stored_many` of 2 x {threads['datasets']:,} recorded datasets takes {one} in one thread,\n"
+        f"{two} in two that share a butler: a ratio of {threads['ratio']:.2f}.\n"
+        "The two look for files at the same time, but take turns at upstream's `hash(ref)`, which is Python."
+    )
     yield "\n## What did not get faster\n"
     yield f"Operations that gained less than a factor of {_FASTER:g} at any size:\n"
     yield from slow_operations(operations)

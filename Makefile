@@ -44,7 +44,7 @@ $(LOCKED): requirements.lock
 build: $(BUILT) ## Build the extension and install the package into .venv
 
 $(BUILT): $(LOCKED) $(RUST) pyproject.toml
-	@command -v cargo >/dev/null || { echo "No cargo here; the extension is built with Rust 1.88 or newer" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "No cargo here; the extension is built with Rust 1.89 or newer" >&2; exit 1; }
 	$(say) "Building the extension ($(PROFILE))"
 	@rm -f $(VENV)/.built-*
 	@$(BIN)/maturin develop --profile $(PROFILE) --locked
@@ -81,7 +81,7 @@ demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
 	@$(BIN)/quantum-butler demo
 
 bench: $(BUILT) ## Measure the kernels, and everything beside the stock class; write benches/RESULTS.md
-	$(say) "Measuring (some twenty minutes; the machine should have nothing else to do)"
+	$(say) "Measuring (some twenty-five minutes; the machine should have nothing else to do)"
 	@$(BIN)/python benches/report.py
 
 sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that
@@ -97,7 +97,7 @@ wheel: $(LOCKED) ## Make a wheel
 	@$(BIN)/maturin build --release --locked --out dist
 
 lock: ## Renew requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra demo --group build --group test --group lint --universal \
+	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --group build --group test --group lint --universal \
 	    --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
 
 clean: ## Remove what the other targets made

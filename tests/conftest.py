@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import settings
 from lsst.daf.butler import QuantumBackedButler
 
+import postgres
 import repositories
+from registries import registries  # noqa: F401
 from repositories import NewRepository, Repository
 
 OURS = "quantum_butler:QuantumBackedButler"
@@ -147,3 +150,14 @@ def repository(request: pytest.FixtureRequest, new_repository: NewRepository) ->
     mark = request.node.get_closest_marker("repository")
     arguments: tuple[Any, ...] = mark.args if mark else ()
     return new_repository(*arguments)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """Run a PostgreSQL server until the session ends."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres.start())
+        except postgres.NoPostgresError as error:
+            pytest.skip(f"There is no PostgreSQL server to test with: {error}")
+        yield server

@@ -15,8 +15,10 @@ import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
+from quantum_butler import Archive, ProvenanceLog, QuantumProvenanceData, collect
 from quantum_butler.demo import graph as demo_graph
 from quantum_butler.demo.comparison import Outputs, compare_outputs
+from quantum_butler.demo.gathered import Predicted, compare_archive, gather
 
 RUN_MAIN = "from quantum_butler.cli import main; main(prog_name='quantum-butler')"
 COMMAND = [sys.executable, "-c", RUN_MAIN, "demo"]
@@ -39,6 +41,22 @@ def test_both_butlers_leave_the_same(tmp_path: Path) -> None:
     assert [provenance[f"{role}_inputs"] for role in ("predicted", "available", "actual")] == [1, 1, 1]
     assert [provenance[name] for name in ("predicted_outputs", "actual_outputs", "records")] == [3, 3, 3]
     assert (tmp_path / "ours" / "butler.yaml").exists()
+    # Two tasks for each of two detectors, with one input and three outputs each.
+    gathered = report["gathered"]
+    counts = {name: gathered[name] for name in ("quanta", "datasets", "edges", "records")}
+    assert counts == {"quanta": 4, "datasets": 2 + 3 * 4, "edges": 4 * 4, "records": 3 * 4}
+    stats, lineage = gathered["asked"]
+    assert [task["task_label"] for task in stats["content"]["tasks"]] == ["first", "second"]
+    assert stats["content"]["total"]["missing_outputs"] == stats["content"]["total"]["unused_inputs"] == 0
+    assert [one["task_label"] for one in lineage["content"]["quanta"]] == ["second", "first"]
+    assert len(lineage["content"]["datasets"]) == 3
+    # What it says was asked can be asked again, and the log is there for other tools.
+    again = subprocess.run(
+        [*COMMAND[:-1], *lineage["command"].split()[1:]], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert again.stdout == lineage["text"]
+    [log] = (tmp_path / "logs").iterdir()
+    assert {json.loads(line)["task_label"] for line in log.read_text().splitlines()} == {"first", "second"}
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
@@ -129,3 +147,60 @@ def test_a_difference_is_told(change: Callable[[Outputs], None], text: str) -> N
 def test_a_predicted_output_that_neither_wrote_is_told_twice() -> None:
     missing = Ref(id=UUID(int=3))
     assert len(compare_outputs(outputs(), outputs(), graph_of(missing))) == 2
+
+
+FIRST, SECOND = UUID(int=10), UUID(int=11)
+RAW, IMAGE, COADD = UUID(int=20), UUID(int=21), UUID(int=22)
+
+
+def predicted() -> dict[UUID, Predicted]:
+    """Return what a graph says of two quanta, one after the other."""
+    return {
+        FIRST: Predicted("first", {"detector": 1}, {RAW}, {IMAGE}),
+        SECOND: Predicted("second", {"detector": 1}, {IMAGE}, {COADD}),
+    }
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """Return the archive of a run of that graph."""
+    with ProvenanceLog(tmp_path / "log.jsonl") as log:
+        for quantum_id, (label, data_id, inputs, outputs) in predicted().items():
+            model = QuantumProvenanceData(
+                predicted_inputs=inputs,
+                available_inputs=inputs,
+                actual_inputs=inputs,
+                predicted_outputs=outputs,
+                actual_outputs=outputs,
+                datastore_records={},
+            )
+            log.append(quantum_id, model, task_label=label, data_id=data_id)
+    collect(tmp_path / "log.jsonl", tmp_path / "archive")
+    return Archive(tmp_path / "archive")
+
+
+def test_an_archive_of_the_graph_has_no_differences(archive: Archive) -> None:
+    assert compare_archive(archive, predicted(), COADD) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({SECOND: None}, f"quantum {SECOND} is in only one"),
+        ({UUID(int=12): predicted()[FIRST]}, f"quantum {UUID(int=12)} is in only one"),
+        ({FIRST: predicted()[FIRST]._replace(task_label="other")}, "another label"),
+        ({FIRST: predicted()[FIRST]._replace(data_id={"detector": 2})}, "another label or data ID"),
+        ({FIRST: predicted()[FIRST]._replace(inputs={RAW, COADD})}, "predicted_inputs"),
+        ({FIRST: predicted()[FIRST]._replace(outputs=set())}, "actual_outputs"),
+    ],
+)
+def test_an_archive_of_something_else_is_told(
+    archive: Archive, changed: dict[UUID, Predicted | None], text: str
+) -> None:
+    graph = {id_: one for id_, one in {**predicted(), **changed}.items() if one is not None}
+    assert any(text in difference for difference in compare_archive(archive, graph, COADD))
+
+
+def test_a_run_without_a_log_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(demo_graph.DemoError, match="not logged"):
+        gather(tmp_path / "logs", tmp_path / "archive", SimpleNamespace())  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from lsst.daf.butler import (
+    Butler,
     DatasetRef,
     DatasetType,
     DeferredDatasetHandle,
@@ -22,7 +23,13 @@ from lsst.daf.butler import QuantumBackedButler as Stock
 from lsst.daf.butler import QuantumProvenanceData as StockProvenance
 
 import quantum_butler
-from quantum_butler import ClosedButlerError, QuantumBackedButler, QuantumProvenanceData
+from quantum_butler import (
+    Archive,
+    ClosedButlerError,
+    QuantumBackedButler,
+    QuantumProvenanceData,
+    TransferReport,
+)
 
 
 def execute(
@@ -60,9 +67,30 @@ def drop_in() -> str:
     return version
 
 
+def into_a_repository(full: Butler, quanta: list[Quantum], provenance: list[QuantumProvenanceData]) -> bool:
+    QuantumProvenanceData.collect_and_transfer(full, iter(quanta), provenance)
+    report: TransferReport = quantum_butler.transfer("archive", full, "graph.qg", batch=100, dry_run=True)
+    return report.is_clean
+
+
 def after_close(butler: QuantumBackedButler, ref: DatasetRef) -> RuntimeError | bool:
     butler.close()
     try:
         return butler.stored(ref)
     except ClosedButlerError as error:
         return error
+
+
+def questions(folder: str, dataset: UUID) -> tuple[int, list[str]]:
+    archive = Archive(folder)
+    try:
+        lineage = archive.lineage(dataset, direction="down", depth=3, actual=False)
+    except LookupError:
+        return 0, []
+    producer = archive.producer(str(dataset))
+    labels = [
+        quantum.task_label or ""
+        for quantum in (*archive.consumers(dataset), *([producer] if producer else ()))
+    ]
+    missing = sum(task.missing_outputs for task in archive.stats().tasks)
+    return missing + len(lineage.datasets) + len(archive.diff(archive).changes), labels

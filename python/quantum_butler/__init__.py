@@ -7,31 +7,50 @@ alone does not import ``lsst``, which takes more than a second.
 from __future__ import annotations
 
 __all__ = (
+    "Archive",
+    "ArchiveError",
     "ClosedButlerError",
+    "CollectReport",
+    "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
     "QuantumProvenanceData",
+    "TransferReport",
     "__version__",
+    "collect",
     "install",
+    "transfer",
     "uninstall",
 )
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .archive import Archive, ArchiveError
     from .butler import ClosedButlerError, QuantumBackedButler
+    from .collecting.driver import CollectReport, collect
     from .dropin import install, uninstall
     from .factory import QuantumBackedButlerFactory
     from .provenance import QuantumProvenanceData
+    from .provenance_log import ProvenanceLog
+    from .transferring.archive import transfer
+    from .transferring.report import TransferReport
 
     __version__: str
 else:
     _MODULES = {
+        "Archive": "archive",
+        "ArchiveError": "archive",
         "ClosedButlerError": "butler",
+        "CollectReport": "collecting.driver",
+        "ProvenanceLog": "provenance_log",
         "QuantumBackedButler": "butler",
         "QuantumBackedButlerFactory": "factory",
         "QuantumProvenanceData": "provenance",
+        "collect": "collecting.driver",
+        "TransferReport": "transferring.report",
         "install": "dropin",
+        "transfer": "transferring.archive",
         "uninstall": "dropin",
     }
 

@@ -6,25 +6,37 @@ Wherever a dataset is asked for, a `uuid.UUID`, an `int`, or anything with an
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Never, final
+from os import PathLike
+from typing import Any, Literal, Never, TypeVar, final
 from uuid import UUID
 
 __all__ = [
+    "ArrowStream",
     "ArrowTable",
+    "Closure",
     "Contents",
     "DuplicateKeyError",
+    "Duplicates",
     "FileRecords",
     "Folders",
     "IdSet",
+    "LineageBuilder",
+    "LineageIndex",
     "Locations",
+    "LogWriter",
     "Provenance",
+    "ProvenanceScanner",
+    "RecordMerge",
     "Table",
     "Tracker",
     "Trash",
     "Undo",
     "UnfitValueError",
     "UnknownColumnError",
+    "compress",
     "files_exist",
+    "fingerprints",
+    "frame_pieces",
     "remove_files",
     "write_file",
 ]
@@ -133,6 +145,64 @@ class ArrowTable:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 @final
+class ArrowStream:
+    """A table that is made while it is read, and read once."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class LineageBuilder:
+    """Makes the lineage index of an archive, in about so many bytes of memory and files in a folder.
+
+    Tables are those of the archive (or of some of its columns), in order of the quanta's numbers. Roles of
+    edges may also be bits of one column, ``roles``.
+    """
+
+    def __new__(cls, folder: str | PathLike[str], memory: int, /) -> LineageBuilder: ...
+    def add(self, quanta: Any, edges: Any, records: Any, /) -> None: ...
+    def finish(self) -> tuple[ArrowStream, ArrowStream]:
+        """Nodes of the index, and the bytes of each quantum's datasets by role."""
+
+@final
+class LineageIndex:
+    """The lineage index of an archive.
+
+    Datasets are rows of it, quanta numbers of their own; roles are the bits of the file's.
+    """
+
+    def __new__(cls, table: Any, /) -> LineageIndex: ...
+    @property
+    def datasets(self) -> int: ...
+    @property
+    def quanta(self) -> int: ...
+    def dataset(self, id: int, /) -> int | None: ...
+    def quantum(self, id: int, /) -> int | None: ...
+    def dataset_ids(self, rows: Sequence[int], /) -> list[UUID]: ...
+    def quantum_ids(self, numbers: Sequence[int], /) -> list[UUID]: ...
+    def quanta_of(self, row: int, roles: int, /) -> list[int]: ...
+    def writers(self, rows: Sequence[int], /) -> list[int | None]: ...
+    def datasets_of(self, number: int, /) -> list[tuple[int, int]]: ...
+    def closure(self, rows: Sequence[int], /, *, up: bool, actual: bool, depth: int | None) -> Closure: ...
+    def census(
+        self, task_of: Any, tasks: int, /
+    ) -> tuple[list[tuple[list[int], int, int]], tuple[list[int], int, int]]:
+        """Numbers of datasets in each role, unused and missing; of each task, and of all."""
+
+    def difference(
+        self, other: LineageIndex, /
+    ) -> tuple[list[list[UUID]], list[list[UUID]], list[tuple[UUID, UUID, int, int]]]: ...
+
+@final
+class Closure:
+    """A part of the graph, in order of the distance from where it begins."""
+
+    def datasets(self) -> dict[UUID, int]: ...
+    def quanta(self) -> dict[UUID, int]: ...
+    def dataset_rows(self) -> list[int]: ...
+    def quantum_numbers(self) -> list[int]: ...
+    def edges(self) -> list[tuple[int, int, bool]]: ...
+
+@final
 class FileRecords:
     """One file datastore's records: a table and the locations, changed together.
 
@@ -192,9 +262,105 @@ class Folders:
     def __new__(cls, paths: Iterable[str], /) -> Folders: ...
     def exist(self) -> bool: ...
 
+def compress(data: bytes, /) -> bytes: ...
 def files_exist(root: str, paths: Sequence[str], /) -> list[bool]: ...
 def remove_files(root: str, paths: Sequence[str], /) -> list[tuple[int, OSError]]: ...
 def write_file(path: str, temporary: str, data: bytes, /) -> None: ...
+
+@final
+class LogWriter:
+    """Appends to a provenance log that nobody else writes."""
+
+    def __new__(cls, path: str | PathLike[str], /, *, compressed: bool, sync: bool) -> LogWriter: ...
+    @property
+    def torn(self) -> tuple[int, int] | None:
+        """Offset and number of the bytes that were cut off because they were incomplete."""
+
+    def append(
+        self,
+        quantum_id: UUID,
+        task_label: str | None,
+        data_id: dict[str, int | str] | None,
+        provenance: Provenance,
+        /,
+    ) -> None: ...
+    def append_extracted(
+        self,
+        quantum_id: UUID,
+        task_label: str | None,
+        data_id: dict[str, int | str] | None,
+        tracker: Tracker,
+        actual_outputs: Collection[Any] | None,
+        datastores: Sequence[tuple[str, FileRecords]],
+        /,
+    ) -> None:
+        """Append what `Provenance.extract` makes of the last three."""
+
+    def flush(self) -> None: ...
+    def finish(self) -> None: ...
+
+_Dataset = TypeVar("_Dataset")
+
+@final
+class ProvenanceScanner:
+    """Reads the provenance of quanta into tables: pieces of logs, and files of one quantum each."""
+
+    def __new__(cls) -> ProvenanceScanner: ...
+    def open_log(self, path: str | PathLike[str], start: int, end: int, /, *, compressed: bool) -> int:
+        """Open a log to read a range of it, and return where the first byte of that is."""
+
+    def advance(self) -> bool:
+        """Read on until the tables are full or, which is `True`, the range has been read."""
+
+    def start(self, source: int, /) -> None:
+        """Go on with another source, from its beginning."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Read the next bytes of a log."""
+
+    def finish(self) -> None:
+        """Read what is left when a log has ended."""
+
+    def skip(self, reason: str, /) -> None:
+        """Reject what comes next, with the line that has begun."""
+
+    def files(self, first_source: int, paths: Sequence[str], /) -> int:
+        """Read files of JSON, each a source, and return how many bytes they have."""
+
+    def document(self, source: int, name: str, data: bytes, /) -> None:
+        """Read the JSON of one quantum, whose id may be only in the name."""
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the source have come."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to take the tables."""
+
+    def take(self) -> tuple[ArrowTable, ArrowTable, ArrowTable, list[tuple[int, int, str]]]:
+        """Return quanta, edges and records, and the source, offset and reason of what was rejected."""
+
+@final
+class Duplicates:
+    """Finds quanta that are there more than once, in one share of them all."""
+
+    def __new__(cls, share: int, shares: int, /) -> Duplicates: ...
+    def add(self, part: int, first_row: int, quanta: Any, /) -> None: ...
+    def places(self) -> ArrowTable:
+        """Where the quanta are that are there more than once, in order."""
+
+    def finish(self, fingerprints: Sequence[ArrowTable], /) -> tuple[ArrowTable, ArrowTable]:
+        """Places of those repeated, and of those replaced with what is kept instead.
+
+        ``fingerprints`` are of the quanta at those places.
+        """
+
+def fingerprints(quanta: Any, edges: Any, records: Any, /) -> ArrowTable:
+    """Return the fingerprints of quanta: of rows of the three tables, in one piece each."""
+
+def frame_pieces(path: str | PathLike[str], size: int, /) -> list[tuple[int, int]]:
+    """Part a log of frames into ranges of about so many bytes."""
 
 @final
 class Provenance:
@@ -218,7 +384,23 @@ class Provenance:
     def from_fields(fields: Mapping[str, Any], /) -> Provenance | None: ...
     def to_json(self, indent: int | None = None, /) -> str: ...
     def ids(self, field: str, /) -> set[UUID]: ...
+    def among(self, field: str, datasets: Sequence[_Dataset], /) -> list[_Dataset]: ...
     def datastore_records(
         self,
     ) -> dict[str, tuple[list[UUID], dict[str, dict[str, dict[str, list[dict[str, Any]]]]]]]: ...
     def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class RecordMerge:
+    """The datastore records of many quanta, each handed over once.
+
+    The first records of a dataset in an opaque table stay, as with
+    `lsst.daf.butler.datastore.record_data.DatastoreRecordData.update`; only
+    what is new comes back, by datastore, dataset and opaque table.
+    """
+
+    def __new__(cls, record_class: type, /) -> RecordMerge: ...
+    def add(self, provenance: Provenance, /) -> dict[str, dict[UUID, dict[str, list[Any]]]] | None: ...
+    def add_other(
+        self, datastore: str, records: Mapping[UUID, Mapping[str, Sequence[Any]]], /
+    ) -> dict[UUID, dict[str, list[Any]]]: ...

@@ -7,6 +7,7 @@ __all__ = ("ClosedButlerError", "QuantumBackedButler", "predictions")
 import functools
 import itertools
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from .factory import Parts, cached_blueprint, kept_in_rust, native_enabled, stoc
 from .file_datastore import NativeFileDatastore
 from .id_sets import DatasetIdSet, IdSample
 from .locks import ForkSafeLock
+from .process_log import QuantumLabel, label_of, process_log, wanted_folder
 from .provenance import QuantumProvenanceData
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
         OpaqueTableStorageManager,
     )
     from lsst.resources import ResourcePathExpression
+
+    from .provenance_log import NativeParts
 
 # The name under which upstream's messages are looked for and configured.
 _LOG = logging.getLogger(_quantum_backed.__name__)
@@ -211,7 +215,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if the configured datastore has no usable root.
         """
         inputs, outputs = predictions(quantum)
-        return cls._initialize(
+        butler = cls._initialize(
             config=config,
             predicted_inputs=inputs,
             predicted_outputs=outputs,
@@ -224,6 +228,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             dataset_types=dataset_types,
             metrics=metrics,
         )
+        butler._note_quantum(quantum)
+        return butler
 
     @classmethod
     def from_predicted(
@@ -397,9 +403,45 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         return self
 
     def close(self) -> None:
-        """Release all resources.  Closing a closed butler does nothing."""
-        self._open_datastore = None
-        super().close()
+        """Release all resources.  Closing a closed butler does nothing.
+
+        Raises
+        ------
+        OSError
+            Raised if the quantum's provenance was to be logged and cannot be.
+            The butler is closed nevertheless.
+
+        Notes
+        -----
+        With `quantum_butler.install` or the environment variable
+        ``QUANTUM_BUTLER_PROVENANCE`` told to, a butler that was made for a
+        `Quantum` appends its provenance to a log first.
+        """
+        try:
+            # Only one of several threads that close it gets this.
+            if (label := self.__dict__.pop("_quantum_label", None)) is not None:
+                self._log_provenance(label)
+        finally:
+            self._open_datastore = None
+            super().close()
+
+    def _note_quantum(self, quantum: Quantum) -> None:
+        """Find out which quantum this is for, if provenance is logged."""
+        if wanted_folder() is not None:
+            self._quantum_label = label_of(quantum)
+
+    def _log_provenance(self, label: QuantumLabel) -> None:
+        """Append the provenance to the log of this process.
+
+        A quantum that an executor passes over, because its outputs are there
+        from an earlier run, asks for nothing of what it would have read:
+        logged, that would stand against what the earlier run has logged.
+        """
+        if (log := process_log()) is None:
+            return
+        looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
+        if self._actual_output_refs or any(looked_at) or sys.exc_info()[0] is not None:
+            log.append(label, self)
 
     def isWriteable(self) -> Literal[True]:
         """Return `True`: outputs can always be written.
@@ -753,17 +795,45 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         inputs, here and in the butler, with a warning.  Another warning tells
         of predicted inputs whose existence was never checked.
         """
-        datastore = self._datastore
+        self._require_open()
         if _LOG.isEnabledFor(logging.WARNING):
             self._settle_with_warnings()
-        output_refs = self._actual_output_refs
-        if (sources := record_sources(datastore)) is not None:
-            to_look_at = (
-                output_refs.refs_to_look_at() if type(output_refs) is ActualOutputs else output_refs.copy()
-            )
-            return QuantumProvenanceData.from_native(
-                _core.Provenance.extract(self._tracker, to_look_at, sources)
-            )
+        return self._extract()
+
+    def write_provenance(self, destination: ResourcePathExpression) -> None:
+        """Write provenance information and datastore records to a file.
+
+        Parameters
+        ----------
+        destination : `~lsst.resources.ResourcePathExpression`
+            Path or URI of the file.  The ending decides on the format:
+            ``.json``, ``.json.zst``, ``.json.gz``, ``.yaml`` or ``.yml``.
+
+        Raises
+        ------
+        ValueError
+            Raised if the file has another ending, or a dataset id is an
+            integer rather than a UUID.
+        OSError
+            Raised if the file cannot be written.
+        ClosedButlerError
+            Raised if the butler has been closed.
+
+        Notes
+        -----
+        What is written is the JSON of `extract_provenance_data`.  A file that
+        is there is replaced as a whole or not at all.
+        """
+        # Not every executor writes files; YAML and compression take a while to import.
+        from .provenance_files import write_provenance
+
+        write_provenance(self, destination)
+
+    def _extract(self) -> QuantumProvenanceData:
+        """Extract provenance without a word of what is odd about it."""
+        if (parts := self._native_parts()) is not None:
+            return QuantumProvenanceData.from_native(_core.Provenance.extract(*parts))
+        datastore, output_refs = self._datastore, self._actual_output_refs
         self._tracker.require_uuids()
         self._tracker.drop_contradictions()
         # A copy, because another thread may be putting.
@@ -778,6 +848,22 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                 name: records.to_simple() for name, records in datastore.export_records(output_refs).items()
             },
         )
+
+    def _native_parts(self) -> NativeParts | None:
+        """Return what provenance is extracted from in Rust, if it can be."""
+        if (sources := record_sources(self._datastore)) is None:
+            return None
+        refs = self._actual_output_refs
+        to_look_at = refs.refs_to_look_at() if type(refs) is ActualOutputs else refs.copy()
+        return self._tracker, to_look_at, sources
+
+    def _for_log(self, *, warn: bool) -> NativeParts | QuantumProvenanceData:
+        """Return what a log makes its line from."""
+        self._require_open()
+        if warn and _LOG.isEnabledFor(logging.WARNING):
+            self._settle_with_warnings()
+        parts = self._native_parts()
+        return self._extract() if parts is None else parts
 
     def _settle_with_warnings(self) -> None:
         """Take what does not exist from the actual inputs, and warn."""

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import click
 
+from .archive.commands import COMMANDS
+from .collecting.command import collect
+from .transferring.command import transfer
+
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -50,8 +54,9 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
 
     Makes a data repository in a temporary folder and a graph of two chained
     mock tasks, runs it through pipetask run-qbb once with each butler,
-    transfers the outputs, reads them back and compares.  The exit status is 1
-    if anything differs.
+    transfers the outputs, reads them back and compares.  Collects the
+    provenance that the run with ours has logged, and asks the archive.  The
+    exit status is 1 if anything differs.
     """
     import dataclasses
     import json
@@ -84,7 +89,8 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     if style == "json":
         click.echo(json.dumps(dataclasses.asdict(report)))
     else:
-        Console().print(table(report))
+        # The answers of the archive are in columns of their own width.
+        Console().print(table(report), soft_wrap=True)
     sys.exit(1 if report.differences else 0)
 
 
@@ -101,8 +107,15 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     help="Where quantum_butler cannot be imported, let the import of lsst.daf.butler fail, "
     "instead of going on with the stock classes and a warning.",
 )
+@click.option(
+    "--provenance-log",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Leave the provenance of every quantum in logs in this folder, one for each process; "
+    "gather them with quantum-butler collect.",
+)
 @click.argument("command", metavar="COMMAND [ARGUMENTS]...", nargs=-1, required=True, type=click.UNPROCESSED)
-def exec_(command: tuple[str, ...], require: bool) -> None:
+def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) -> None:
     """Run COMMAND, unchanged, with our classes in place of the stock ones.
 
     Whatever in it asks lsst.daf.butler for QuantumBackedButler or QuantumProvenanceData gets those
@@ -111,6 +124,7 @@ def exec_(command: tuple[str, ...], require: bool) -> None:
 
     \b
     quantum-butler exec pipetask run-qbb -j 8 REPO GRAPH
+    quantum-butler exec --provenance-log logs pipetask run-qbb -j 8 REPO GRAPH
     quantum-butler exec python -m my_executor --verbose
 
     COMMAND is looked up on PATH; all that follows is handed to it as it is. Environment variables
@@ -120,4 +134,8 @@ def exec_(command: tuple[str, ...], require: bool) -> None:
     """  # noqa: D301 - click wants the character \b itself
     from .launcher import launch
 
-    sys.exit(launch(command, require=require))
+    sys.exit(launch(command, require=require, provenance_log=provenance_log))
+
+
+for _command in (collect, *COMMANDS, transfer):
+    main.add_command(_command)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ("install", "uninstall")
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Set
@@ -36,13 +37,22 @@ _held_before: set[tuple[str, str]] = set()
 _globals_of = vars(ModuleType)["__dict__"].__get__
 
 
-def install() -> None:
+def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
     """Put our classes in the place of upstream's in this process.
 
     From now on `lsst.daf.butler` gives our `QuantumBackedButler` and
     `QuantumProvenanceData` to whoever asks, and so does every module that had
     already imported them, under whatever name.  Calling it again does no
     harm.
+
+    Parameters
+    ----------
+    provenance_log : `str`, `os.PathLike` or `None`, optional
+        Folder for provenance logs, made if there is none.  Every butler that
+        this process makes for a `Quantum` then appends the quantum's
+        provenance to the log of this process there when it is closed.  With
+        `None` the environment variable ``QUANTUM_BUTLER_PROVENANCE`` names the
+        folder, and without that there is no log.
 
     Raises
     ------
@@ -59,9 +69,11 @@ def install() -> None:
     import lsst.daf.butler as upstream
 
     from .butler import QuantumBackedButler
+    from .process_log import set_folder
     from .provenance import QuantumProvenanceData
 
     with _LOCK:
+        set_folder(provenance_log)
         if not _swaps:
             _swaps[:] = [
                 (upstream.QuantumBackedButler, QuantumBackedButler),
@@ -76,8 +88,8 @@ def uninstall() -> None:
     """Give upstream its own classes back, in this process.
 
     Undoes `install`, also in modules that imported our classes through
-    `lsst.daf.butler` in the meantime.  Without a preceding `install` it does
-    nothing.
+    `lsst.daf.butler` in the meantime, and its choice of a folder for logs.
+    Without a preceding `install` it does nothing.
 
     Notes
     -----
@@ -85,7 +97,12 @@ def uninstall() -> None:
     global name is taken to have it from `lsst.daf.butler`, even if it asked
     `quantum_butler` for it.
     """
+    if not _swaps:
+        return
+    from .process_log import set_folder
+
     with _LOCK:
+        set_folder(None)
         _replace({id(ours): stock for stock, ours in _swaps}, except_for=_held_before)
         _swaps.clear()
         _held_before.clear()

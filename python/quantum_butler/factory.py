@@ -342,7 +342,9 @@ class QuantumBackedButlerFactory:
         """
         from .butler import predictions
 
-        return self.from_predicted(*predictions(quantum), quantum.datastore_records, metrics=metrics)
+        butler = self.from_predicted(*predictions(quantum), quantum.datastore_records, metrics=metrics)
+        butler._note_quantum(quantum)
+        return butler
 
     def from_predicted(
         self,

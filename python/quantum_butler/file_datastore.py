@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import pyarrow  # type: ignore[import-untyped]
+import pyarrow
 from lsst.daf.butler import DatasetRef, FormatterFactory, Location
 from lsst.daf.butler.datastore import Datastore
 from lsst.daf.butler.datastore.cache_manager import (

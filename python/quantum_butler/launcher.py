@@ -9,7 +9,7 @@ that tells this module to act.
 
 from __future__ import annotations
 
-__all__ = ("LAUNCH_FOLDER", "SWITCH", "environment", "launch")
+__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch")
 
 import os
 import shutil
@@ -26,12 +26,17 @@ nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
 them and fail if that is not possible (``require``).
 """
 
+LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
+"""The environment variable that names the folder for provenance logs."""
+
 # As for a shell: there is no such command; there is, but it cannot be run.
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
 
 
-def environment(base: Mapping[str, str], *, require: bool = False) -> dict[str, str]:
+def environment(
+    base: Mapping[str, str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
+) -> dict[str, str]:
     """Return an environment in which Python uses our classes.
 
     Parameters
@@ -41,6 +46,8 @@ def environment(base: Mapping[str, str], *, require: bool = False) -> dict[str, 
     require : `bool`, optional
         Whether to fail, instead of going on with upstream's classes, where
         ours cannot be imported.
+    provenance_log : `str`, `os.PathLike` or `None`, optional
+        Folder for provenance logs.
 
     Returns
     -------
@@ -50,14 +57,19 @@ def environment(base: Mapping[str, str], *, require: bool = False) -> dict[str, 
     # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
     path = base.get("PYTHONPATH")
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
+    # The command may change its working directory.
+    log = {} if provenance_log is None else {LOG_SWITCH: os.path.abspath(provenance_log)}
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
         SWITCH: "require" if require else "1",
+        **log,
     }
 
 
-def launch(command: Sequence[str], *, require: bool = False) -> int:
+def launch(
+    command: Sequence[str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
+) -> int:
     """Turn this process into one that runs a command with our classes.
 
     Parameters
@@ -67,6 +79,8 @@ def launch(command: Sequence[str], *, require: bool = False) -> int:
     require : `bool`, optional
         Whether to fail, instead of going on with upstream's classes, where
         ours cannot be imported.
+    provenance_log : `str`, `os.PathLike` or `None`, optional
+        Folder for provenance logs.
 
     Returns
     -------
@@ -79,7 +93,9 @@ def launch(command: Sequence[str], *, require: bool = False) -> int:
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvpe(name, list(command), environment(os.environ, require=require))
+        os.execvpe(
+            name, list(command), environment(os.environ, require=require, provenance_log=provenance_log)
+        )
     except (FileNotFoundError, NotADirectoryError):
         if shutil.which(name) is None:
             return _refuse(name, "command not found", _NOT_FOUND)

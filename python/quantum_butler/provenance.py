@@ -6,14 +6,18 @@ __all__ = ("QuantumProvenanceData",)
 
 import inspect
 import uuid
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pydantic
 from lsst.daf.butler import _quantum_backed
 from lsst.daf.butler.datastore.record_data import SerializedDatastoreRecordData
+from lsst.daf.butler.persistence_context import PersistenceContextVars
 
 from . import _core
+
+if TYPE_CHECKING:
+    from lsst.daf.butler import Butler, Quantum
 
 # Where pydantic's models keep their fields; the class below puts a property
 # of the same name before it.
@@ -174,6 +178,48 @@ class QuantumProvenanceData(_Upstream):
             if (native := _core.Provenance.from_json(json_data)) is not None:
                 return cls.from_native(native)
         return super().model_validate_json(json_data, **kwargs)
+
+    @staticmethod
+    def collect_and_transfer(
+        butler: Butler, quanta: Iterable[Quantum], provenance: Iterable[_Upstream]
+    ) -> None:
+        """Transfer the output datasets of many quanta to a repository.
+
+        Parameters
+        ----------
+        butler : `lsst.daf.butler.Butler`
+            Full butler of the repository to transfer datasets to.
+        quanta : `~collections.abc.Iterable` [ `lsst.daf.butler.Quantum` ]
+            Quanta with their predicted outputs; may be a single-pass iterator.
+        provenance : `~collections.abc.Iterable` [ `QuantumProvenanceData` ]
+            Provenance of each quantum, in the same order; may be a single-pass
+            iterator.
+
+        Raises
+        ------
+        ValueError
+            Raised if there are more quanta than provenances, or fewer.
+        lsst.daf.butler.registry.ConflictingDefinitionError
+            Raised if a dataset contradicts one that is there, or comes twice.
+        lsst.daf.butler.MissingDatasetTypeError
+            Raised if a dataset type is not registered.
+
+        Notes
+        -----
+        The datasets must be where the records say, and their dataset types and
+        runs must be registered.  Datastores that only one side has are
+        ignored.  See `quantum_butler.transferring.quanta` for how memory is kept
+        within bounds.
+        """
+        # A record cache of upstream's answers for what it has seen before.
+        from .factory import native_enabled
+
+        if native_enabled() and PersistenceContextVars.dataStoreRecords.get() is None:
+            from .transferring.quanta import collect_and_transfer
+
+            collect_and_transfer(butler, quanta, provenance)
+        else:
+            _Upstream.collect_and_transfer(butler, quanta, provenance)
 
     @classmethod
     def direct(

@@ -39,6 +39,7 @@ CALLS: dict[str, Callable[[Any, DatasetRef, Path], Any]] = {
     "retrieve_artifacts_zip": lambda butler, ref, folder: butler.retrieve_artifacts_zip([ref], str(folder)),
     "stored": lambda butler, ref, folder: butler.stored(ref),
     "stored_many": lambda butler, ref, folder: butler.stored_many([ref]),
+    "write_provenance": lambda butler, ref, folder: butler.write_provenance(folder / "quantum.json"),
 }
 
 # What may still be asked: to close it again, and to make another one.

@@ -4,7 +4,9 @@
 a copy of the repository, and runs the same graph in it through ``pipetask``.
 Dataset IDs, paths and contents must then come out equal, and nothing that one
 side wrote can help the other.  `comparison` reads everything back, and runs one
-quantum by hand for its provenance.  `report` holds and shows what came out.
+quantum by hand for its provenance.  `gathered` collects what the run with ours
+has logged of its quanta, asks the archive, and holds it against the graph.
+`report` holds and shows what came out.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from .comparison import compare_outputs, compare_provenance, read_outputs
+from .gathered import gather
 from .graph import SIDES, DemoError, make_repository, read_graph, run_graph
 from .report import Report
 
@@ -36,7 +39,7 @@ def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextMa
     Returns
     -------
     report : `Report`
-        Timings, counts, one quantum's provenance, and the differences.
+        Timings, counts, provenance, and the differences.
 
     Raises
     ------
@@ -44,14 +47,14 @@ def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextMa
         Raised if a command failed, or if the executor would not have used the
         butler that it was meant to use.
     """
-    pristine, graph_file = root / "pristine", root / "graph.qg"
+    pristine, graph_file, logs = root / "pristine", root / "graph.qg", root / "logs"
     with step(f"Making a data repository with {detectors} detectors, and its quantum graph"):
         make_repository(pristine, graph_file, detectors)
         graph = read_graph(graph_file)
     runs, outputs = {}, {}
     for side, name in SIDES.items():
         with step(f"Running its {len(graph)} quanta with {name}, and transferring the outputs"):
-            runs[side] = run_graph(side, pristine, root / side, graph_file, len(graph))
+            runs[side] = run_graph(side, pristine, root / side, graph_file, len(graph), logs)
     with step("Reading every dataset back, and comparing"):
         for side in SIDES:
             outputs[side] = read_outputs(root / side)
@@ -59,4 +62,7 @@ def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextMa
         differences = compare_outputs(outputs["stock"], outputs["ours"], graph)
     with step("Running one quantum by hand, for its provenance"):
         provenance, more_differences = compare_provenance(pristine, outputs["stock"], graph)
-    return Report(runs["stock"], runs["ours"], provenance, differences + more_differences)
+    differences += more_differences
+    with step("Collecting what the run with quantum-butler has logged, and asking"):
+        gathered, more_differences = gather(logs, root / "archive", graph)
+    return Report(runs["stock"], runs["ours"], provenance, gathered, differences + more_differences)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("OUTPUT_RUN", "DemoError", "SIDES", "in_force", "make_repository", "read_graph", "run_graph")
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from pathlib import Path
 import lsst.daf.butler
 from lsst.ctrl.mpexec.cli.pipetask import cli as pipetask_cli
 from lsst.ctrl.mpexec.cli.script.run_qbb import run_qbb
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, Config
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 from lsst.pipe.base.script.transfer_from_graph import transfer_from_graph
 from lsst.pipe.base.tests.mocks import DirectButlerRepo
 
 from .. import install, uninstall
+from ..launcher import LOG_SWITCH
 from .report import Run
 
 SIDES = {"stock": "the stock butler", "ours": "quantum-butler"}
@@ -31,7 +33,7 @@ class DemoError(RuntimeError):
     """Raised when the demonstration cannot be carried through."""
 
 
-def make_repository(root: Path, graph_file: Path, detectors: int) -> None:
+def make_repository(root: Path, graph_file: Path, detectors: int, config: Config | None = None) -> None:
     """Make a repository with the inputs of two chained tasks, and their graph.
 
     Parameters
@@ -42,8 +44,10 @@ def make_repository(root: Path, graph_file: Path, detectors: int) -> None:
         Where the graph is to be, with the datastore records of its inputs.
     detectors : `int`
         Number of detectors, and so of quanta for each task.
+    config : `lsst.daf.butler.Config`, optional
+        What is not to be as usual in the repository.
     """
-    Butler.makeRepo(str(root))
+    Butler.makeRepo(str(root), config=config)
     with Butler.from_config(str(root), writeable=True) as butler:
         butler.registry.insertDimensionData(
             "instrument", {"name": INSTRUMENT, "visit_max": 1, "exposure_max": 1, "detector_max": detectors}
@@ -68,7 +72,9 @@ def read_graph(graph_file: Path) -> PredictedQuantumGraph:
     return graph
 
 
-def run_graph(side: str, pristine: Path, root: Path, graph_file: Path, quanta: int) -> Run:
+def run_graph(
+    side: str, pristine: Path, root: Path, graph_file: Path, quanta: int, logs: Path | None = None
+) -> Run:
     """Run a graph with one butler, in a repository of its own.
 
     Parameters
@@ -83,6 +89,8 @@ def run_graph(side: str, pristine: Path, root: Path, graph_file: Path, quanta: i
         The graph.
     quanta : `int`
         Number of its quanta.
+    logs : `pathlib.Path`, optional
+        Folder for the provenance log of our butler; without it there is none.
 
     Returns
     -------
@@ -93,7 +101,8 @@ def run_graph(side: str, pristine: Path, root: Path, graph_file: Path, quanta: i
     with in_force(side):
         pipetask("pre-exec-init-qbb", root, graph_file)
         start = time.perf_counter()
-        pipetask("run-qbb", root, graph_file)
+        with provenance_logged(logs):
+            pipetask("run-qbb", root, graph_file)
         seconds = time.perf_counter() - start
         written = transfer_from_graph(
             str(graph_file),
@@ -133,6 +142,26 @@ def in_force(side: str) -> Iterator[None]:
         yield
     finally:
         uninstall()
+
+
+@contextmanager
+def provenance_logged(logs: Path | None) -> Iterator[None]:
+    """Have our butlers log provenance, as the environment of any command can.
+
+    Parameters
+    ----------
+    logs : `pathlib.Path` or `None`
+        Folder for the logs; `None` if there are to be none.
+    """
+    before = os.environ.pop(LOG_SWITCH, None)
+    if logs is not None:
+        os.environ[LOG_SWITCH] = str(logs)
+    try:
+        yield
+    finally:
+        os.environ.pop(LOG_SWITCH, None)
+        if before is not None:
+            os.environ[LOG_SWITCH] = before
 
 
 def pipetask(command: str, *arguments: object) -> None:

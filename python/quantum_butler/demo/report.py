@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Provenance", "Report", "Run", "progress", "table")
+__all__ = ("Asked", "Gathered", "Provenance", "Report", "Run", "progress", "table")
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 
 @dataclass
@@ -70,6 +71,47 @@ class Provenance:
 
 
 @dataclass
+class Asked:
+    """A question to the archive.
+
+    Parameters
+    ----------
+    command : `str`
+        How it is asked on the command line.
+    content : `~typing.Any`
+        The answer for a program.
+    text : `str`
+        The answer for a person.
+    """
+
+    command: str
+    content: Any
+    text: str
+
+
+@dataclass
+class Gathered:
+    """The provenance of all quanta, as the archive has it.
+
+    Parameters
+    ----------
+    quanta, datasets, edges, records : `int`
+        Numbers of what it has.
+    archive_bytes : `int`
+        Size of the archive.
+    asked : `list` [`Asked`]
+        Questions and answers; none if it is not what it should be.
+    """
+
+    quanta: int
+    datasets: int
+    edges: int
+    records: int
+    archive_bytes: int
+    asked: list[Asked]
+
+
+@dataclass
 class Report:
     """The outcome of the demonstration.
 
@@ -79,13 +121,16 @@ class Report:
         The run of each butler.
     provenance : `Provenance`
         One quantum's provenance, by ours.
+    gathered : `Gathered`
+        That of all quanta, from the log that the run with ours has left.
     differences : `list` [`str`]
-        What differs between the two; empty if all is well.
+        What differs between the two, or from the graph; empty if all is well.
     """
 
     stock: Run
     ours: Run
     provenance: Provenance
+    gathered: Gathered
     differences: list[str]
 
 
@@ -100,7 +145,8 @@ def table(report: Report) -> RenderableType:
     Returns
     -------
     renderable : `rich.console.RenderableType`
-        A table of both runs, one of the provenance, and the verdict.
+        A table of both runs, one of the provenance, what the archive answers,
+        and the verdict.
     """
     stock, ours, one = report.stock, report.ours, report.provenance
     runs = Table("", Column("stock", justify="right"), Column("quantum-butler", justify="right"))
@@ -117,15 +163,20 @@ def table(report: Report) -> RenderableType:
     quantum.add_row("outputs", str(one.predicted_outputs), "", str(one.actual_outputs), str(one.records))
     where = ", ".join(f"{name}={value}" for name, value in one.data_id.items())
     verdict = [f"Differs: {text}" for text in report.differences] or [
-        "Equal: every dataset, its datastore records and its file; the provenance too."
+        "Equal: every dataset, its datastore records and its file; the provenance too.",
+        "The archive has every quantum and dataset of the graph, and nothing else.",
     ]
+    archive = report.gathered
+    numbers_of = f"{archive.quanta} quanta, {archive.datasets} datasets, {archive.edges} edges"
     return Group(
         "\nOne quantum graph, two butlers",
         runs,
         f"\nProvenance of quantum {one.task}, {where} ({one.json_bytes} bytes as JSON)",
         quantum,
+        f"\nProvenance of the whole run, collected from its log: {numbers_of}",
+        *(Text(f"\n$ {one.command}\n{one.text}".rstrip()) for one in archive.asked),
         "",
-        *verdict,
+        *map(Text, verdict),
     )
 
 

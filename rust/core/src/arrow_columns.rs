@@ -3,12 +3,15 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, StringDictionaryBuilder};
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int8Array, StringArray};
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int8Array, Int32Array, StringArray};
 use arrow_schema::{DataType, Field, Metadata};
+use hashbrown::HashMap;
 
 use crate::{Error, Result};
+
+/// How many strings can be numbered with 8 bits.
+pub const MOST_SMALL: usize = 128;
 
 /// Bytes of a UUID.
 pub(crate) const UUID_BYTES: i32 = 16;
@@ -27,22 +30,33 @@ pub fn repeating_field(name: &str, index: DataType, nullable: bool) -> Field {
 }
 
 /// Collects UUIDs.
-pub struct UuidBuilder(FixedSizeBinaryBuilder);
+#[derive(Default)]
+pub struct UuidBuilder(Vec<u8>);
 
 impl UuidBuilder {
     /// Room for so many.
     pub fn with_capacity(rows: usize) -> Self {
-        Self(FixedSizeBinaryBuilder::with_capacity(rows, UUID_BYTES))
+        Self(Vec::with_capacity(rows * UUID_BYTES as usize))
     }
 
     /// Adds one.
     pub fn push(&mut self, uuid: u128) {
-        self.0.append_value(uuid.to_be_bytes()).expect("a UUID has the column's width");
+        self.0.extend_from_slice(&uuid.to_be_bytes());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len() / UUID_BYTES as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The column.
-    pub fn finish(mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
+    pub fn finish(self) -> ArrayRef {
+        Arc::new(FixedSizeBinaryArray::new(UUID_BYTES, self.0.into(), None))
     }
 }
 
@@ -58,7 +72,12 @@ impl TextBuilder {
 
     /// Room for so many; their text makes its own.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { column: StringBuilder::with_capacity(rows, 0), bytes: 0 }
+        Self::with_text_capacity(rows, 0)
+    }
+
+    /// Room for so many, with so many bytes of text.
+    pub fn with_text_capacity(rows: usize, bytes: usize) -> Self {
+        Self { column: StringBuilder::with_capacity(rows, bytes), bytes: 0 }
     }
 
     /// Bytes of all strings so far.
@@ -90,19 +109,72 @@ impl TextBuilder {
     }
 }
 
-/// Collects strings that repeat.
+/// Collects strings that repeat, mostly in runs.
 #[derive(Default)]
-pub struct RepeatingBuilder(StringDictionaryBuilder<Int32Type>);
+pub struct RepeatingBuilder {
+    numbers: Vec<Option<i32>>,
+    texts: Vec<String>,
+    by_text: HashMap<String, i32>,
+    newest: i32,
+}
 
 impl RepeatingBuilder {
+    /// Room for so many.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { numbers: Vec::with_capacity(rows), ..Self::default() }
+    }
+
     /// Adds a string or a null.
     pub fn push(&mut self, text: Option<&str>) {
-        self.0.append_option(text);
+        let number = text.map(|text| self.number(text));
+        self.numbers.push(number);
+    }
+
+    /// How many different strings there are.
+    pub fn distinct(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether a string is there already.
+    pub fn contains(&self, text: &str) -> bool {
+        self.is_newest(text) || self.by_text.contains_key(text)
     }
 
     /// The column.
-    pub fn finish(mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
+    pub fn finish(self) -> ArrayRef {
+        let texts = StringArray::from_iter_values(self.texts);
+        Arc::new(DictionaryArray::new(Int32Array::from(self.numbers), Arc::new(texts)))
+    }
+
+    /// The column, numbered with 8 bits; `None` if the strings are more than these can tell apart.
+    pub fn finish_small(self) -> Option<ArrayRef> {
+        if self.texts.len() > MOST_SMALL {
+            return None;
+        }
+        let numbers = self.numbers.into_iter().map(|number| number.map(|number| number as i8));
+        let numbers: Vec<_> = numbers.collect();
+        let texts = StringArray::from_iter_values(self.texts);
+        Some(Arc::new(DictionaryArray::new(Int8Array::from(numbers), Arc::new(texts))))
+    }
+
+    fn is_newest(&self, text: &str) -> bool {
+        self.texts.get(self.newest as usize).is_some_and(|newest| newest == text)
+    }
+
+    fn number(&mut self, text: &str) -> i32 {
+        if !self.is_newest(text) {
+            self.newest = match self.by_text.get(text) {
+                Some(known) => *known,
+                None => {
+                    let number =
+                        i32::try_from(self.texts.len()).expect("fewer strings than a column has rows");
+                    self.texts.push(text.to_owned());
+                    self.by_text.insert(text.to_owned(), number);
+                    number
+                }
+            };
+        }
+        self.newest
     }
 }
 
@@ -114,9 +186,8 @@ pub fn constant_column(text: &str, rows: usize) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::FixedSizeBinaryArray;
     use arrow_array::cast::AsArray;
-    use arrow_array::types::Int8Type;
+    use arrow_array::types::{Int8Type, Int32Type};
     use proptest::prelude::*;
 
     use super::*;
@@ -143,7 +214,12 @@ mod tests {
         #[test]
         fn what_repeats_is_kept_once(texts in prop::collection::vec(prop::option::of("[ab]{0,2}"), 0..60)) {
             let mut column = RepeatingBuilder::default();
-            texts.iter().for_each(|text| column.push(text.as_deref()));
+            for text in &texts {
+                column.push(text.as_deref());
+                prop_assert!(text.as_deref().is_none_or(|text| column.contains(text)));
+            }
+            prop_assert!(!column.contains("c"));
+            let count = column.distinct();
             let column = column.finish();
             let column = column.as_dictionary::<Int32Type>();
             let mut distinct = strings(column.values().as_string());
@@ -153,7 +229,7 @@ mod tests {
                 .map(|number| number.and_then(|number| distinct[number as usize].clone()))
                 .collect();
             prop_assert_eq!(&found, &texts);
-            let count = distinct.len();
+            prop_assert_eq!(distinct.len(), count);
             distinct.sort();
             distinct.dedup();
             prop_assert_eq!(distinct.len(), count);
@@ -168,6 +244,25 @@ mod tests {
             let found: Vec<_> =
                 column.iter().flatten().map(|bytes| u128::from_be_bytes(bytes.try_into().unwrap())).collect();
             prop_assert_eq!(found, uuids);
+        }
+    }
+
+    #[test]
+    fn few_strings_can_be_numbered_with_eight_bits() {
+        for (distinct, fits) in [(0, true), (128, true), (129, false)] {
+            let mut column = RepeatingBuilder::default();
+            column.push(None);
+            (0..distinct).for_each(|n| column.push(Some(&n.to_string())));
+            let column = column.finish_small();
+            assert_eq!(column.is_some(), fits);
+            if let Some(column) = column {
+                let column = column.as_dictionary::<Int8Type>();
+                assert_eq!(column.values().len(), distinct);
+                assert_eq!(
+                    column.keys().iter().map(|key| key.map(i32::from)).last(),
+                    Some(Some(distinct as i32 - 1).filter(|n| *n >= 0))
+                );
+            }
         }
     }
 

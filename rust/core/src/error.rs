@@ -82,6 +82,26 @@ pub enum Error {
         /// The integer.
         id: i128,
     },
+    /// Another writer has the log.
+    #[error("{}: another process or object is writing this provenance log", path.display())]
+    LogInUse {
+        /// The log.
+        path: PathBuf,
+    },
+    /// A file that is not to be cut or appended to.
+    #[error("{}: this file is not a provenance log", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A fork tries to write its parent's log.
+    #[error("{}: this provenance log belongs to process {process}; open another one here", path.display())]
+    LogOfParent {
+        /// The log.
+        path: PathBuf,
+        /// The process that opened it.
+        process: u32,
+    },
     /// Two datastores of one name.
     #[error("datastore {name} is given twice")]
     RepeatedDatastore {
@@ -97,6 +117,42 @@ pub enum Error {
     /// An Arrow column of strings with something in it that is none.
     #[error("an Arrow column of strings holds what is no text")]
     NotText,
+    /// A table that is too long for what is done with it.
+    #[error("a table has more than 2^32 rows")]
+    TooManyRows,
+    /// Tables that do not belong together.
+    #[error("the quanta's {column} are not as many as the {rows} rows of that table")]
+    RowsMissing {
+        /// The column that counts the rows.
+        column: String,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// A column that is missing, or does not hold what it should.
+    #[error("column {column} should hold {expected}")]
+    UnfitColumn {
+        /// The column.
+        column: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// One dataset twice among the edges of one quantum.
+    #[error("dataset {dataset} is there twice among the edges of quantum number {quantum}")]
+    RepeatedEdge {
+        /// The dataset.
+        dataset: String,
+        /// The quantum's number.
+        quantum: u32,
+    },
+    /// More than the rows of an index can number.
+    #[error("a lineage index holds at most 2^32 - 1 datasets and quanta")]
+    TooManyNodes,
+    /// An index that does not hold together.
+    #[error("the lineage index is damaged: {what}")]
+    DamagedIndex {
+        /// What does not fit.
+        what: String,
+    },
 }
 
 impl Error {

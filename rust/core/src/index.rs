@@ -266,7 +266,7 @@ mod tests {
                     indexed.remove(2 * position);
                     left.retain(|row| *row != 2 * position);
                 }
-                assert_eq!(indexed.sorted(0), []);
+                assert_eq!(indexed.sorted(0), [0_u32; 0]);
                 assert_eq!(indexed.sorted(1), [1, 3, 5, 7]);
             }
         }

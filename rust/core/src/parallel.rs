@@ -2,6 +2,7 @@
 //!
 //! A pool of threads would not survive a fork of the process.
 
+use std::ops::Range;
 use std::thread;
 
 /// Items that are worth a thread of their own. Starting one takes as long as looking for some ten files.
@@ -14,18 +15,28 @@ const MOST_THREADS: usize = 8;
 
 /// Applies a function to each item, in shares if there are many, and returns the results in order.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], apply: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = (items.len() / SHARE).clamp(1, MOST_THREADS);
-    let mut shares = items.chunks(items.len().div_ceil(threads).max(1));
-    let own = shares.next().unwrap_or_default();
-    let work = |share: &[T]| share.iter().map(&apply).collect::<Vec<_>>();
+    let of_share = |range: Range<usize>| items[range].iter().map(&apply).collect::<Vec<_>>();
+    shares(items.len(), SHARE, of_share).into_iter().flatten().collect()
+}
+
+/// Applies a function to shares of the numbers below `count`, each of which is worth a thread if it has at
+/// least `worth` of them, and returns the results in order.
+pub(crate) fn shares<R: Send>(count: usize, worth: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let threads = (count / worth).clamp(1, MOST_THREADS);
+    let size = count.div_ceil(threads).max(1);
+    let share = |number: usize| (number * size).min(count)..((number + 1) * size).min(count);
     let work = &work;
     thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || work(share))))
+        let others: Vec<_> = (1..count.div_ceil(size))
+            .map(share)
+            .map(|share| {
+                let range = share.clone();
+                (share, thread::Builder::new().spawn_scoped(scope, move || work(range)))
+            })
             .collect();
-        let mut results = work(own);
+        let mut results = vec![work(share(0))];
         for (share, thread) in others {
-            results.extend(match thread.map(thread::ScopedJoinHandle::join) {
+            results.push(match thread.map(thread::ScopedJoinHandle::join) {
                 Ok(Ok(found)) => found,
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
                 // There may be no more threads than a process is allowed.

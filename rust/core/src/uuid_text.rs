@@ -32,10 +32,29 @@ pub(crate) fn parse_hyphenated(text: &[u8; 36]) -> Option<u128> {
 
 /// The id that is written as exactly 32 lower-case hexadecimal digits.
 pub(crate) fn parse_hex(text: &str) -> Option<u128> {
-    match text.as_bytes().as_chunks() {
+    parse_digits(text.as_bytes().try_into().ok()?)
+}
+
+/// The same, of as many bytes as it has.
+pub(crate) fn parse_digits(text: &[u8; 32]) -> Option<u128> {
+    match text.as_chunks() {
         ([a, b, c, d], []) => decode([eight(a), eight(b), eight(c), eight(d)], 0),
         _ => None,
     }
+}
+
+/// The id in any spelling that upstream's model takes, of either case: hyphenated, also in braces or as a
+/// URN, or digits alone.
+pub(crate) fn parse_any(text: &str) -> Option<u128> {
+    let bytes = text.as_bytes();
+    let hyphenated = match bytes.len() {
+        32 => return parse_hex(&text.to_ascii_lowercase()),
+        36 => bytes,
+        38 => bytes.strip_prefix(b"{")?.strip_suffix(b"}")?,
+        45 => bytes.strip_prefix(b"urn:uuid:")?,
+        _ => return None,
+    };
+    parse_hyphenated(hyphenated.try_into().ok()?)
 }
 
 fn eight(digits: &[u8; 8]) -> u64 {
@@ -111,6 +130,22 @@ mod tests {
         let upper: [u8; 36] = HYPHENATED.to_ascii_uppercase().try_into().unwrap();
         assert_eq!(parse_hyphenated(&upper), Some(ID));
         assert_eq!(parse_hex(&HEX.to_ascii_uppercase()), None);
+    }
+
+    #[test]
+    fn any_spelling_is_read_and_no_other() {
+        let text = String::from_utf8(HYPHENATED.to_vec()).unwrap();
+        let spellings = [HEX.to_owned(), text.clone(), format!("{{{text}}}"), format!("urn:uuid:{text}")];
+        for spelling in spellings {
+            assert_eq!(parse_any(&spelling), Some(ID));
+            assert_eq!(parse_any(&spelling[1..]), None);
+            assert_eq!(parse_any(&format!("{spelling} ")), None);
+        }
+        assert_eq!(parse_any(&text.to_uppercase()), Some(ID));
+        assert_eq!(parse_any(&HEX.to_uppercase()), Some(ID));
+        for other in [format!("[{text}]"), format!("urn.uuid:{text}"), format!("{{{HEX}}}"), String::new()] {
+            assert_eq!(parse_any(&other), None, "{other}");
+        }
     }
 
     #[test]

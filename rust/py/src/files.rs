@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use quantum_butler_core as core;
 
 use crate::error;
@@ -29,4 +30,11 @@ impl Folders {
     fn exist(&self, py: Python<'_>) -> bool {
         py.detach(|| self.0.iter().all(|path| path.is_dir()))
     }
+}
+
+/// Compresses bytes into one Zstandard frame.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub(crate) fn compress<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &py.detach(|| core::compress(data)))
 }

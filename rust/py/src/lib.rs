@@ -8,13 +8,16 @@ mod error;
 mod existence;
 mod file_info;
 mod files;
+mod lineage;
 mod locations;
 mod lock;
+mod log;
 mod new_objects;
 mod provenance;
 mod records;
 mod removal;
 mod sameness;
+mod scan;
 mod slots;
 mod table;
 mod tracker;
@@ -26,23 +29,29 @@ mod value;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::arrow_columns::ArrowTable;
+    use crate::arrow_columns::{ArrowStream, ArrowTable};
     #[pymodule_export]
     use crate::error::{DuplicateKeyError, UnfitValueError, UnknownColumnError};
     #[pymodule_export]
     use crate::existence::files_exist;
     #[pymodule_export]
-    use crate::files::{Folders, write_file};
+    use crate::files::{Folders, compress, write_file};
+    #[pymodule_export]
+    use crate::lineage::{Closure, LineageBuilder, LineageIndex};
     #[pymodule_export]
     use crate::locations::Locations;
     #[pymodule_export]
-    use crate::provenance::Provenance;
+    use crate::log::LogWriter;
+    #[pymodule_export]
+    use crate::provenance::{Provenance, RecordMerge};
     #[pymodule_export]
     use crate::records::FileRecords;
     #[pymodule_export]
     use crate::removal::remove_files;
     #[pymodule_export]
     use crate::sameness::Contents;
+    #[pymodule_export]
+    use crate::scan::{Duplicates, ProvenanceScanner, fingerprints, frame_pieces};
     #[pymodule_export]
     use crate::table::Table;
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! `Provenance`: the provenance of one quantum, handed over when asked for.
 
 mod fields;
+mod merge;
 
 use std::sync::OnceLock;
 
@@ -11,11 +12,13 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyString};
 use quantum_butler_core::provenance::{self as core, DatastoreRecords, Extraction, Field, Key, Row, Value};
 use quantum_butler_core::{Error, IdSet, Tracker as CoreTracker};
 
-use crate::dataset_id::{dataset_ids, uuid_to_python};
+use crate::dataset_id::{dataset_id, dataset_ids, uuid_to_python};
 use crate::error;
 use crate::new_objects::Repeated;
 use crate::records::FileRecords;
 use crate::tracker::Tracker;
+
+pub(crate) use merge::RecordMerge;
 
 /// Reading JSON of more bytes takes long enough to release the interpreter.
 const MANY_BYTES: usize = 1 << 17;
@@ -41,21 +44,8 @@ impl Provenance {
         actual_outputs: Option<&Bound<'py, PyAny>>,
         datastores: Vec<(String, Bound<'py, FileRecords>)>,
     ) -> PyResult<Self> {
-        let written: Option<IdSet> = match actual_outputs {
-            Some(refs) => Some(dataset_ids(refs)?.into_iter().collect()),
-            None => None,
-        };
-        let ids = tracker.0.read(py, 1, CoreTracker::len) + written.as_ref().map_or(0, IdSet::len);
-        let begin = |tracker: &mut CoreTracker| {
-            tracker.require_uuids()?;
-            tracker.drop_contradictions();
-            Extraction::new(tracker, written.as_ref())
-        };
-        let mut extraction = tracker.0.write(py, ids, begin).map_err(error::to_python)?;
-        for (datastore, records) in &datastores {
-            records.get().extract(py, ids, datastore, &mut extraction).map_err(error::to_python)?;
-        }
-        let json = PyString::new(py, &extraction.finish()).unbind();
+        let json = extract_json(py, tracker, actual_outputs, datastores, Vec::new())?;
+        let json = PyString::new(py, &json).unbind();
         Ok(Self { json: Some(json), content: OnceLock::new() })
     }
 
@@ -84,7 +74,11 @@ impl Provenance {
     }
 
     #[pyo3(signature = (indent = None, /))]
-    fn to_json<'py>(&self, py: Python<'py>, indent: Option<usize>) -> PyResult<Bound<'py, PyString>> {
+    pub(crate) fn to_json<'py>(
+        &self,
+        py: Python<'py>,
+        indent: Option<usize>,
+    ) -> PyResult<Bound<'py, PyString>> {
         if let (Some(json), None) = (&self.json, indent) {
             return Ok(json.bind(py).clone());
         }
@@ -100,6 +94,19 @@ impl Provenance {
             result.add(uuid_to_python(py, id)?)?;
         }
         Ok(result)
+    }
+
+    #[pyo3(signature = (field, datasets, /))]
+    fn among<'py>(
+        &self,
+        py: Python<'py>,
+        field: &str,
+        datasets: Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let field = Field::from_name(field).ok_or_else(|| PyKeyError::new_err(field.to_owned()))?;
+        let ids = datasets.iter().map(dataset_id).collect::<PyResult<Vec<_>>>()?;
+        let among = self.content(py)?.among(field, &ids);
+        Ok(among.into_iter().map(|position| datasets[position].clone()).collect())
     }
 
     fn datastore_records<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -138,6 +145,31 @@ impl Provenance {
         let content = content.ok_or_else(|| error::to_python(Error::TooManyRecords))?;
         Ok(self.content.get_or_init(|| content))
     }
+}
+
+/// The JSON form of the provenance of a quantum as it stands, in the memory of `buffer`.
+pub(crate) fn extract_json<'py>(
+    py: Python<'py>,
+    tracker: &Tracker,
+    actual_outputs: Option<&Bound<'py, PyAny>>,
+    datastores: Vec<(String, Bound<'py, FileRecords>)>,
+    buffer: Vec<u8>,
+) -> PyResult<String> {
+    let written: Option<IdSet> = match actual_outputs {
+        Some(refs) => Some(dataset_ids(refs)?.into_iter().collect()),
+        None => None,
+    };
+    let ids = tracker.0.read(py, 1, CoreTracker::len) + written.as_ref().map_or(0, IdSet::len);
+    let begin = |tracker: &mut CoreTracker| {
+        tracker.require_uuids()?;
+        tracker.drop_contradictions();
+        Extraction::in_buffer(tracker, written.as_ref(), buffer)
+    };
+    let mut extraction = tracker.0.write(py, ids, begin).map_err(error::to_python)?;
+    for (datastore, records) in &datastores {
+        records.get().extract(py, ids, datastore, &mut extraction).map_err(error::to_python)?;
+    }
+    Ok(extraction.finish())
 }
 
 fn is_large(content: &core::Provenance) -> bool {

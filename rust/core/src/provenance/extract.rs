@@ -10,7 +10,7 @@ use crate::records::{NO_COMPONENT, Slots};
 use crate::{DatasetId, Error, FileRecords, IdSet, Locations, Result, Role, Table, Tracker};
 
 /// The class that reads file records back; upstream imports it by this name.
-const RECORD_CLASS: &str = "lsst.daf.butler.datastore.stored_file_info.StoredFileInfo";
+pub(super) const RECORD_CLASS: &str = "lsst.daf.butler.datastore.stored_file_info.StoredFileInfo";
 
 /// About how many bytes of JSON an id takes, and a dataset with one record.
 const JSON_OF_AN_ID: usize = 40;
@@ -29,11 +29,18 @@ impl Extraction {
     ///
     /// What was written is what the tracker was told of, unless it is given.
     pub fn new(tracker: &Tracker, actual_outputs: Option<&IdSet>) -> Result<Self> {
+        Self::in_buffer(tracker, actual_outputs, Vec::new())
+    }
+
+    /// The same, in the memory of an earlier one.
+    pub fn in_buffer(tracker: &Tracker, actual_outputs: Option<&IdSet>, mut buffer: Vec<u8>) -> Result<Self> {
         let written = actual_outputs.unwrap_or(tracker.written());
         let outputs = uuids(Field::ActualOutputs, written)?;
         // What turns out to be too much is not touched and costs nothing.
         let bytes = JSON_OF_AN_ID * (tracker.len() + outputs.len()) + JSON_OF_A_RECORD * outputs.len();
-        let mut writer = Writer::with_capacity(bytes + JSON_OF_A_RECORD);
+        buffer.clear();
+        buffer.reserve(bytes + JSON_OF_A_RECORD);
+        let mut writer = Writer::in_buffer(buffer);
         writer.open(b'{');
         for (field, role) in [
             (Field::PredictedInputs, Role::PredictedInputs),

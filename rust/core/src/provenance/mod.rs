@@ -9,19 +9,30 @@
 //! - `extract`: a tracker and the records of what was written to JSON.
 //! - `write`: provenance to JSON.
 //! - `read`: JSON to provenance, over the tokens that `scan` finds.
+//! - `merge`: the records of many quanta, each once.
 //! - `plain_text`: how far a text goes without escapes.
 
 mod builder;
 mod extract;
+mod merge;
 mod plain_text;
 mod read;
 mod records;
 mod scan;
 mod write;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::DatasetId;
+
 pub use builder::RecordsBuilder;
 pub use extract::Extraction;
+pub use merge::{OfDataset, RecordMerge};
+pub(crate) use read::first;
 pub use records::{ClassRecords, DatasetRecords, DatastoreRecords, Key, Records, Row, TableRows, Value};
+pub(crate) use scan::Scanner;
+pub(crate) use write::write_text;
 
 /// One of the five sets of dataset ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +77,11 @@ impl Field {
 }
 
 /// Name of the sixth field, which holds the datastore records.
-const DATASTORE_RECORDS: &str = "datastore_records";
+pub(crate) const DATASTORE_RECORDS: &str = "datastore_records";
 /// Name of the list of ids of one datastore's records.
-const DATASET_IDS: &str = "dataset_ids";
+pub(crate) const DATASET_IDS: &str = "dataset_ids";
 /// Name of the records of one datastore.
-const RECORDS: &str = "records";
+pub(crate) const RECORDS: &str = "records";
 
 /// The provenance of one quantum; never changed once made.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +100,26 @@ impl Provenance {
     /// Ids of one field, sorted, each once.
     pub fn ids(&self, field: Field) -> &[u128] {
         &self.ids[field as usize]
+    }
+
+    /// Which of some datasets one field has, as positions: of several with one
+    /// id the last, in place of the first.
+    pub fn among(&self, field: Field, datasets: &[DatasetId]) -> Vec<usize> {
+        let ids = self.ids(field);
+        let (mut found, mut places) = (Vec::new(), HashMap::new());
+        for (position, dataset) in datasets.iter().enumerate() {
+            let Some(uuid) = dataset.as_uuid().filter(|uuid| ids.binary_search(uuid).is_ok()) else {
+                continue;
+            };
+            match places.entry(uuid) {
+                Entry::Occupied(place) => found[*place.get()] = position,
+                Entry::Vacant(place) => {
+                    place.insert(found.len());
+                    found.push(position);
+                }
+            }
+        }
+        found
     }
 
     /// Datastore records of what was written.
@@ -118,6 +149,16 @@ mod tests {
         assert_eq!(provenance.ids(Field::AvailableInputs), [0u128; 0]);
         assert_eq!(provenance.ids(Field::PredictedOutputs), [2]);
         assert_eq!(provenance.ids(Field::ActualOutputs), [1, 2]);
+    }
+
+    #[test]
+    fn datasets_are_found_in_a_field() {
+        let ids = [vec![], vec![], vec![], vec![9], vec![5, 3]];
+        let provenance = Provenance::new(ids, Records::default());
+        let datasets = [3, 9, 5, 4, 3].map(DatasetId::Uuid);
+        assert_eq!(provenance.among(Field::ActualOutputs, &datasets), [4, 2]);
+        assert_eq!(provenance.among(Field::ActualOutputs, &[DatasetId::Int(3)]), [0; 0]);
+        assert_eq!(provenance.among(Field::ActualInputs, &datasets), [0; 0]);
     }
 
     #[test]

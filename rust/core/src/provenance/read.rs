@@ -15,10 +15,19 @@ use super::{
 impl Provenance {
     /// Reads the plain form; `None` for anything else.
     pub fn from_json(text: &str) -> Option<Self> {
-        let mut scanner = Scanner::new(text);
+        Self::with_other_members(text, |_, _| None)
+    }
+
+    /// Reads the plain form among other members of the same object: `other` is called after the key of
+    /// each, and reads its value.
+    pub(crate) fn with_other_members(
+        text: &str,
+        other: impl FnMut(&mut Scanner<'_>, &str) -> Option<()>,
+    ) -> Option<Self> {
+        let mut scanner = Scanner::new(text.as_bytes());
         let builder = RecordsBuilder::for_json(text.len());
         let mut reader = Reader { builder, scratch: Vec::with_capacity(32), ..Reader::default() };
-        reader.provenance(&mut scanner)?;
+        reader.provenance(&mut scanner, other)?;
         (scanner.at_end()).then(|| reader.finish())?
     }
 
@@ -44,13 +53,20 @@ impl Reader {
         Some(Provenance::new([a, b, c, d, e], records))
     }
 
-    fn provenance(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
+    fn provenance(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        mut other: impl FnMut(&mut Scanner<'_>, &str) -> Option<()>,
+    ) -> Option<()> {
         scanner.object(|scanner, key| {
             if let Some(field) = Field::from_name(&key) {
                 self.id_array(scanner)?;
                 return first(&mut self.ids[field as usize], self.scratch.clone());
             }
-            if key != DATASTORE_RECORDS || std::mem::replace(&mut self.records_seen, true) {
+            if key != DATASTORE_RECORDS {
+                return other(scanner, &key);
+            }
+            if std::mem::replace(&mut self.records_seen, true) {
                 return None;
             }
             scanner.object(|scanner, name| {
@@ -95,10 +111,7 @@ impl Reader {
     /// Reads an array of ids into `scratch`.
     fn id_array(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
         self.scratch.clear();
-        scanner.array(|scanner| {
-            self.scratch.push(scanner.id()?);
-            Some(())
-        })
+        scanner.ids(&mut self.scratch)
     }
 }
 
@@ -120,7 +133,7 @@ fn row(scanner: &mut Scanner<'_>, builder: &mut RecordsBuilder) -> Option<()> {
 }
 
 /// Fills an empty place; `None` if something is there.
-fn first<T>(place: &mut Option<T>, value: T) -> Option<()> {
+pub(crate) fn first<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 

@@ -8,25 +8,42 @@ use std::borrow::Cow;
 use super::plain_text;
 use crate::uuid_text;
 
-/// A position in JSON text.
-pub(super) struct Scanner<'a> {
-    text: &'a str,
+/// Bytes of a key that is an id: its digits, quotes and colon.
+const ID_KEY: usize = 35;
+
+/// A position in JSON text: whatever is not within a string is looked at as ASCII, and what is, as UTF-8.
+#[derive(Clone)]
+pub(crate) struct Scanner<'a> {
+    text: &'a [u8],
     at: usize,
+    /// White space as well: a line break, or the space again where lines are apart.
+    line_break: u8,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0, line_break: b'\n' }
+    }
+
+    /// A scanner of what starts with a line, and does not go beyond its end.
+    pub(crate) fn of_line(text: &'a [u8]) -> Self {
+        Self { line_break: b' ', ..Self::new(text) }
     }
 
     /// Whether nothing but white space is left.
-    pub(super) fn at_end(&mut self) -> bool {
+    pub(crate) fn at_end(&mut self) -> bool {
         self.skip_space();
         self.at == self.text.len()
     }
 
+    /// Passes over a line break, if nothing but white space goes before it.
+    pub(crate) fn line_break(&mut self) -> Option<()> {
+        self.skip_space();
+        self.take(b'\n')
+    }
+
     /// Reads an object; `member` is called after each key and reads its value.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Option<()>,
     ) -> Option<()> {
@@ -39,8 +56,55 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// Reads an object whose keys are all known, each with its quotes and colon; `member` is called with the number
+    /// of each.  It is quickest where they are in this order.
+    pub(crate) fn members(
+        &mut self,
+        keys: &[&str],
+        mut member: impl FnMut(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
+        let mut next = 0;
+        self.list(b'{', b'}', |scanner| {
+            let found = match keys.get(next) {
+                Some(key) if scanner.passes(key.as_bytes()) => next,
+                _ => {
+                    let name = scanner.string()?;
+                    scanner.skip_space();
+                    scanner.take(b':')?;
+                    keys.iter().position(|key| key[1..key.len() - 2] == *name)?
+                }
+            };
+            next = found + 1;
+            scanner.skip_space();
+            member(scanner, found)
+        })
+    }
+
+    /// Reads an object whose keys are ids without hyphens; `member` is called with each.
+    pub(crate) fn members_by_id(
+        &mut self,
+        mut member: impl FnMut(&mut Self, u128) -> Option<()>,
+    ) -> Option<()> {
+        self.list(b'{', b'}', |scanner| {
+            let id = match scanner.text[scanner.at..].first_chunk::<ID_KEY>() {
+                Some([b'"', digits @ .., b'"', b':']) => {
+                    scanner.at += ID_KEY;
+                    uuid_text::parse_digits(digits)?
+                }
+                _ => {
+                    let key = scanner.string()?;
+                    scanner.skip_space();
+                    scanner.take(b':')?;
+                    uuid_text::parse_hex(&key)?
+                }
+            };
+            scanner.skip_space();
+            member(scanner, id)
+        })
+    }
+
     /// Reads an array; `item` reads each item.
-    pub(super) fn array(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    pub(crate) fn array(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.list(b'[', b']', item)
     }
 
@@ -68,24 +132,66 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an id: 36 characters between quotes, none of them escaped.
-    pub(super) fn id(&mut self) -> Option<u128> {
-        let quoted: &[u8; 38] = self.text.as_bytes().get(self.at..self.at + 38)?.try_into().ok()?;
+    pub(crate) fn id(&mut self) -> Option<u128> {
+        let quoted: &[u8; 38] = self.text.get(self.at..self.at + 38)?.try_into().ok()?;
         let [b'"', text @ .., b'"'] = quoted else { return None };
         self.at += 38;
         uuid_text::parse_hyphenated(text)
     }
 
+    /// Passes over the rest of a string that has begun, up to its closing quote; `None` if anything is escaped.
+    pub(crate) fn plain(&mut self) -> Option<&'a str> {
+        let (plain, next) = self.unescaped()?;
+        (next == b'"').then_some(plain)
+    }
+
+    /// Reads an array of ids.
+    pub(crate) fn ids(&mut self, ids: &mut Vec<u128>) -> Option<()> {
+        let (start, before) = (self.at, ids.len());
+        if self.ids_in_a_row(ids).is_some() {
+            return Some(());
+        }
+        self.at = start;
+        ids.truncate(before);
+        self.array(|scanner| {
+            ids.push(scanner.id()?);
+            Some(())
+        })
+    }
+
+    /// Reads an array of ids without white space, and at least one.
+    fn ids_in_a_row(&mut self, ids: &mut Vec<u128>) -> Option<()> {
+        self.take(b'[')?;
+        loop {
+            let item: &[u8; 39] = self.text.get(self.at..self.at + 39)?.try_into().ok()?;
+            let [b'"', text @ .., b'"', next] = item else { return None };
+            ids.push(uuid_text::parse_hyphenated(text)?);
+            self.at += 39;
+            match next {
+                b',' => (),
+                b']' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
     /// Reads a string.
-    pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
+    pub(crate) fn string(&mut self) -> Option<Cow<'a, str>> {
         self.take(b'"')?;
-        let start = self.at;
-        self.at += plain_text::length(&self.text.as_bytes()[start..]);
-        let plain = self.text.get(start..self.at)?;
-        if self.peek()? == b'"' {
+        let (plain, next) = self.unescaped()?;
+        if next == b'"' {
             self.at += 1;
             return Some(Cow::Borrowed(plain));
         }
         self.string_with_escapes(plain.to_owned()).map(Cow::Owned)
+    }
+
+    /// Passes over what goes before the next quote, backslash or control character, and tells which that is.
+    fn unescaped(&mut self) -> Option<(&'a str, u8)> {
+        let rest = &self.text[self.at..];
+        let (plain, after) = rest.split_at(plain_text::length_of_plain(rest));
+        self.at += plain.len();
+        Some((std::str::from_utf8(plain).ok()?, *after.first()?))
     }
 
     #[cold]
@@ -102,9 +208,7 @@ impl<'a> Scanner<'a> {
                 }
                 _ => return None,
             }
-            let start = self.at;
-            self.at += plain_text::length(&self.text.as_bytes()[start..]);
-            decoded.push_str(self.text.get(start..self.at)?);
+            decoded.push_str(self.unescaped()?.0);
         }
     }
 
@@ -139,36 +243,61 @@ impl<'a> Scanner<'a> {
     /// Reads four hexadecimal digits.
     fn code_unit(&mut self) -> Option<u32> {
         let digits = self.text.get(self.at..self.at + 4)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
         self.at += 4;
-        u32::from_str_radix(digits, 16).ok()
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | (digit as char).to_digit(16)?))
     }
 
     /// Reads a whole number that fits 64 bits; not -0, which not all readers take for 0.
-    pub(super) fn integer(&mut self) -> Option<i64> {
+    pub(crate) fn integer(&mut self) -> Option<i64> {
         let negative = self.peek() == Some(b'-');
         self.at += usize::from(negative);
-        let digits = &self.text.as_bytes()[self.at..];
-        let count = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
+        let digits = &self.text[self.at..];
+        let (mut magnitude, mut count) = (0_u64, 0);
+        while let Some(digit) =
+            digits.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)
+        {
+            // What is too long is refused; up to there, it cannot overflow.
+            magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
+        }
         // Nineteen digits fit an u64 always, and an i64 has no more.
         if count == 0 || count > 19 || (digits[0] == b'0' && (count > 1 || negative)) {
             return None;
         }
         self.at += count;
-        let magnitude = digits[..count].iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
         if negative { 0i64.checked_sub_unsigned(magnitude) } else { magnitude.try_into().ok() }
     }
 
     /// Reads `null`.
-    pub(super) fn null(&mut self) -> Option<()> {
-        self.text.as_bytes()[self.at..].starts_with(b"null").then(|| self.at += 4)
+    pub(crate) fn null(&mut self) -> Option<()> {
+        self.text[self.at..].starts_with(b"null").then(|| self.at += 4)
+    }
+
+    /// Passes over exactly this text, if it is next.
+    pub(crate) fn passes(&mut self, expected: &[u8]) -> bool {
+        let found = self.text[self.at..].starts_with(expected);
+        self.at += if found { expected.len() } else { 0 };
+        found
+    }
+
+    /// The text from a position on up to here.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        &self.text[start..self.at]
+    }
+
+    /// The whole text.
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Where it is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// The next byte, which stays.
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
     }
 
     fn take(&mut self, expected: u8) -> Option<()> {
@@ -176,7 +305,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+        while self.peek().is_some_and(|byte| matches!(byte, b' ' | b'\r' | b'\t') || byte == self.line_break)
+        {
             self.at += 1;
         }
     }

@@ -37,7 +37,12 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer of the form without line breaks, with room for so many bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), indent: None, depth: 0, empty: true }
+        Self::in_buffer(Vec::with_capacity(bytes))
+    }
+
+    /// The same in a buffer, which is empty.
+    pub(super) fn in_buffer(out: Vec<u8>) -> Self {
+        Self { out, indent: None, depth: 0, empty: true }
     }
 
     /// What was written.
@@ -190,38 +195,49 @@ impl Writer {
     }
 
     pub(super) fn string(&mut self, text: &str) {
-        self.string_of([text]);
+        write_text(&mut self.out, text);
     }
 
     /// A string that is kept in parts.
     pub(super) fn string_of<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
         self.out.push(b'"');
         for part in parts {
-            let mut rest = part.as_bytes();
-            loop {
-                let (plain, special) = rest.split_at(plain_text::length(rest));
-                self.out.extend_from_slice(plain);
-                let [first, after @ ..] = special else { break };
-                self.escape(*first);
-                rest = after;
-            }
+            write_part(&mut self.out, part);
         }
         self.out.push(b'"');
     }
+}
 
-    fn escape(&mut self, byte: u8) {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            0x08 => b'b',
-            0x09 => b't',
-            0x0a => b'n',
-            0x0c => b'f',
-            0x0d => b'r',
-            _ => {
-                self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-                return;
-            }
-        };
-        self.out.extend_from_slice(&[b'\\', short]);
+/// Appends a text as a JSON string.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    write_part(out, text);
+    out.push(b'"');
+}
+
+fn write_part(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_text::length(rest));
+        out.extend_from_slice(plain);
+        let [first, after @ ..] = special else { break };
+        write_escape(out, *first);
+        rest = after;
     }
+}
+
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }

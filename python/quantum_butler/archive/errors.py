@@ -1,0 +1,25 @@
+"""What goes wrong with archives."""
+
+from __future__ import annotations
+
+__all__ = ("ArchiveError", "UnknownIdError", "unreadable")
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ArchiveError(ValueError):
+    """A folder that is no provenance archive, or one that cannot be read."""
+
+
+class UnknownIdError(ArchiveError, LookupError):
+    """A quantum or a dataset that an archive does not have."""
+
+
+def unreadable(path: Path, error: Exception) -> ArchiveError:
+    """Return the error for a file that cannot be read; others' messages may have several lines."""
+    if isinstance(error, FileNotFoundError):
+        return ArchiveError(f"{path}: the archive has no such file")
+    return ArchiveError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}")

@@ -1,0 +1,361 @@
+"""Answers as a person, a program or a spreadsheet reads them."""
+
+from __future__ import annotations
+
+__all__ = (
+    "Report",
+    "counted",
+    "data_id_text",
+    "of_difference",
+    "of_lineage",
+    "of_quanta",
+    "of_quantum",
+    "of_statistics",
+    "plain",
+    "size_text",
+    "table",
+)
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .results import ROLES
+
+if TYPE_CHECKING:
+    import uuid
+
+    from .archive import Archive
+    from .results import Dataset, Difference, Lineage, Quantum, QuantumDetails, Statistics, TaskStatistics
+
+_ROLE_WORDS = dict(zip(ROLES, ("predicted", "available", "used", "predicted", "written"), strict=True))
+
+
+@dataclass(frozen=True)
+class Report:
+    """An answer in its three forms.
+
+    Parameters
+    ----------
+    content : `~typing.Any`
+        What goes into JSON.
+    header : `~collections.abc.Sequence` [`str`]
+        Names of the columns of CSV.
+    rows : `list` [`~collections.abc.Sequence`]
+        Rows of CSV.
+    text : `~collections.abc.Callable`
+        Makes the text for a person.
+    """
+
+    content: Any
+    header: Sequence[str]
+    rows: list[Sequence[object]]
+    text: Callable[[], str]
+
+    def render(self, style: str) -> str:
+        """Return the answer as ``table``, ``json`` or ``csv``."""
+        if style == "json":
+            return json.dumps(self.content) + "\n"
+        if style == "csv":
+            out = io.StringIO()
+            writer = csv.writer(out, lineterminator="\n")
+            writer.writerow(self.header)
+            # Whatever a text holds, a row is a line.
+            writer.writerows(
+                [plain(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows
+            )
+            return out.getvalue()
+        return self.text()
+
+
+def plain(text: str) -> str:
+    """Return a text with everything escaped that would do something to a terminal or a file format."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def data_id_text(data_id: dict[str, Any]) -> str:
+    """Return a data ID on one line."""
+    return ", ".join(f"{dimension}={value}" for dimension, value in data_id.items())
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in a unit that makes it short."""
+    if size < 1000:
+        return f"{size} B"
+    value, units = float(size), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
+    unit = ""
+    # Up to what is rounded to the next unit.
+    while value >= 999.95:
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f} {unit}"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with the word for what it counts."""
+    plural = "quanta" if word == "quantum" else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> str:
+    """Set a table in columns.
+
+    Parameters
+    ----------
+    header : `~collections.abc.Sequence` [`str`]
+        Words above the columns.
+    rows : `~collections.abc.Iterable` [`~collections.abc.Sequence` [`str`]]
+        The rows.
+    right : `str`, optional
+        A letter for each column: ``r`` for those with their text to the right.
+
+    Returns
+    -------
+    text : `str`
+        The lines.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        pairs = zip(row, widths, right.ljust(len(widths)), strict=True)
+        return "  ".join(cell.rjust(n) if side == "r" else cell.ljust(n) for cell, n, side in pairs).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line(header), rule, *map(line, cells), ""])
+
+
+def of_statistics(statistics: Statistics) -> Report:
+    """Report what `Archive.stats` found."""
+
+    def content(task: TaskStatistics) -> dict[str, Any]:
+        return {
+            "quanta": task.quanta,
+            "datasets": task.datasets,
+            "bytes": task.bytes,
+            "unused_inputs": task.unused_inputs,
+            "missing_outputs": task.missing_outputs,
+        }
+
+    def row(label: str | None, task: TaskStatistics) -> list[object]:
+        numbers = [*task.datasets.values(), *task.bytes.values(), task.unused_inputs, task.missing_outputs]
+        return [label, task.quanta, *numbers]
+
+    tasks, total = statistics.tasks, statistics.total
+    header = ["task_label", "quanta", *(f"{role}s" for role in ROLES), *(f"{role}s_bytes" for role in ROLES)]
+    named = [*((task.task_label or "(no label)", task) for task in tasks), ("total", total)]
+
+    def text() -> str:
+        above = ["task", "quanta", "predicted in", "available", "used", "unused"]
+        above += ["predicted out", "written", "missing"]
+        datasets, read = [], []
+        for name, task in named:
+            *inputs, predicted, written = task.datasets.values()
+            numbers = (task.quanta, *inputs, task.unused_inputs, predicted, written, task.missing_outputs)
+            datasets.append([name, *(f"{number:,}" for number in numbers)])
+            # Nothing is known of the size of what was not written.
+            sizes = (size for role, size in task.bytes.items() if role != "predicted_output")
+            read.append([name, *map(size_text, sizes)])
+        return "\n".join(
+            [
+                "Datasets, each counted once for a task and once in the total",
+                "",
+                table(above, datasets, " rrrrrrrr"),
+                "Bytes, counted for each quantum that has them, as far as there are records",
+                "",
+                table(("task", "predicted in", "available", "used", "written"), read, " rrrr"),
+            ]
+        )
+
+    return Report(
+        {
+            "tasks": [{"task_label": task.task_label, **content(task)} for task in tasks],
+            "total": content(total),
+        },
+        [*header, "unused_inputs", "missing_outputs"],
+        [row(task.task_label, task) for task in tasks],
+        text,
+    )
+
+
+def of_quantum(details: QuantumDetails) -> Report:
+    """Report what `Archive.show` found."""
+    quantum, uses = details.quantum, details.uses
+
+    def text() -> str:
+        rows = []
+        # Inputs first; what is both is a cycle, and shows among the inputs.
+        for use in sorted(uses, key=lambda use: use.roles[0] not in ROLES[:3]):
+            dataset = use.dataset
+            kinds = [
+                f"{kind}: {', '.join(_ROLE_WORDS[role] for role in use.roles if role in roles)}"
+                for kind, roles in (("input", ROLES[:3]), ("output", ROLES[3:]))
+                if any(role in roles for role in use.roles)
+            ]
+            rows.append([str(dataset.dataset_id), "; ".join(kinds), *_dataset_cells(dataset)])
+        return "\n".join(
+            [
+                f"quantum  {quantum.quantum_id}",
+                f"task     {plain(quantum.task_label or '(no label)')}",
+                f"data ID  {plain(data_id_text(quantum.data_id or {})) or '(none)'}",
+                "",
+                table(("dataset", "roles", "storage class", "size", "path"), rows, "   r"),
+            ]
+        )
+
+    content = {
+        **_quantum_content(quantum),
+        "datasets": [{**_dataset_content(use.dataset), "roles": list(use.roles)} for use in uses],
+    }
+    rows: list[Sequence[object]] = [
+        [use.dataset.dataset_id, *(int(role in use.roles) for role in ROLES), *_dataset_fields(use.dataset)]
+        for use in uses
+    ]
+    return Report(content, ["dataset_id", *ROLES, "storage_class", "size", "path"], rows, text)
+
+
+def of_quanta(quanta: list[Quantum], nothing: str, *, single: bool) -> Report:
+    """Report quanta: what `Archive.producer` (a single one) or `Archive.consumers` found."""
+
+    def text() -> str:
+        rows = [
+            [str(one.quantum_id), one.task_label or "(no label)", data_id_text(one.data_id or {})]
+            for one in quanta
+        ]
+        return table(("quantum", "task", "data ID"), rows) if rows else f"{nothing}\n"
+
+    contents = [_quantum_content(quantum) for quantum in quanta]
+    content = (contents[0] if contents else None) if single else contents
+    rows = [list(_quantum_fields(quantum)) for quantum in quanta]
+    return Report(content, ["quantum_id", "task_label", "data_id"], [*rows], text)
+
+
+def of_lineage(lineage: Lineage) -> Report:
+    """Report what `Archive.lineage` found."""
+    datasets, quanta = lineage.describe_datasets(), lineage.describe_quanta()
+    cells: list[tuple[int, int, list[str]]] = []
+    rows: list[tuple[int, int, list[object]]] = []
+    for quantum, far in zip(quanta, lineage.quanta.values(), strict=True):
+        id_, label, data_id = quantum.quantum_id, quantum.task_label, quantum.data_id
+        cells.append((far, 0, ["quantum", str(id_), label or "(no label)", "", data_id_text(data_id or {})]))
+        rows.append((far, 0, ["quantum", *_quantum_fields(quantum), "", "", ""]))
+    for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
+        cells.append((far, 1, ["dataset", str(dataset.dataset_id), *_dataset_cells(dataset)]))
+        rows.append((far, 1, ["dataset", dataset.dataset_id, "", "", *_dataset_fields(dataset)]))
+    # Quanta come before the datasets that they lead to.
+    cells.sort(key=lambda row: row[:2])
+    rows.sort(key=lambda row: row[:2])
+
+    def text() -> str:
+        header = "distance", "", "id", "task or storage class", "size", "data ID or path"
+        body = table(header, ([str(far), *row] for far, _, row in cells), "r   r")
+        return f"{body}\n{counted(len(datasets), 'dataset')} and {counted(len(quanta), 'quantum')}\n"
+
+    content = {
+        "dataset_id": str(lineage.dataset),
+        "direction": lineage.direction,
+        "actual": lineage.actual,
+        "depth": lineage.depth,
+        "datasets": [
+            {**_dataset_content(dataset), "distance": far}
+            for dataset, far in zip(datasets, lineage.datasets.values(), strict=True)
+        ],
+        "quanta": [
+            {**_quantum_content(quantum), "distance": far}
+            for quantum, far in zip(quanta, lineage.quanta.values(), strict=True)
+        ],
+        "edges": [{"from": str(edge.source), "to": str(edge.target)} for edge in lineage.edges],
+    }
+    header = ["distance", "kind", "id", "task_label", "data_id", "storage_class", "size", "path"]
+    return Report(content, header, [[far, *row] for far, _, row in rows], text)
+
+
+def of_difference(difference: Difference, left: Archive, right: Archive) -> Report:
+    """Report what `Archive.diff` found."""
+    rows: list[Sequence[object]] = []
+    counts = []
+    for kind, column, sides in (
+        ("quantum", 1, (difference.left_quanta, difference.right_quanta)),
+        ("dataset", 2, (difference.left_datasets, difference.right_datasets)),
+    ):
+        for side, (ids, archive) in enumerate(zip(sides, (left, right), strict=True)):
+            rows += (_only(kind, column, side, id_) for id_ in ids)
+            if ids:
+                counts.append(plain(f"{counted(len(ids), kind)} only in {archive.path}"))
+    for change in difference.changes:
+        names = (" ".join(change.left), " ".join(change.right))
+        rows.append(["use", change.quantum_id, change.dataset_id, *names])
+    if difference.changes:
+        quanta = len({change.quantum_id for change in difference.changes})
+        uses = counted(len(difference.changes), "different use")
+        counts.append(f"{uses} of a dataset, in {counted(quanta, 'quantum')} of both")
+
+    def text() -> str:
+        if not rows:
+            return "Both archives have the same quanta, with the same datasets in the same roles.\n"
+        header = "what", "quantum", "dataset", "left", "right"
+        lines = table(header, ([str(cell) for cell in row] for row in rows))
+        return "\n".join([lines, *counts, ""])
+
+    content = {
+        "left": str(left.path),
+        "right": str(right.path),
+        "left_quanta": [*map(str, difference.left_quanta)],
+        "right_quanta": [*map(str, difference.right_quanta)],
+        "left_datasets": [*map(str, difference.left_datasets)],
+        "right_datasets": [*map(str, difference.right_datasets)],
+        "changes": [
+            {
+                "quantum_id": str(change.quantum_id),
+                "dataset_id": str(change.dataset_id),
+                "left": list(change.left),
+                "right": list(change.right),
+            }
+            for change in difference.changes
+        ],
+    }
+    return Report(content, ["what", "quantum_id", "dataset_id", "left", "right"], rows, text)
+
+
+def _only(kind: str, column: int, side: int, id_: uuid.UUID) -> list[object]:
+    row: list[object] = [kind, "", "", "", ""]
+    row[column] = id_
+    row[3 + side] = "there"
+    return row
+
+
+def _quantum_content(quantum: Quantum) -> dict[str, Any]:
+    return {
+        "quantum_id": str(quantum.quantum_id),
+        "task_label": quantum.task_label,
+        "data_id": quantum.data_id,
+    }
+
+
+def _quantum_fields(quantum: Quantum) -> tuple[object, ...]:
+    data_id = None if quantum.data_id is None else json.dumps(quantum.data_id)
+    return quantum.quantum_id, quantum.task_label, data_id
+
+
+def _dataset_content(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "dataset_id": str(dataset.dataset_id),
+        "paths": list(dataset.paths),
+        "storage_class": dataset.storage_class,
+        "size": dataset.size,
+    }
+
+
+def _dataset_fields(dataset: Dataset) -> tuple[object, ...]:
+    return dataset.storage_class, dataset.size, dataset.paths[0] if dataset.paths else None
+
+
+def _dataset_cells(dataset: Dataset) -> tuple[str, str, str]:
+    size = "" if dataset.size is None else size_text(dataset.size)
+    more = f" (+{len(dataset.paths) - 1} more)" if len(dataset.paths) > 1 else ""
+    path = dataset.paths[0] + more if dataset.paths else ""
+    return dataset.storage_class or "", size, path

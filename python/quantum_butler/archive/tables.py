@@ -1,0 +1,173 @@
+"""Rows of a Parquet file, by number, without reading those around them."""
+
+from __future__ import annotations
+
+__all__ = ("TableFile", "column_kind", "whole")
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArchiveError, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy
+    import pyarrow
+
+
+class TableFile:
+    """A table of an archive.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The Parquet file.
+    kinds : `~collections.abc.Mapping` [`str`, `str`]
+        Of each column that will be asked for, whether it has ``text``,
+        ``integers`` or ``ids``.
+
+    Raises
+    ------
+    ArchiveError
+        Raised, here and later, if it is missing or damaged.
+    """
+
+    def __init__(self, path: Path, kinds: Mapping[str, str]):
+        import pyarrow
+        import pyarrow.parquet
+
+        self._path = path
+        self._errors = (pyarrow.ArrowException, OSError, ValueError, KeyError)
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+        except self._errors as error:
+            raise unreadable(path, error) from error
+
+        schema = self._file.schema_arrow
+        for name, kind in kinds.items():
+            if name not in schema.names or column_kind(schema.field(name).type) != kind:
+                raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
+
+    def __len__(self) -> int:
+        rows: int = self._file.metadata.num_rows
+        return rows
+
+    def columns(self, names: Sequence[str]) -> pyarrow.Table:
+        """Read whole columns.
+
+        Parameters
+        ----------
+        names : `~collections.abc.Sequence` [`str`]
+            Names of the columns.
+
+        Returns
+        -------
+        table : `pyarrow.Table`
+            The columns, in that order.
+        """
+        try:
+            table = self._file.read(columns=list(names)).select(list(names))
+        except self._errors as error:
+            raise unreadable(self._path, error) from error
+
+        for name, column in zip(names, table.columns, strict=True):
+            if column.null_count and column_kind(column.type) == "integers":
+                raise ArchiveError(f"{self._path}: column {name} has a row without a number")
+        return table
+
+    def rows(self, numbers: Iterable[int], names: Sequence[str]) -> list[list[Any]]:
+        """Read some rows.
+
+        Parameters
+        ----------
+        numbers : `~collections.abc.Iterable` [`int`]
+            Numbers of the rows, ascending.
+        names : `~collections.abc.Sequence` [`str`]
+            Names of the columns.
+
+        Returns
+        -------
+        columns : `list` [`list`]
+            What these rows have in each of the columns.
+        """
+        import numpy
+
+        metadata = self._file.metadata
+        wanted = numpy.fromiter(numbers, dtype=numpy.int64)
+        if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < metadata.num_rows:
+            raise ArchiveError(f"{self._path}: the table does not have the rows that the archive tells of")
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        ends = numpy.cumsum(sizes)
+        columns: list[list[Any]] = [[] for _ in names]
+        try:
+            for group in numpy.unique(numpy.searchsorted(ends, wanted, side="right")):
+                first = ends[group] - sizes[group]
+                within = wanted[(wanted >= first) & (wanted < ends[group])] - first
+                part = self._file.read_row_group(int(group), columns=list(names)).select(list(names))
+                # `Table.take` would be no faster, and import half of pyarrow.
+                for values, column in zip(columns, part.columns, strict=True):
+                    values += (column[row].as_py() for row in within.tolist())
+        except self._errors as error:
+            raise unreadable(self._path, error) from error
+        return columns
+
+
+def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
+    """Return the integers of a column that has no nulls.
+
+    Parameters
+    ----------
+    column : `pyarrow.ChunkedArray`
+        The column.
+
+    Returns
+    -------
+    values : `numpy.ndarray`
+        Its values.
+
+    Notes
+    -----
+    Its own `to_numpy` would import pandas where that is installed, which
+    takes as long as all else that a short command does.
+    """
+    import numpy
+    from pyarrow import types
+
+    type_ = f"{'i' if types.is_signed_integer(column.type) else 'u'}{column.type.bit_width // 8}"
+    parts = [numpy.zeros(0, type_)]
+    for chunk in column.chunks:
+        _, values = chunk.buffers()
+        if values is not None:
+            parts.append(numpy.frombuffer(values, type_)[chunk.offset : chunk.offset + len(chunk)])
+    return numpy.concatenate(parts)
+
+
+def column_kind(type_: pyarrow.DataType) -> str:
+    """Tell what the columns of a type have.
+
+    Parameters
+    ----------
+    type_ : `pyarrow.DataType`
+        Type of a column.
+
+    Returns
+    -------
+    kind : `str`
+        ``text``, ``integers``, ``booleans``, ``ids`` or ``something else``,
+        however they are stored.
+    """
+    import pyarrow
+    from pyarrow import types
+
+    if isinstance(type_, pyarrow.BaseExtensionType):
+        type_ = type_.storage_type
+    if types.is_dictionary(type_):
+        type_ = type_.value_type
+    if types.is_string(type_) or types.is_large_string(type_):
+        return "text"
+    if types.is_integer(type_):
+        return "integers"
+    if types.is_boolean(type_):
+        return "booleans"
+    return "ids" if types.is_fixed_size_binary(type_) and type_.byte_width == 16 else "something else"

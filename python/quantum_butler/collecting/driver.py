@@ -1,0 +1,479 @@
+"""Collects provenance into an archive."""
+
+from __future__ import annotations
+
+__all__ = (
+    "CollectReport",
+    "ExistingArchiveError",
+    "Progress",
+    "RejectedInputError",
+    "collect",
+)
+
+import concurrent.futures as cf
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from .. import _core
+from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from .archived import archive_parts
+from .duplicates import Duplicates, find_duplicates
+from .pieces import Part, part_path, read_part, scan_piece
+from .scratch import Scratch
+from .sources import Piece, Sources
+from .tables import TableWriter, edge_rows, kept_rows, quantum_rows, record_rows
+
+# Memory for sorting edges by dataset; the rest is on disk.
+_LINEAGE_MEMORY = 96 << 20
+
+# Pieces that wait for a worker, beyond those that are worked on, so that none is ever idle.
+_WAITING = 8
+
+# More threads would read no faster than the disk, and take memory.
+_MOST_THREADS = 16
+
+# Rejected entries that a report holds.
+_MOST_SHOWN = 20
+
+
+class ExistingArchiveError(FileExistsError):
+    """There is an archive already, and it was not said what to do with it; or something else is there."""
+
+
+class RejectedInputError(ValueError):
+    """Some input could not be read, and nothing was to be written then.
+
+    Parameters
+    ----------
+    message : `str`
+        What to tell.
+    report : `CollectReport`
+        What there was.
+    """
+
+    def __init__(self, message: str, report: CollectReport):
+        super().__init__(message)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is."""
+
+    step: str
+    """What is being done."""
+
+    done: int
+    """How much of it is done."""
+
+    total: int
+    """How much there is to do."""
+
+    quanta: int
+    """Quanta so far."""
+
+    bytes: bool
+    """Whether these are bytes of the input; else they are quanta."""
+
+
+@dataclass
+class CollectReport:
+    """What was collected."""
+
+    output: str
+    """Folder of the archive."""
+
+    quanta: int = 0
+    """Quanta in the archive."""
+
+    datasets: int = 0
+    """Datasets that they have in any role."""
+
+    edges: int = 0
+    """Pairs of a quantum and a dataset."""
+
+    records: int = 0
+    """Datastore records."""
+
+    read: int = 0
+    """Quanta that were read from the sources."""
+
+    rejected: int = 0
+    """Entries of the sources that could not be read."""
+
+    repeated: int = 0
+    """Quanta that were there again with the same content."""
+
+    replaced: int = 0
+    """Quanta that were there again with other content, of which the later was kept."""
+
+    input_bytes: int = 0
+    """Bytes of the sources, as they are stored."""
+
+    content_bytes: int = 0
+    """Bytes of the logs, decompressed."""
+
+    archive_bytes: int = 0
+    """Bytes of the archive."""
+
+    seconds: float = 0.0
+    """How long it took."""
+
+    rejections: list[dict[str, Any]] = field(default_factory=list)
+    """The first entries that were rejected."""
+
+
+def collect(
+    sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    append: bool = False,
+    overwrite: bool = False,
+    strict: bool = False,
+    executor: cf.Executor | None = None,
+    jobs: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> CollectReport:
+    """Collect the provenance of many quanta into an archive.
+
+    Parameters
+    ----------
+    sources : `~collections.abc.Sequence` [`str` or `os.PathLike`]
+        Provenance logs (``.jsonl``, ``.jsonl.zst``, ``.jsonl.gz``), files of
+        one quantum each (``.json``, ``.json.zst``, ``.json.gz``, ``.yaml``,
+        ``.yml``), whose names start with the quantum's id, folders of either,
+        glob patterns, and URIs.  Or one of these.
+    output : `str` or `os.PathLike`
+        Folder of the archive.
+    append : `bool`, optional
+        Add to the archive that is there; the same as collecting its sources
+        and the new ones at once.
+    overwrite : `bool`, optional
+        Replace the archive that is there.
+    strict : `bool`, optional
+        Write nothing if some input cannot be read.
+    executor : `concurrent.futures.Executor` or `None`, optional
+        Where the sources are read.  Its workers must see them, and the folder
+        that the archive is in, by the same paths.
+    jobs : `int` or `None`, optional
+        Number of threads that read the sources, without an executor.
+    progress : `~collections.abc.Callable` or `None`, optional
+        Called with a `Progress` from time to time.
+
+    Returns
+    -------
+    report : `CollectReport`
+        What was collected.
+
+    Raises
+    ------
+    FileNotFoundError
+        Raised if a source is not there, or has nothing to collect.
+    ExistingArchiveError
+        Raised if there is an archive and neither ``append`` nor ``overwrite``
+        is given, or if something else is there.
+    RejectedInputError
+        Raised if ``strict``, and some input could not be read.
+    BusyArchiveError
+        Raised if another process is collecting into the same archive.
+    ArchiveError
+        Raised if the archive that is there cannot be added to.
+    OSError
+        Raised if something cannot be written.
+
+    Notes
+    -----
+    Whatever is raised, and whenever the process is killed, the archive that
+    is there remains as it is.
+    """
+    begin = time.monotonic()
+    if append and overwrite:
+        raise ValueError("an archive is added to or overwritten, not both")
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    place = Path(output)
+    old = _existing(place, append=append, overwrite=overwrite)
+    found = Sources(sources, os.fspath(place))
+    with Scratch(os.fspath(place)) as scratch:
+        work = _Work(found, scratch, place, old if append else None, progress)
+        with contextlib.ExitStack() as stack:
+            if executor is None:
+                executor = stack.enter_context(cf.ThreadPoolExecutor(jobs or default_jobs()))
+            work.read(executor)
+        if strict and work.report.rejected:
+            raise RejectedInputError(
+                f"{work.report.rejected} entries of the input could not be read; nothing was written",
+                work.report,
+            )
+        work.write()
+        scratch.put_in_place()
+    work.report.seconds = time.monotonic() - begin
+    return work.report
+
+
+def default_jobs() -> int:
+    """Return how many threads read the sources if nobody says.
+
+    Returns
+    -------
+    jobs : `int`
+        The processors that there are, but not too many.
+    """
+    return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+
+
+def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:
+    """Return the manifest of what is there, having seen that it may be replaced."""
+    if not os.path.lexists(place) or (place.is_dir() and not any(place.iterdir())):
+        return None
+    if not (place / MANIFEST).is_file():
+        raise ExistingArchiveError(f"{place}: this is there already, and is no provenance archive")
+    if not (append or overwrite):
+        raise ExistingArchiveError(
+            f"{place}: this archive is there already; it can be added to (append) or replaced (overwrite)"
+        )
+    return read_manifest(place)
+
+
+class _Work:
+    """One archive on its way from sources to tables."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        scratch: Scratch,
+        place: Path,
+        old: Manifest | None,
+        progress: Callable[[Progress], None] | None,
+    ):
+        self._sources, self._scratch, self._place, self._old = sources, scratch, place, old
+        self._progress = progress
+        self._parts: list[Part] = []
+        self._pieces: dict[int, Piece] = {}
+        self._entries = [{"source": name, "bytes": 0, "quanta": 0, "rejected": 0} for name in sources.entries]
+        self.report = CollectReport(os.fspath(place))
+
+    def read(self, executor: cf.Executor) -> None:
+        """Read all sources into parts."""
+        if self._old is not None:
+            self._parts += archive_parts(self._place, self._scratch.parts)
+        first = len(self._parts)
+        self._tell("reading", 0, self._sources.size, bytes=True)
+        running: dict[cf.Future[Part], int] = {}
+        done: dict[int, Part] = {}
+        pieces = enumerate(self._sources.pieces(), first)
+        most = _WAITING + 2 * (getattr(executor, "_max_workers", None) or os.cpu_count() or 1)
+        try:
+            while True:
+                for number, piece in pieces:
+                    self._pieces[number] = piece
+                    running[executor.submit(scan_piece, piece, number, self._scratch.parts)] = number
+                    if len(running) >= most:
+                        break
+                if not running:
+                    break
+                finished, _ = cf.wait(running, return_when=cf.FIRST_COMPLETED)
+                for future in finished:
+                    done[running.pop(future)] = part = future.result()
+                    self.report.read += part.quanta
+                    self.report.input_bytes += part.size
+                    self._tell("reading", self.report.input_bytes, self._sources.size, bytes=True)
+        finally:
+            for future in running:
+                future.cancel()
+            # Who still writes to the scratch folder would keep it from being removed.
+            cf.wait(running)
+        self._settle([done[number] for number in sorted(done)])
+
+    def _settle(self, parts: list[Part]) -> None:
+        """Add up what was read, and find out where in its source each part starts."""
+        starts: dict[tuple[int, str], int] = {}
+        with open(os.path.join(self._scratch.result, "rejected.jsonl"), "wb") as rejected:
+            if self._old is not None:
+                _copy(self._place / "rejected.jsonl", rejected)
+            for part in parts:
+                piece = self._pieces[part.number]
+                key = piece.entry, piece.names[0]
+                if piece.kind == "frames":
+                    part = Part(**{**asdict(part), "start": starts.get(key, 0)})
+                    starts[key] = part.start + part.content
+                entry = self._entries[piece.entry]
+                entry["bytes"] += part.size  # type: ignore[operator]
+                entry["quanta"] += part.quanta  # type: ignore[operator]
+                entry["rejected"] += part.rejected  # type: ignore[operator]
+                self.report.rejected += part.rejected
+                self.report.content_bytes += part.content if piece.kind != "files" else part.size
+                if part.rejected:
+                    self._add_rejected(part, rejected)
+                if part.quanta:
+                    self._parts.append(part)
+        if not os.path.getsize(rejected.name):
+            os.remove(rejected.name)
+
+    def _add_rejected(self, part: Part, stream: Any) -> None:
+        with open(part_path(self._scratch.parts, part.number, "rejected"), encoding="utf-8") as lines:
+            for line in lines:
+                entry = json.loads(line)
+                entry["offset"] += part.start
+                stream.write(json.dumps(entry).encode() + b"\n")
+                if len(self.report.rejections) < _MOST_SHOWN:
+                    self.report.rejections.append(entry)
+
+    def write(self) -> None:
+        """Write the archive."""
+        report, folder = self.report, self._scratch.result
+        self._tell("comparing", 0, 0)
+        duplicates = find_duplicates(self._parts, self._scratch.parts)
+        report.repeated = duplicates.repeated
+        report.replaced = sum(map(len, duplicates.replaced))
+        self._write_replaced(duplicates)
+        parts = [part for part in self._parts if len(duplicates.dropped.get(part.number, ())) < part.quanta]
+        report.quanta = sum(part.quanta for part in self._parts) - sum(map(len, duplicates.dropped.values()))
+        # The index takes longest, and what it finds goes into the table of quanta; the others need not wait.
+        with cf.ThreadPoolExecutor(2) as others:
+            edges = others.submit(self._write_edges, parts, duplicates)
+            records = others.submit(self._write_records, parts, duplicates)
+            nodes, sizes = self._lineage(parts, duplicates)
+            report.datasets = int(nodes.schema.metadata[b"datasets"])
+            quanta = others.submit(self._write_quanta, parts, duplicates, sizes)
+            with pa.ipc.new_file(os.path.join(folder, "lineage.arrow"), nodes.schema) as writer:
+                for batch in nodes:
+                    writer.write_batch(batch)
+            report.edges, report.records = edges.result(), records.result()
+            quanta.result()
+        self._write_manifest()
+        report.archive_bytes = sum(entry.stat().st_size for entry in os.scandir(folder))
+
+    def _kept(
+        self, parts: Sequence[Part], duplicates: Duplicates, *names: str
+    ) -> Iterator[tuple[Part, list[pa.Table]]]:
+        for part in parts:
+            dropped = duplicates.dropped.get(part.number)
+            with kept_rows(part, self._scratch.parts, dropped, names) as tables:
+                yield part, tables
+
+    def _lineage(
+        self, parts: Sequence[Part], duplicates: Duplicates
+    ) -> tuple[pa.RecordBatchReader, pa.RecordBatchReader]:
+        """Return the nodes of the index, and the bytes of each quantum's datasets."""
+        builder = _core.LineageBuilder(self._scratch.parts, _LINEAGE_MEMORY)
+        added = 0
+        for _, (quanta, edges, records) in self._kept(parts, duplicates, "quanta", "edges", "records"):
+            builder.add(
+                quanta.select(["quantum_id", "edges"]), edges, records.select(["dataset_id", "file_size"])
+            )
+            added += len(quanta)
+            self._tell("writing", added, self.report.quanta)
+        self._tell("sorting", 0, 0)
+        nodes, sizes = map(pa.RecordBatchReader.from_stream, builder.finish())
+        return nodes, sizes
+
+    def _write_edges(self, parts: Sequence[Part], duplicates: Duplicates) -> int:
+        with TableWriter("edges", self._scratch.result) as writer:
+            for _, (quanta, edges) in self._kept(parts, duplicates, "quanta", "edges"):
+                writer.write(edge_rows(quanta, edges))
+        return writer.rows
+
+    def _write_records(self, parts: Sequence[Part], duplicates: Duplicates) -> int:
+        with TableWriter("records", self._scratch.result) as writer:
+            for _, (_, records) in self._kept(parts, duplicates, "quanta", "records"):
+                writer.write(record_rows(records))
+        return writer.rows
+
+    def _write_quanta(
+        self, parts: Sequence[Part], duplicates: Duplicates, sizes: pa.RecordBatchReader
+    ) -> None:
+        left = sizes.schema.empty_table()
+        with TableWriter("quanta", self._scratch.result) as writer:
+            for _, (quanta,) in self._kept(parts, duplicates, "quanta"):
+                while len(left) < len(quanta):
+                    left = pa.concat_tables([left, pa.table(sizes.read_next_batch())])
+                writer.write(quantum_rows(quanta, left.slice(0, len(quanta)).combine_chunks()))
+                left = left.slice(len(quanta))
+
+    def _write_replaced(self, duplicates: Duplicates) -> None:
+        """Tell which quanta were replaced, and where they and those in their place are from."""
+        path = os.path.join(self._scratch.result, "replaced.jsonl")
+        with open(path, "wb") as stream:
+            if self._old is not None:
+                _copy(self._place / "replaced.jsonl", stream)
+            for table in duplicates.replaced:
+                wanted: dict[int, set[int]] = {}
+                for number, row in _places(table, "part", "row") + _places(table, "kept_part", "kept_row"):
+                    wanted.setdefault(number, set()).add(row)
+                places: dict[tuple[int, int], dict[str, Any]] = {}
+                for number, rows in sorted(wanted.items()):
+                    places.update(self._origins(number, sorted(rows)))
+                dropped, kept = _places(table, "part", "row"), _places(table, "kept_part", "kept_row")
+                for quantum, of_dropped, of_kept in zip(
+                    table["quantum_id"].to_pylist(), dropped, kept, strict=True
+                ):
+                    entry = {
+                        "quantum_id": str(quantum),
+                        "kept": places[of_kept],
+                        "dropped": places[of_dropped],
+                    }
+                    stream.write(json.dumps(entry).encode() + b"\n")
+        if not os.path.getsize(path):
+            os.remove(path)
+
+    def _origins(self, number: int, rows: list[int]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+        """Tell where some quanta of a part are from."""
+        with read_part(self._scratch.parts, number, "quanta") as quanta:
+            found = quanta.select(["source", "offset"]).take(rows).to_pylist()
+        piece = self._pieces.get(number)
+        start = next((part.start for part in self._parts if part.number == number), 0)
+        for row, origin in zip(rows, found, strict=True):
+            if piece is None:
+                yield (number, row), {"archive": os.fspath(self._place), "row": origin["offset"]}
+            else:
+                source = piece.name(origin["source"])
+                yield (number, row), {"source": source, "offset": start + origin["offset"]}
+
+    def _write_manifest(self) -> None:
+        report, old = self.report, self._old
+        counts = {name: getattr(report, name) for name in ("quanta", "datasets", "edges", "records")}
+        for name in ("rejected", "repeated", "replaced"):
+            counts[name] = getattr(report, name) + (old.counts.get(name, 0) if old else 0)
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "software": {
+                "quantum-butler": version("quantum-butler"),
+                "pyarrow": pa.__version__,
+                "python": ".".join(map(str, sys.version_info[:3])),
+            },
+            "sources": [*(old.sources if old else []), *self._entries],
+            "counts": counts,
+        }
+        with open(os.path.join(self._scratch.result, MANIFEST), "w", encoding="utf-8") as stream:
+            json.dump(manifest, stream, indent=1)
+            stream.write("\n")
+
+    def _tell(self, step: str, done: int, total: int, *, bytes: bool = False) -> None:
+        if self._progress is not None:
+            self._progress(Progress(step, done, total, self.report.read, bytes))
+
+
+def _copy(path: Path, stream: Any) -> None:
+    """Copy a file of the old archive, if it has that."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as old:
+        shutil.copyfileobj(old, stream)
+
+
+def _places(table: pa.Table, part: str, row: str) -> list[tuple[int, int]]:
+    return list(zip(table[part].to_pylist(), table[row].to_pylist(), strict=True))

@@ -1,0 +1,339 @@
+"""Reads one piece of the input into tables.
+
+This is what an executor does, maybe in another process or on another machine:
+arguments and result are small, and the tables go to a folder that all see.
+"""
+
+from __future__ import annotations
+
+__all__ = ("Part", "PartWriter", "read_part", "scan_piece")
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from .. import _core
+from .sources import Piece
+
+TableName: TypeAlias = Literal["quanta", "edges", "records"]
+
+_TABLES: tuple[TableName, ...] = ("quanta", "edges", "records")
+
+# Bytes that are decompressed, or made from YAML, at a time.
+_CHUNK = 1 << 20
+
+# The most bytes of JSON that one quantum may have, as in the kernel.
+_MOST_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was read from a piece."""
+
+    number: int
+    """Which part it is."""
+
+    quanta: int
+    """How many quanta it has."""
+
+    edges: int
+    """How many pairs of quantum and dataset."""
+
+    records: int
+    """How many datastore records."""
+
+    rejected: int
+    """How many entries could not be read."""
+
+    size: int
+    """Bytes of the input, as they are stored."""
+
+    start: int
+    """Where it starts in the content of its source, if that is known."""
+
+    content: int
+    """How many bytes of that it has."""
+
+
+class PartWriter:
+    """Writes the tables of one part.
+
+    Parameters
+    ----------
+    folder : `str`
+        Where to.
+    number : `int`
+        Which part it is.
+    """
+
+    def __init__(self, folder: str, number: int):
+        self._folder, self._number = folder, number
+        self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
+        self.rows = dict.fromkeys(_TABLES, 0)
+        """How many rows each table has (`dict` [`str`, `int`])."""
+        self.rejected = 0
+        """How many entries were rejected (`int`)."""
+
+    def write(self, name: TableName, table: pa.Table) -> None:
+        """Add rows to a table.
+
+        Parameters
+        ----------
+        name : `str`
+            Which table.
+        table : `pyarrow.Table`
+            The rows.
+        """
+        if (writer := self._writers.get(name)) is None:
+            path = part_path(self._folder, self._number, name)
+            writer = self._writers[name] = pa.ipc.new_stream(path, table.schema)
+        writer.write_table(table)
+        self.rows[name] += len(table)
+
+    def take(self, scanner: _core.ProvenanceScanner, piece: Piece) -> None:
+        """Add whatever a scanner has read.
+
+        Parameters
+        ----------
+        scanner : `_core.ProvenanceScanner`
+            The scanner.
+        piece : `Piece`
+            What it reads.
+        """
+        *tables, rejected = scanner.take()
+        for name, table in zip(_TABLES, tables, strict=True):
+            self.write(name, pa.table(table))
+        if rejected:
+            with open(part_path(self._folder, self._number, "rejected"), "a", encoding="utf-8") as stream:
+                for source, offset, reason in rejected:
+                    entry = {"source": piece.name(source), "offset": offset, "reason": reason}
+                    stream.write(json.dumps(entry) + "\n")
+            self.rejected += len(rejected)
+
+    def close(self) -> None:
+        """End the tables."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def part_path(folder: str, number: int, name: str) -> str:
+    """Return where something of a part is."""
+    return os.path.join(folder, f"{number:08d}.{name}")
+
+
+@contextmanager
+def read_part(folder: str, number: int, name: TableName) -> Iterator[pa.Table]:
+    """Give a table of a part, which must not be used afterwards.
+
+    Parameters
+    ----------
+    folder : `str`
+        Where the parts are.
+    number : `int`
+        Which part.
+    name : `str`
+        Which table.
+
+    Yields
+    ------
+    table : `pyarrow.Table`
+        The table, mapped into memory.
+    """
+    with pa.memory_map(part_path(folder, number, name)) as mapped, pa.ipc.open_stream(mapped) as reader:
+        yield reader.read_all()
+
+
+def scan_piece(piece: Piece, number: int, folder: str) -> Part:
+    """Read one piece into tables.
+
+    Parameters
+    ----------
+    piece : `Piece`
+        What to read.
+    number : `int`
+        Number of the part that it becomes.
+    folder : `str`
+        Where its tables go.
+
+    Returns
+    -------
+    part : `Part`
+        What there was.
+    """
+    scanner = _core.ProvenanceScanner()
+    writer = PartWriter(folder, number)
+    reading = _Reading(piece, scanner)
+    try:
+        for _ in reading.steps():
+            if scanner.is_full:
+                writer.take(scanner, piece)
+        writer.take(scanner, piece)
+    finally:
+        writer.close()
+    rows = writer.rows
+    return Part(
+        number,
+        rows["quanta"],
+        rows["edges"],
+        rows["records"],
+        writer.rejected,
+        reading.size,
+        reading.start,
+        reading.content,
+    )
+
+
+class _Reading:
+    """One piece on its way through a scanner."""
+
+    def __init__(self, piece: Piece, scanner: _core.ProvenanceScanner):
+        self._piece, self._scanner = piece, scanner
+        self.size = piece.end - piece.start
+        self.start = 0
+        self.content = 0
+
+    def steps(self) -> Iterator[None]:
+        """Read step by step; between them the scanner may be emptied."""
+        piece = self._piece
+        if piece.kind == "files":
+            yield from self._files()
+            return
+        try:
+            with _local(piece) as path:
+                if piece.kind == "gzip":
+                    yield from self._gzip(path)
+                else:
+                    yield from self._log(path)
+        except OSError as error:
+            self._scanner.skip(f"the log cannot be read: {_message(error)}")
+        self.content = self._scanner.position
+
+    def _log(self, path: str) -> Iterator[None]:
+        piece, scanner = self._piece, self._scanner
+        # A log from elsewhere is read whole.
+        end = piece.end if piece.folder else os.path.getsize(path)
+        start = scanner.open_log(path, piece.start, end, compressed=piece.kind == "frames")
+        if piece.kind == "lines":
+            self.start = start
+        while not scanner.advance():
+            yield
+
+    def _gzip(self, path: str) -> Iterator[None]:
+        scanner = self._scanner
+        scanner.start(0)
+        decoder = None
+        with open(path, "rb") as stream:
+            while data := stream.read(_CHUNK):
+                full = False
+                while data or full:
+                    if decoder is None:
+                        # Members follow each other, and zeros may follow the last of them.
+                        if not (data := data.lstrip(b"\0")):
+                            break
+                        decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                    try:
+                        content = decoder.decompress(data, _CHUNK)
+                    except zlib.error as error:
+                        scanner.skip(f"the gzip stream is corrupt: {error}")
+                        return
+                    scanner.feed(content)
+                    yield
+                    # What fills the room may have left more behind.
+                    full = len(content) == _CHUNK and not decoder.eof
+                    data = decoder.unconsumed_tail
+                    if decoder.eof:
+                        data, decoder = decoder.unused_data, None
+        if decoder is None:
+            scanner.finish()
+        else:
+            scanner.skip("the file ends within a gzip stream")
+
+    def _files(self) -> Iterator[None]:
+        """Read files of one quantum each; runs of JSON in one call."""
+        piece, scanner = self._piece, self._scanner
+        self.size = 0
+        # So few at a time that a scanner is not filled beyond measure.
+        at_once = 64
+        first = 0
+        while first < len(piece.names):
+            last = first
+            while last < min(len(piece.names), first + at_once) and self._is_plain(last):
+                last += 1
+            if last > first:
+                self.size += scanner.files(first, [piece.path(source) for source in range(first, last)])
+                first = last
+            else:
+                self._file(first)
+                first += 1
+            yield
+
+    def _is_plain(self, source: int) -> bool:
+        return bool(self._piece.folder) and self._piece.names[source].endswith((".json", ".json.zst"))
+
+    def _file(self, source: int) -> None:
+        """Read a file that has to be converted or fetched first."""
+        piece, scanner = self._piece, self._scanner
+        name = piece.names[source]
+        stem = name.rsplit("/", 1)[-1].split(".", 1)[0]
+        try:
+            with _local(piece, source) as path:
+                self.size += os.path.getsize(path)
+                if name.endswith((".json", ".json.zst")):
+                    scanner.files(source, [path])
+                    return
+                if name.endswith(".json.gz"):
+                    with gzip.open(path) as stream:
+                        data = stream.read(_MOST_BYTES + 1)
+                else:
+                    with open(path, "rb") as stream:
+                        data = _json_of_yaml(stream.read(_MOST_BYTES))
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            scanner.start(source)
+            scanner.skip(f"the file cannot be read: {_message(error)}")
+        else:
+            scanner.document(source, stem, data)
+
+
+@contextmanager
+def _local(piece: Piece, source: int = 0) -> Iterator[str]:
+    """Give the path of a file, fetched if it is elsewhere."""
+    if piece.folder:
+        yield piece.path(source)
+        return
+    from lsst.resources import ResourcePath
+
+    with ResourcePath(piece.names[source]).as_local() as local:
+        yield local.ospath
+
+
+def _message(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _json_of_yaml(data: bytes) -> bytes:
+    """Return YAML as JSON."""
+    import yaml
+
+    try:
+        value: Any = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        pieces, length = [], 0
+        for piece in json.JSONEncoder(default=_not_json).iterencode(value):
+            pieces.append(piece)
+            # A few aliases of aliases make any amount of text.
+            if (length := length + len(piece)) > _MOST_BYTES:
+                raise ValueError(f"longer than {_MOST_BYTES >> 20} MiB")
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+    return "".join(pieces).encode()
+
+
+def _not_json(value: object) -> Any:
+    raise ValueError(f"not JSON: a value of type {type(value).__name__}")

@@ -1,0 +1,266 @@
+"""Finds the input, and parts it into pieces."""
+
+from __future__ import annotations
+
+__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "Kind", "NoSuchSourceError", "Piece", "Sources")
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from .. import _core
+
+if TYPE_CHECKING:
+    from lsst.resources import ResourcePath
+
+Kind: TypeAlias = Literal["lines", "frames", "gzip", "files"]
+
+LOG_ENDINGS: dict[str, Kind] = {".jsonl": "lines", ".jsonl.zst": "frames", ".jsonl.gz": "gzip"}
+"""How logs are stored, by the ending of their names."""
+
+FILE_ENDINGS = (".json", ".json.zst", ".json.gz", ".yaml", ".yml")
+"""How names of files of one quantum end."""
+
+# Pieces are large enough to make their overhead small, and small enough to be shared out evenly.
+_LINES_PIECE = 1 << 24
+_FRAMES_PIECE = 6 << 20
+_FILES_PIECE = 2048
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
+
+
+class NoSuchSourceError(FileNotFoundError):
+    """A source that is not there, or has nothing to collect in it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Input that is read in one go."""
+
+    kind: Kind
+    """What it is: lines or frames of a log, a whole log, or files of one quantum each."""
+
+    folder: str
+    """Folder of what it is part of, as an absolute path; empty if that is a URI."""
+
+    shown: str
+    """The same folder, as the source was given."""
+
+    names: tuple[str, ...]
+    """Name of the log, or of each file, in that folder."""
+
+    entry: int
+    """Number of its entry in the list of sources."""
+
+    start: int = 0
+    """Where it starts in the log."""
+
+    end: int = 0
+    """Where it ends."""
+
+    def path(self, source: int) -> str:
+        """Return where one of its files is."""
+        return os.path.join(self.folder, self.names[source])
+
+    def name(self, source: int) -> str:
+        """Return the name of one of its files, as the source was given."""
+        return os.path.join(self.shown, self.names[source])
+
+
+class _Found(NamedTuple):
+    """A log, or files of one quantum each that are in one folder."""
+
+    kind: Kind
+    folder: str
+    shown: str
+    names: tuple[str, ...]
+    size: int
+    given: str
+    """Source that it was found by."""
+
+
+class Sources:
+    """The input, in the order in which it was given.
+
+    Parameters
+    ----------
+    given : `~collections.abc.Sequence` [`str` or `os.PathLike`]
+        Files, folders, glob patterns and URIs.
+    avoid : `str`
+        Folder that is not looked into: the archive itself.
+
+    Raises
+    ------
+    NoSuchSourceError
+        Raised if one of them is not there, or has nothing to collect.
+    ValueError
+        Raised if one of them is a file with another ending.
+    """
+
+    def __init__(self, given: Sequence[str | os.PathLike[str]], avoid: str):
+        self._given = [os.fspath(source) for source in given]
+        self._avoid = os.path.abspath(avoid)
+        if not self._given:
+            raise NoSuchSourceError("no source is given")
+        self.entries: list[str] = []
+        """The sources as they are told afterwards: each log by itself, and files of one quantum by what
+        they were found by (`list` [`str`])."""
+        self.size = 0
+        """How many bytes they have (`int`)."""
+        self._entry_of: dict[tuple[bool, str], int] = {}
+        for source in self._given:
+            found = False
+            for one in self._find(source, measure=True):
+                found = True
+                self._entry(one)
+                self.size += one.size
+            if not found:
+                raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what there is to read, in order.
+
+        Yields
+        ------
+        piece : `Piece`
+            The next piece.
+        """
+        for source in self._given:
+            for found in self._find(source, measure=False):
+                yield from self._part(found)
+
+    def _entry(self, found: _Found) -> int:
+        """Return the number of the entry in the list of sources."""
+        log = found.kind != "files"
+        name = os.path.join(found.shown, found.names[0]) if log else found.given
+        number = self._entry_of.setdefault((log, name), len(self.entries))
+        if number == len(self.entries):
+            self.entries.append(name)
+        return number
+
+    def _part(self, found: _Found) -> Iterator[Piece]:
+        kind, folder, shown, names, size, _ = found
+        entry = self._entry(found)
+        if kind == "files":
+            for first in range(0, len(names), _FILES_PIECE):
+                yield Piece(kind, folder, shown, names[first : first + _FILES_PIECE], entry)
+            return
+        path = os.path.join(folder, names[0])
+        bounds = [(0, size)]
+        if kind == "lines" and folder:
+            bounds = [(at, min(at + _LINES_PIECE, size)) for at in range(0, max(size, 1), _LINES_PIECE)]
+        elif kind == "frames" and folder:
+            try:
+                bounds = _core.frame_pieces(path, _FRAMES_PIECE)
+            except OSError:
+                # Whoever reads the piece will tell.
+                pass
+        for start, end in bounds:
+            yield Piece(kind, folder, shown, names, entry, start, end)
+
+    def _find(self, source: str, *, measure: bool) -> Iterator[_Found]:
+        if _URI.match(source):
+            if not source.startswith("file://"):
+                yield from _find_remote(source)
+                return
+            source = unquote(urlsplit(source).path)
+        if os.path.lexists(source) or not glob.has_magic(source):
+            matches = [source]
+        else:
+            matches = sorted(glob.glob(source, recursive=True))
+            if not matches:
+                raise NoSuchSourceError(f"{source}: nothing matches this pattern")
+        for match in matches:
+            try:
+                status = os.stat(match)
+            except FileNotFoundError:
+                raise NoSuchSourceError(f"{match}: there is no such file or folder") from None
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._walk(match, source, measure=measure)
+            elif (kind := _kind(match)) is None:
+                if len(matches) > 1:
+                    continue
+                endings = ", ".join((*LOG_ENDINGS, *FILE_ENDINGS))
+                raise ValueError(f"{match}: the name of a source ends with one of {endings}")
+            else:
+                shown, name = os.path.split(match)
+                yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
+
+    def _walk(self, folder: str, given: str, *, measure: bool) -> Iterator[_Found]:
+        """Yield what is in a folder and those below it, in order of names."""
+        absolute = os.path.abspath(folder)
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        if absolute == self._avoid or any(entry.name == "quanta.parquet" for entry in entries):
+            # An archive has files that look like provenance.
+            return
+        names: list[str] = []
+        size = 0
+        folders = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry.name)
+                continue
+            kind = _kind(entry.name)
+            if kind == "files":
+                names.append(entry.name)
+                size += _size(entry) if measure else 0
+            elif kind is not None:
+                if names:
+                    yield _Found("files", absolute, folder, tuple(names), size, given)
+                    names, size = [], 0
+                yield _Found(kind, absolute, folder, (entry.name,), _size(entry), given)
+        if names:
+            yield _Found("files", absolute, folder, tuple(names), size, given)
+        del entries, names
+        for name in folders:
+            if not name.startswith(os.path.basename(self._avoid) + ".partial-"):
+                yield from self._walk(os.path.join(folder, name), given, measure=measure)
+
+
+def _kind(name: str) -> Kind | None:
+    """Return what a file is by its name, if it is anything."""
+    for ending, kind in LOG_ENDINGS.items():
+        if name.endswith(ending):
+            return kind
+    return "files" if name.endswith(FILE_ENDINGS) else None
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        # Whoever reads it will tell.
+        return 0
+
+
+def _remote_size(uri: ResourcePath) -> int:
+    try:
+        return uri.size()
+    except NotImplementedError:
+        return 0
+
+
+def _find_remote(source: str) -> Iterator[_Found]:
+    """Yield what a URI names."""
+    from lsst.resources import ResourcePath
+
+    uri = ResourcePath(source)
+    if _kind(source) is not None:
+        if not uri.exists():
+            raise NoSuchSourceError(f"{source}: there is no such file")
+        uris = [uri]
+    else:
+        found = ResourcePath.findFileResources([uri], file_filter=_LOG_OR_FILE)
+        uris = sorted(found, key=str)
+    for uri in uris:
+        if (kind := _kind(uri.path)) is not None:
+            yield _Found(kind, "", "", (str(uri),), _remote_size(uri), source)

@@ -1,0 +1,267 @@
+"""Writes the tables of an archive."""
+
+from __future__ import annotations
+
+__all__ = (
+    "EDGES",
+    "QUANTA",
+    "RECORDS",
+    "ROLES",
+    "TableWriter",
+    "edge_rows",
+    "kept_rows",
+    "quantum_rows",
+    "record_rows",
+)
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import _core
+from .pieces import Part, read_part
+
+ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
+"""The roles of a dataset, in the order of their bits (`tuple` [`str`])."""
+
+_BYTES = tuple(f"{role}s_bytes" for role in ROLES)
+
+QUANTA = pa.schema(
+    [
+        pa.field("quantum_id", pa.uuid(), nullable=False),
+        pa.field("task_label", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("data_id", pa.string()),
+        *(pa.field(f"{role}s", pa.int32(), nullable=False) for role in ROLES),
+        pa.field("edges", pa.int32(), nullable=False),
+        pa.field("records", pa.int32(), nullable=False),
+        *(pa.field(name, pa.int64(), nullable=False) for name in _BYTES),
+    ]
+)
+"""Schema of ``quanta.parquet`` (`pyarrow.Schema`)."""
+
+EDGES = pa.schema(
+    [
+        pa.field("quantum_id", pa.uuid(), nullable=False),
+        pa.field("dataset_id", pa.uuid(), nullable=False),
+        *(pa.field(role, pa.bool_(), nullable=False) for role in ROLES),
+    ]
+)
+"""Schema of ``edges.parquet`` (`pyarrow.Schema`)."""
+
+RECORDS: pa.Schema = pa.table(_core.ProvenanceScanner().take()[2]).schema
+"""Schema of ``records.parquet``, that of upstream's tables of records (`pyarrow.Schema`)."""
+
+
+class _Layout(NamedTuple):
+    """How a table is written."""
+
+    schema: pa.Schema
+    rows: int
+    """Rows of a row group."""
+
+    dictionaries: Sequence[str]
+    """Columns of which each value is written once in a row group."""
+
+    encodings: Mapping[str, str]
+    """Encodings of other columns."""
+
+    plain: Sequence[str]
+    """Columns that are not compressed."""
+
+
+# Ids that a graph builder made together start alike.  Where they come in its order, leaving out what one
+# has in common with the one before is all that can be had.  Among edges the same ids come again and again.
+_AFTER_EACH_OTHER = "DELTA_BYTE_ARRAY"
+
+_LAYOUTS = {
+    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"], {"quantum_id": _AFTER_EACH_OTHER}, ["quantum_id"]),
+    "edges": _Layout(EDGES, 1 << 20, ["quantum_id"], {}, []),
+    "records": _Layout(
+        RECORDS,
+        1 << 17,
+        ["datastore_name", "formatter", "storage_class", "component"],
+        {"dataset_id": _AFTER_EACH_OTHER},
+        ["dataset_id"],
+    ),
+}
+
+
+class TableWriter:
+    """Writes one table, in row groups of bounded size.
+
+    Parameters
+    ----------
+    name : `str`
+        Which table.
+    folder : `str`
+        Folder that it is written to.
+    """
+
+    def __init__(self, name: str, folder: str):
+        layout = self._layout = _LAYOUTS[name]
+        columns = layout.schema.names
+        self._writer = pq.ParquetWriter(
+            f"{folder}/{name}.parquet",
+            layout.schema,
+            compression={name: "none" if name in layout.plain else "zstd" for name in columns},
+            compression_level={name: 1 for name in columns if name not in layout.plain},
+            use_dictionary=list(layout.dictionaries),
+            column_encoding=dict(layout.encodings),
+            write_statistics=["quantum_id"] if name == "quanta" else False,
+            store_schema=True,
+        )
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self.rows = 0
+        """How many rows there are (`int`)."""
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        table : `pyarrow.Table`
+            The rows, in the schema of the table.
+        """
+        self.rows += len(table)
+        while len(table):
+            taken = table.slice(0, self._layout.rows - self._rows)
+            self._waiting.append(taken)
+            self._rows += len(taken)
+            table = table.slice(len(taken))
+            if self._rows == self._layout.rows:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait for more to come."""
+        if self._waiting:
+            group = pa.concat_tables(self._waiting)
+            self._waiting.clear()
+            # The same strings have other numbers in other parts.
+            self._writer.write_table(group.unify_dictionaries(), row_group_size=self._layout.rows)
+            self._rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+        self._writer.close()
+
+
+@contextmanager
+def kept_rows(
+    part: Part, folder: str, dropped: np.ndarray[Any, Any] | None, names: Sequence[str]
+) -> Iterator[list[pa.Table]]:
+    """Give tables of a part without the quanta that were dropped.
+
+    Parameters
+    ----------
+    part : `Part`
+        The part.
+    folder : `str`
+        Where it is.
+    dropped : `numpy.ndarray` or `None`
+        Rows of the quanta that are not kept.
+    names : `~collections.abc.Sequence` [`str`]
+        Names of the tables; ``quanta`` is the first.
+
+    Yields
+    ------
+    tables : `list` [`pyarrow.Table`]
+        The tables, which must not be used afterwards.
+    """
+    with ExitStack() as stack:
+        tables = [stack.enter_context(read_part(folder, part.number, name)) for name in names]  # type: ignore[arg-type]
+        if dropped is not None:
+            kept = np.ones(part.quanta, dtype=bool)
+            kept[dropped] = False
+            quanta = tables[0]
+            for index, name in enumerate(names):
+                mask = kept if index == 0 else np.repeat(kept, quanta[name].to_numpy())
+                tables[index] = tables[index].filter(pa.array(mask))
+        yield tables
+        del tables
+
+
+def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
+    """Return edges as the archive has them.
+
+    Parameters
+    ----------
+    quanta : `pyarrow.Table`
+        Quanta of a part.
+    edges : `pyarrow.Table`
+        Their edges, as the part has them.
+
+    Returns
+    -------
+    table : `pyarrow.Table`
+        Rows of ``edges.parquet``.
+    """
+    ids = np.repeat(_uuid_values(quanta["quantum_id"]), quanta["edges"].to_numpy())
+    bits = edges["roles"].to_numpy()
+    masks = [np.packbits(bits & (1 << position), bitorder="little") for position in range(len(ROLES))]
+    roles = [
+        pa.BooleanArray.from_buffers(pa.bool_(), len(bits), [None, pa.py_buffer(mask)]) for mask in masks
+    ]
+    columns = [_uuid_column(ids), edges["dataset_id"].combine_chunks(), *roles]
+    return pa.Table.from_arrays(columns, schema=EDGES)
+
+
+def quantum_rows(quanta: pa.Table, sizes: pa.Table) -> pa.Table:
+    """Return quanta as the archive has them.
+
+    Parameters
+    ----------
+    quanta : `pyarrow.Table`
+        Quanta of a part.
+    sizes : `pyarrow.Table`
+        Bytes of their datasets by role.
+
+    Returns
+    -------
+    table : `pyarrow.Table`
+        Rows of ``quanta.parquet``.
+    """
+    own = [name for name in QUANTA.names if name not in _BYTES]
+    columns = [*(quanta[name] for name in own), *(sizes[name] for name in _BYTES)]
+    return pa.Table.from_arrays(columns, schema=QUANTA)
+
+
+def record_rows(records: pa.Table) -> pa.Table:
+    """Return records as the archive has them.
+
+    Parameters
+    ----------
+    records : `pyarrow.Table`
+        Records of a part.
+
+    Returns
+    -------
+    table : `pyarrow.Table`
+        Rows of ``records.parquet``.
+    """
+    return records.cast(RECORDS)
+
+
+def _uuid_values(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """Return UUIDs as values of 16 bytes."""
+    storage = column.combine_chunks().storage
+    return np.frombuffer(storage.buffers()[1], dtype="V16")[storage.offset : storage.offset + len(storage)]
+
+
+def _uuid_column(values: np.ndarray[Any, Any]) -> pa.Array:
+    """Return values of 16 bytes as UUIDs."""
+    storage = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+    )
+    return pa.ExtensionArray.from_storage(pa.uuid(), storage)

@@ -1,0 +1,67 @@
+"""What a transfer says of itself."""
+
+from __future__ import annotations
+
+__all__ = ("TransferError", "TransferReport")
+
+import dataclasses
+
+
+class TransferError(RuntimeError):
+    """Raised if an archive cannot be transferred as it was asked for."""
+
+
+@dataclasses.dataclass
+class TransferReport:
+    """What a transfer has done; with ``dry_run``, what it would do.
+
+    Parameters
+    ----------
+    dry_run : `bool`
+        Whether nothing has been changed.
+    quanta : `int`
+        Quanta that both the graph and the archive have.
+    quanta_only_in_archive, quanta_only_in_graph : `int`
+        Quanta that only one of them has.  Those of the graph have not run, or
+        their provenance has not been collected.
+    datasets : `int`
+        Datasets that are new in the registry.
+    records : `int`
+        Datastore records that are new.
+    init_outputs : `int`
+        Datasets written before the first quantum that are new.
+    already_there : `int`
+        Outputs that the repository had, with all their records.
+    different : `int`
+        Outputs whose records in the repository contradict those of the
+        archive; they stay as they are.
+    unexpected : `int`
+        Outputs that the archive has and the graph does not predict; they are
+        left out.
+    records_elsewhere : `int`
+        Records of datastores that the repository does not have; they are left
+        out.
+    dataset_types : `list` [ `str` ]
+        Dataset types that have been registered.
+    runs : `list` [ `str` ]
+        Runs that have been registered.
+    """
+
+    dry_run: bool
+    quanta: int = 0
+    quanta_only_in_archive: int = 0
+    quanta_only_in_graph: int = 0
+    datasets: int = 0
+    records: int = 0
+    init_outputs: int = 0
+    already_there: int = 0
+    different: int = 0
+    unexpected: int = 0
+    records_elsewhere: int = 0
+    dataset_types: list[str] = dataclasses.field(default_factory=list)
+    runs: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether archive, graph and repository do not differ (`bool`)."""
+        return not (self.different or self.unexpected)

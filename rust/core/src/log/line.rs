@@ -1,0 +1,212 @@
+//! One quantum's line of a log, written and read.
+
+use crate::provenance::{Provenance, Scanner, first, write_text};
+use crate::uuid_text;
+
+/// What a line starts with, which tells a log from other files.
+pub(crate) const BEGINNING: &str = "{\"quantum_id\":\"";
+
+/// The value of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataIdValue {
+    /// A number, as of a detector.
+    Int(i64),
+    /// A name, as of an instrument.
+    Text(String),
+}
+
+/// The data ID of a quantum: dimensions and their values.
+pub type DataId = Vec<(String, DataIdValue)>;
+
+/// What a line says of a quantum besides its provenance.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// Its id.
+    pub quantum_id: u128,
+    /// Label of its task, if that is known.
+    pub task_label: Option<&'a str>,
+    /// Its data ID, if that is known.
+    pub data_id: Option<&'a DataId>,
+}
+
+/// Appends the line of one quantum, its line break included; its provenance is JSON without any.
+pub(super) fn write_line(line: &mut Vec<u8>, heading: Heading<'_>, provenance: &str) {
+    line.extend_from_slice(BEGINNING.as_bytes());
+    line.extend_from_slice(&uuid_text::hyphenated(heading.quantum_id));
+    line.extend_from_slice(b"\",\"task_label\":");
+    match heading.task_label {
+        Some(label) => write_text(line, label),
+        None => line.extend_from_slice(b"null"),
+    }
+    line.extend_from_slice(b",\"data_id\":");
+    match heading.data_id {
+        Some(data_id) => write_data_id(line, data_id),
+        None => line.extend_from_slice(b"null"),
+    }
+    let members = line.len();
+    line.extend_from_slice(provenance.as_bytes());
+    // The provenance goes on with the members of the same object.
+    line[members] = b',';
+    line.push(b'\n');
+}
+
+fn write_data_id(line: &mut Vec<u8>, data_id: &DataId) {
+    line.push(b'{');
+    for (position, (dimension, value)) in data_id.iter().enumerate() {
+        if position > 0 {
+            line.push(b',');
+        }
+        write_text(line, dimension);
+        line.push(b':');
+        match value {
+            DataIdValue::Int(number) => line.extend_from_slice(number.to_string().as_bytes()),
+            DataIdValue::Text(text) => write_text(line, text),
+        }
+    }
+    line.push(b'}');
+}
+
+/// One quantum as a log has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedQuantum {
+    /// Its id.
+    pub quantum_id: u128,
+    /// Label of its task, if that is known.
+    pub task_label: Option<String>,
+    /// Its data ID, if that is known.
+    pub data_id: Option<DataId>,
+    /// What it expected, found, used and wrote.
+    pub provenance: Provenance,
+}
+
+impl LoggedQuantum {
+    /// Reads a line of the form that is written here, in any order of keys and with any white space;
+    /// `None` for anything else.
+    pub fn from_line(line: &str) -> Option<Self> {
+        let (mut quantum_id, mut task_label, mut data_id) = (None, None, None);
+        let provenance = Provenance::with_other_members(line, |scanner, key| match key {
+            "quantum_id" => first(&mut quantum_id, scanner.id()?),
+            "task_label" => first(&mut task_label, nullable(scanner, text)?),
+            "data_id" => first(&mut data_id, nullable(scanner, read_data_id)?),
+            _ => None,
+        })?;
+        Some(Self { quantum_id: quantum_id?, task_label: task_label?, data_id: data_id?, provenance })
+    }
+
+    /// What its line says besides the provenance.
+    pub fn heading(&self) -> Heading<'_> {
+        Heading {
+            quantum_id: self.quantum_id,
+            task_label: self.task_label.as_deref(),
+            data_id: self.data_id.as_ref(),
+        }
+    }
+}
+
+fn nullable<T>(
+    scanner: &mut Scanner<'_>,
+    read: impl FnOnce(&mut Scanner<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    if scanner.peek()? == b'n' { scanner.null().map(|()| None) } else { read(scanner).map(Some) }
+}
+
+fn text(scanner: &mut Scanner<'_>) -> Option<String> {
+    scanner.string().map(std::borrow::Cow::into_owned)
+}
+
+fn read_data_id(scanner: &mut Scanner<'_>) -> Option<DataId> {
+    let mut data_id = DataId::new();
+    scanner.object(|scanner, dimension| {
+        let value = match scanner.peek()? {
+            b'"' => DataIdValue::Text(text(scanner)?),
+            _ => DataIdValue::Int(scanner.integer()?),
+        };
+        // So few that comparing them all is quickest.
+        let repeated = data_id.iter().any(|(earlier, _)| *earlier == dimension);
+        data_id.push((dimension.into_owned(), value));
+        (!repeated).then_some(())
+    })?;
+    Some(data_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provenance::Records;
+
+    fn line(task_label: Option<&str>, data_id: Option<&DataId>) -> String {
+        let mut line = b"before\n".to_vec();
+        let provenance = Provenance::new([vec![1], vec![], vec![], vec![], vec![]], Records::default());
+        write_line(&mut line, Heading { quantum_id: 10, task_label, data_id }, &provenance.to_json(None));
+        String::from_utf8(line).unwrap().split_off("before\n".len())
+    }
+
+    #[test]
+    fn a_line_is_one_object_with_heading_and_provenance() {
+        let data_id = vec![
+            ("instrument".to_owned(), DataIdValue::Text("Cam\"1\n".to_owned())),
+            ("detector".to_owned(), DataIdValue::Int(-7)),
+        ];
+        let text = line(Some("isr:\u{e9}"), Some(&data_id));
+        assert_eq!(text.matches('\n').count(), 1);
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(parsed["quantum_id"], "00000000-0000-0000-0000-00000000000a");
+        assert_eq!(parsed["task_label"], "isr:\u{e9}");
+        assert_eq!(parsed["data_id"], serde_json::json!({"instrument": "Cam\"1\n", "detector": -7}));
+        assert_eq!(parsed["predicted_inputs"][0], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(parsed["datastore_records"], serde_json::json!({}));
+        assert_eq!(parsed.as_object().unwrap().len(), 9);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let text = line(None, None);
+        assert!(text.contains("\"task_label\":null,\"data_id\":null,\"predicted_inputs\":["), "{text}");
+        assert!(line(None, Some(&vec![])).contains("\"data_id\":{},"));
+    }
+
+    #[test]
+    fn a_line_comes_back() {
+        let data_id = vec![
+            ("a\n".to_owned(), DataIdValue::Text("\"".to_owned())),
+            ("b".to_owned(), DataIdValue::Int(i64::MIN)),
+        ];
+        for task_label in [None, Some(""), Some("isr:\u{e9}\u{0}")] {
+            for data_id in [None, Some(&vec![]), Some(&data_id)] {
+                let text = line(task_label, data_id);
+                let read = LoggedQuantum::from_line(&text).unwrap();
+                assert_eq!((read.quantum_id, read.task_label.as_deref()), (10, task_label));
+                assert_eq!(read.data_id.as_ref(), data_id);
+                let mut again = Vec::new();
+                write_line(&mut again, read.heading(), &read.provenance.to_json(None));
+                assert_eq!(String::from_utf8(again).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn other_lines_are_not_taken_for_ours() {
+        let text = line(Some("isr"), Some(&vec![("detector".to_owned(), DataIdValue::Int(1))]));
+        assert!(LoggedQuantum::from_line(&text).is_some());
+        let changes = [
+            ("\"quantum_id\":", "\"quantum\":"),
+            ("\"task_label\":\"isr\",", ""),
+            ("\"task_label\":\"isr\",", "\"task_label\":7,"),
+            ("\"task_label\":\"isr\",", "\"task_label\":\"isr\",\"task_label\":null,"),
+            ("{\"detector\":1}", "[]"),
+            ("{\"detector\":1}", "{\"detector\":1.5}"),
+            ("{\"detector\":1}", "{\"detector\":null}"),
+            ("{\"detector\":1}", "{\"detector\":1,\"detector\":1}"),
+            ("0000000a\"", "0000000\""),
+            ("\"actual_inputs\":[],", ""),
+            ("\"actual_inputs\":[],", "\"other\":[],\"actual_inputs\":[],"),
+        ];
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from}");
+            assert_eq!(LoggedQuantum::from_line(&text.replacen(from, to, 1)), None, "{to}");
+        }
+        for end in 0..text.len() - 1 {
+            assert_eq!(LoggedQuantum::from_line(&text[..end]), None, "{end}");
+        }
+    }
+}

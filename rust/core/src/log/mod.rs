@@ -1,0 +1,32 @@
+//! The provenance log: the provenance of many quanta, one line of JSON each.
+//!
+//! A line has the members of one quantum's provenance after those of its [`Heading`].  A log is either
+//! those lines as they are, or the same lines in independent Zstandard frames (RFC 8878), each of whole
+//! lines, so that what decompresses a file decompresses this one.  It only ever grows at its end, and
+//! never past something incomplete: what a killed process left unfinished there is cut off first.
+//!
+//! - `line`: one quantum's line, written and read.
+//! - `frames`: where the frames of a file end.
+//! - `tail`: where the complete part of an existing log ends.
+//! - `writer`: appends.
+
+mod frames;
+mod line;
+mod tail;
+mod writer;
+
+pub(crate) use frames::{Found, frame_at};
+pub(crate) use line::BEGINNING;
+pub use line::{DataId, DataIdValue, Heading, LoggedQuantum};
+pub use tail::Torn;
+pub(crate) use tail::Upto;
+pub use writer::LogWriter;
+
+/// How the lines of a log are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// As they are.
+    Lines,
+    /// In Zstandard frames.
+    Frames,
+}

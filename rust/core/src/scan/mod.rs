@@ -1,0 +1,38 @@
+//! Provenance of many quanta into columns.
+//!
+//! Each line of a log, or each file of a single quantum, is read, checked and added to three tables: a row
+//! for the quantum, one for each dataset that it has in any role, one for each datastore record. What cannot
+//! be read is told with its place and the reason, and never stops the rest.
+//!
+//! - `content`: one quantum on its way from text to columns.
+//! - `plain`: reads what writers write, quickly; gives up on anything else.
+//! - `shapes`: how records are written, by which the next of them are read.
+//! - `kinds`: what records have in common.
+//! - `lenient`: reads whatever pydantic takes for upstream's model, or says what is wrong.
+//! - `fingerprint`: tells whether two quanta have the same content.
+//! - `columns`: the tables.
+//! - `log_reader`: parts of logs as bytes; `pieces` says where to part them.
+//! - `documents`: files of one quantum each.
+//! - `duplicates`: quanta that are there more than once.
+
+mod columns;
+mod content;
+#[cfg(test)]
+mod differential;
+mod documents;
+mod duplicates;
+mod fingerprint;
+mod kinds;
+mod lenient;
+mod log_reader;
+mod pieces;
+mod plain;
+mod scanner;
+mod shapes;
+
+pub use columns::{Tables, edge_schema, quantum_schema};
+pub use duplicates::{Duplicates, Found, Place};
+pub use fingerprint::fingerprints;
+pub use log_reader::LogReader;
+pub use pieces::frame_pieces;
+pub use scanner::{MOST_BYTES, Rejected, Scanner};

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import quantum_butler
+from provenance_page import provenance_rows, provenance_tables
 from results_page import TYPICAL, conditions, picture, results, summary
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +49,18 @@ class Sizes:
     executor_rounds: int
     scanner_rounds: int
 
+    log: tuple[int, int]
+    """Quanta, rounds."""
+
+    collected: tuple[Sequence[int], int, int]
+    """Quanta of the archives, quanta of the stock path, rounds of it."""
+
+    lineage: int
+    """Quanta."""
+
+    transfer: tuple[int, int]
+    """Quanta, rounds."""
+
 
 FULL = Sizes(
     {10: 25, TYPICAL: 9, 10_000: 3},
@@ -62,9 +75,22 @@ FULL = Sizes(
     100,
     3,
     9,
+    (100, 7),
+    ([10_000, 100_000, 1_000_000], 20_000, 3),
+    1_000_000,
+    (2_000, 3),
 )
 QUICK = Sizes(
-    {10: 3, TYPICAL: 1}, [("stock", 100, 1), ("ours", 100, 1), ("ours", 1_000, 1)], (1_000, 1), 5, 1, 1
+    {10: 3, TYPICAL: 1},
+    [("stock", 100, 1), ("ours", 100, 1), ("ours", 1_000, 1)],
+    (1_000, 1),
+    5,
+    1,
+    1,
+    (10, 1),
+    ([300, 1_000], 100, 1),
+    1_000,
+    (50, 1),
 )
 
 
@@ -74,6 +100,19 @@ def run(script: str, *arguments: object, json_to: Path) -> Any:
     command = [sys.executable, str(HERE / script), *map(str, arguments), "--json", str(json_to)]
     subprocess.run(command, check=True)
     return json.loads(json_to.read_text())
+
+
+def run_provenance(sizes: Sizes, json_to: Path) -> dict[str, Any]:
+    """Run what is about provenance, and return the figures by name of the script."""
+    (quanta, rounds), (collected, stock, readings) = sizes.log, sizes.collected
+    arguments: dict[str, list[object]] = {
+        "log": ["--quanta", quanta, "--rounds", rounds],
+        "collect": ["--quanta", *collected, "--stock", stock, "--rounds", readings],
+        "lineage": ["--quanta", sizes.lineage],
+    }
+    quanta, rounds = sizes.transfer
+    arguments["transfer"] = ["--quanta", quanta, "--rounds", rounds]
+    return {name: run(f"{name}.py", *of_script, json_to=json_to) for name, of_script in arguments.items()}
 
 
 def run_executor(butler: str, detectors: int) -> Any:
@@ -157,14 +196,17 @@ def main() -> None:
         ]
         n, rounds = sizes.threads
         threads = run("threads.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        provenance = run_provenance(sizes, path)
     loads.append(load())
     where = conditions(loads)
     args.output.mkdir(parents=True, exist_ok=True)
-    lines = results(where, operations, bulk, threads, executor, one["quanta"], scanner, kernels)
+    tables = provenance_tables(**provenance)
+    lines = results(where, operations, bulk, threads, executor, one["quanta"], scanner, tables, kernels)
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))
     if not args.quick:
-        write_readme(summary(operations, executor, where))
+        rows = provenance_rows(*(provenance[name] for name in ("log", "collect", "lineage")))
+        write_readme(summary(operations, executor, rows, where))
     print(f"\nWrote {args.output / 'RESULTS.md'} and ratios.svg")
 
 

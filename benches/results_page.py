@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ("TYPICAL", "conditions", "picture", "results", "summary")
+__all__ = ("TYPICAL", "conditions", "picture", "results", "summary", "table", "time_of")
 
 import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,10 @@ def picture(operations: Sequence[Mapping[str, Any]], executor: Mapping[str, floa
 
 
 def summary(
-    operations: Sequence[Mapping[str, Any]], executor: Mapping[str, float], where: Sequence[str]
+    operations: Sequence[Mapping[str, Any]],
+    executor: Mapping[str, float],
+    provenance: Iterable[tuple[str, str, str, str]],
+    where: Sequence[str],
 ) -> Iterator[str]:
     """Yield the README's table, and where it is from."""
     [typical] = [run for run in operations if run["datasets"] == TYPICAL]
@@ -198,6 +201,7 @@ def summary(
             key=lambda one: _QUOTED.index(one["operation"]),
         )
     ]
+    rows += provenance
     yield from table(("", "stock", "ours", "ratio"), rows)
     yield f"\nMedians at {TYPICAL} datasets; {where[0]}; {where[1]}."
 
@@ -210,6 +214,7 @@ def results(
     executor: Mapping[str, float],
     quanta: int,
     scanner: Mapping[str, Any],
+    provenance: Iterable[str],
     kernels: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
     """Yield the report."""
@@ -249,6 +254,7 @@ def results(
         f"{two} in two that share a butler: a ratio of {threads['ratio']:.2f}.\n"
         "The two look for files at the same time, but take turns at upstream's `hash(ref)`, which is Python."
     )
+    yield from provenance
     yield "\n## What did not get faster\n"
     yield f"Operations that gained less than a factor of {_FASTER:g} at any size:\n"
     yield from slow_operations(operations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,72 @@ def test_threads(tmp_path: Path) -> None:
     assert min(outcome[name] for name in ("one_ms", "two_ms", "ratio")) > 0
 
 
+def test_log(tmp_path: Path) -> None:
+    text, outcome = figures("log.py", tmp_path, "--quanta", 3, "--rounds", 1)
+    assert [line.split()[0] for line in text.splitlines()] == ["stock", ".jsonl", ".jsonl.zst"]
+    ways = outcome["ways"]
+    assert list(ways) == ["stock", ".jsonl", ".jsonl.zst"]
+    assert all(one["us"] > 0 and one["ratio"] > 0 for one in ways.values())
+    # The heading of a line comes on top of what the stock model has; both are bytes of one quantum.
+    assert ways[".jsonl"]["bytes"] > ways["stock"]["bytes"] > ways[".jsonl.zst"]["bytes"] > 100
+
+
+def test_a_log_that_says_something_else_is_not_timed() -> None:
+    code = """
+import runpy, sys
+import quantum_butler.provenance_log as module
+
+class Wrong(module.ProvenanceLog):
+    def append(self, quantum_id, source, **options):
+        data = source.extract_provenance_data()
+        data.actual_inputs.clear()
+        super().append(quantum_id, data, **options)
+
+import quantum_butler
+quantum_butler.ProvenanceLog = Wrong
+sys.argv = ["log.py", "--quanta", "2", "--rounds", "1"]
+runpy.run_path("log.py", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=BENCHES)
+    assert done.returncode == 1
+    assert "nothing was timed" in done.stderr
+
+
+def test_lineage(tmp_path: Path) -> None:
+    text, outcome = figures("lineage.py", tmp_path, "--quanta", 1000)
+    assert outcome["quanta"] == 1000 and outcome["edges"] > 10_000
+    assert all(value > 0 for value in outcome.values())
+    assert [line.split()[0] for line in text.splitlines()] == list(outcome)
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo makes the campaign")
+def test_collect(tmp_path: Path) -> None:
+    options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--folder", tmp_path]
+    text, outcome = figures("collect.py", tmp_path, *options)
+    assert outcome["reading"]["lines"] == 100
+    assert 0 < outcome["reading"]["columns_us"] < outcome["reading"]["stock_us"]
+    small, large = outcome["collect"]
+    # A campaign has whole coadds.
+    assert 100 <= small["quanta"] < 2000 <= large["quanta"]
+    assert {"quanta.parquet", "lineage.arrow", "manifest.json"} <= small["bytes"].keys()
+    assert text.count("collect ") == 2
+
+
+# It runs every benchmark, which takes a minute on a machine that has nothing else to do.
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="the page names the compiler")
+def test_the_page_of_results(tmp_path: Path) -> None:
+    pytest.importorskip("lsst.ctrl.mpexec")
+    run("report.py", "--quick", "--no-kernels", "--output", tmp_path)
+    page = (tmp_path / "RESULTS.md").read_text()
+    titles = ["Logging it", "Reading it", "Collecting it", "Asking", "Back into a repository"]
+    assert [line[4:] for line in page.split("## Provenance")[1].splitlines() if line[:4] == "### "] == titles
+    # Every row of a table has as many cells as its head.
+    for block in page.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.count("|") for line in block.splitlines()}) == 1, block
+
+
 @pytest.mark.parametrize("butler", ["stock", "ours", "memory"])
 def test_executor(butler: str) -> None:
     pytest.importorskip("lsst.ctrl.mpexec")
@@ -99,3 +166,18 @@ def test_executor(butler: str) -> None:
 def test_profiles() -> None:
     text = run("profiles.py", "get", "put", "--datasets", 10)
     assert "| get | stock | ours |" in text and "| put | stock | ours |" in text
+
+
+def test_transfer(tmp_path: Path) -> None:
+    text, outcome = figures("transfer.py", tmp_path, "--quanta", 20, "--rounds", 1, "--memory")
+    assert set(outcome["sides"]) == {"stock", "ours", "ours, stock models"}
+    assert all(side["ms_per_quantum"] > 0 and side["peak_mib"] > 0 for side in outcome["sides"].values())
+    assert len(text.splitlines()) == 3
+
+
+def test_transfer_of_a_graph(tmp_path: Path) -> None:
+    pytest.importorskip("lsst.ctrl.mpexec", reason="the demo's graph needs an executor")
+    text, outcome = figures("transfer_graph.py", tmp_path, "--detectors", 3, "--rounds", 1)
+    assert outcome["quanta"] == 6
+    assert set(outcome["ms_per_quantum"]) == {"stock", "ours", "ours, all there"}
+    assert len(text.splitlines()) == 3

@@ -21,6 +21,7 @@ from lsst.daf.butler import DatasetRef, FileDescriptor, FileIntegrityError, Form
 from lsst.daf.butler.datastore.generic_base import post_process_get
 from lsst.daf.butler.formatters.typeless import TypelessFormatter
 
+from .converters import import_converters
 from .formatter_classes import import_formatter, reads_as_upstream
 from .path_templates import is_plain_path
 
@@ -98,6 +99,8 @@ def read_artifact(datastore: NativeFileDatastore, ref: DatasetRef) -> Any:
             f"Failure from formatter '{formatter.name()}' for dataset {ref.id}"
             f" ({ref.datasetType.name} from {location.uri}): {err}{notes}"
         ) from err
+    if not isinstance(dataset, read_storage_class.pytype):
+        import_converters(read_storage_class)
     return post_process_get(dataset, read_storage_class)
 
 

@@ -30,6 +30,7 @@ from lsst.resources import ResourcePath
 from lsst.utils.introspection import get_full_type_name
 
 from . import _core
+from .converters import import_converters
 from .formatter_classes import import_formatter, writes_as_upstream
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def put_artifact(
         return False
     if not artifact.formatter.can_accept(dataset):
         storage_class = ref.datasetType.storageClass
+        import_converters(storage_class)
         coerced = storage_class.coerce_type(dataset)
         if not isinstance(coerced, storage_class.pytype):
             return False

@@ -62,6 +62,7 @@ _LOG = logging.getLogger(_quantum_backed.__name__)
 _GET_LOG = logging.getLogger(LimitedButler.__module__)
 
 _counting = ForkSafeLock()
+_logging = ForkSafeLock()
 
 # How many dataset ids a log message names; a graph-wide butler has millions.
 _MOST_IDS_LOGGED = 100
@@ -137,6 +138,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     One butler may be used from several threads.  After `close` every
     operation raises `ClosedButlerError`.
     """
+
+    _quantum_label: QuantumLabel | None = None
+    """Which quantum this is for, while its provenance is to be logged."""
 
     def __init__(
         self,
@@ -417,13 +421,22 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         ``QUANTUM_BUTLER_PROVENANCE`` told to, a butler that was made for a
         `Quantum` appends its provenance to a log first.
         """
-        try:
-            # Only one of several threads that close it gets this.
-            if (label := self.__dict__.pop("_quantum_label", None)) is not None:
-                self._log_provenance(label)
-        finally:
-            self._open_datastore = None
-            super().close()
+        if self._quantum_label is None:
+            self._release()
+            return
+        # Another thread that closes it waits until the log has what is here.
+        with _logging:
+            try:
+                if (label := self._quantum_label) is not None:
+                    self._log_provenance(label)
+            finally:
+                self._release()
+                self._quantum_label = None
+
+    def _release(self) -> None:
+        """Let go of all resources."""
+        self._open_datastore = None
+        super().close()
 
     def _note_quantum(self, quantum: Quantum) -> None:
         """Find out which quantum this is for, if provenance is logged."""

@@ -155,6 +155,15 @@ def test_the_page_of_results(tmp_path: Path) -> None:
             assert len({line.count("|") for line in block.splitlines()}) == 1, block
 
 
+def test_file_mode(tmp_path: Path) -> None:
+    text, outcome = figures("file_mode.py", tmp_path, "--datasets", 8, "--rounds", 1)
+    assert outcome["datasets"] == 8
+    assert len(outcome["microseconds"]) == 5
+    assert all(way in text for way in outcome["microseconds"])
+    assert all(time > 0 for times in outcome["microseconds"].values() for time in times.values())
+    assert set(outcome["added_to_put"]) < set(outcome["microseconds"])
+
+
 @pytest.mark.parametrize("butler", ["stock", "ours", "memory"])
 def test_executor(butler: str) -> None:
     pytest.importorskip("lsst.ctrl.mpexec")

@@ -11,10 +11,13 @@ __all__ = (
     "ArchiveError",
     "ClosedButlerError",
     "CollectReport",
+    "FileHasQuantumError",
     "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
     "QuantumProvenanceData",
+    "RecordFileError",
+    "Resumption",
     "TransferReport",
     "__version__",
     "collect",
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from .collecting.driver import CollectReport, collect
     from .dropin import install, uninstall
     from .factory import QuantumBackedButlerFactory
+    from .file_mode.errors import FileHasQuantumError, RecordFileError
+    from .file_mode.resumption import Resumption
     from .provenance import QuantumProvenanceData
     from .provenance_log import ProvenanceLog
     from .transferring.archive import transfer
@@ -43,10 +48,13 @@ else:
         "ArchiveError": "archive",
         "ClosedButlerError": "butler",
         "CollectReport": "collecting.driver",
+        "FileHasQuantumError": "file_mode.errors",
         "ProvenanceLog": "provenance_log",
         "QuantumBackedButler": "butler",
         "QuantumBackedButlerFactory": "factory",
         "QuantumProvenanceData": "provenance",
+        "RecordFileError": "file_mode.errors",
+        "Resumption": "file_mode.resumption",
         "collect": "collecting.driver",
         "TransferReport": "transferring.report",
         "install": "dropin",

@@ -11,7 +11,7 @@ anything has happened.
 
 from __future__ import annotations
 
-__all__ = ("put_artifact",)
+__all__ = ("put_artifact", "temporary_suffix")
 
 import contextlib
 import functools
@@ -121,7 +121,7 @@ def _prepare(datastore: NativeFileDatastore, ref: DatasetRef) -> _Artifact | Non
         return None
     path, placement = found
     formatter_class = import_formatter(placement.formatter)
-    if formatter_class is None or _temporary_suffix(placement.extension) is None:
+    if formatter_class is None or temporary_suffix(placement.extension) is None:
         return None
     try:
         # Upstream, too, tells the formatter of a path without extension.
@@ -291,7 +291,7 @@ class _Artifact:
         # sixteen characters.
         extension = self._placement.extension
         stem = os.path.basename(self.ospath).removesuffix(extension)
-        return f"{secrets.token_hex(8)}{stem}{_temporary_suffix(extension)}"
+        return f"{secrets.token_hex(8)}{stem}{temporary_suffix(extension)}"
 
     def _make_folder(self) -> None:
         """Make the folder that the file goes into."""
@@ -324,7 +324,7 @@ def _of_today(formatter: Formatter | FormatterV2, ref: DatasetRef) -> FormatterV
 
 
 @functools.lru_cache(maxsize=256)
-def _temporary_suffix(extension: str) -> str | None:
+def temporary_suffix(extension: str) -> str | None:
     """Return how the names of temporary files end.
 
     Parameters

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 __all__ = ("ClosedButlerError", "QuantumBackedButler", "predictions")
 
+import contextlib
 import functools
 import itertools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
 from lsst.daf.butler import (
     AmbiguousDatasetError,
@@ -27,10 +28,29 @@ from lsst.daf.butler import (
 
 from . import _core
 from .actual_outputs import ActualOutputs
+from .chained_datastore import all_or_nothing
 from .datastores import record_sources
 from .documented_names import DocumentedNames
-from .factory import Parts, cached_blueprint, kept_in_rust, native_enabled, stock_parts
+from .factory import (
+    Parts,
+    cached_blueprint,
+    check_durability,
+    file_wanted,
+    kept_in_rust,
+    native_enabled,
+    stock_parts,
+)
 from .file_datastore import NativeFileDatastore
+from .file_mode import RecordFile
+from .file_mode.quantum import (
+    begin,
+    not_yet_filed,
+    predict_artifacts,
+    read_roles,
+    require_no_quantum,
+    restore_outputs,
+)
+from .file_mode.resumption import Resumption, look_around
 from .id_sets import DatasetIdSet, IdSample
 from .locks import ForkSafeLock
 from .process_log import QuantumLabel, label_of, process_log, wanted_folder
@@ -53,6 +73,7 @@ if TYPE_CHECKING:
     )
     from lsst.resources import ResourcePathExpression
 
+    from .file_mode.record_file import Durability
     from .provenance_log import NativeParts
 
 # The name under which upstream's messages are looked for and configured.
@@ -141,6 +162,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
 
     _quantum_label: QuantumLabel | None = None
     """Which quantum this is for, while its provenance is to be logged."""
+    _record_file: RecordFile | None = None
+
+    resumption: Resumption | None = None
+    """What was found amiss when the butler was made by `resume`
+    (`Resumption` or `None`).
+    """
 
     def __init__(
         self,
@@ -170,12 +197,14 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         config: Config | ResourcePathExpression,
         quantum: Quantum,
         dimensions: DimensionUniverse,
-        filename: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
         OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
         BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
         search_paths: list[str] | None = None,
         dataset_types: Mapping[str, DatasetType] | None = None,
         metrics: ButlerMetrics | None = None,
+        *,
+        durability: Durability = "disk",
     ) -> Self:
         """Construct a butler from repository configuration and a quantum.
 
@@ -189,9 +218,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             its refs must be resolved.
         dimensions : `DimensionUniverse`
             Object managing all dimension definitions.
-        filename : `str`, optional
-            Name of an SQLite file to keep the records in.  `None` and
-            ``":memory:"`` mean that they are kept in memory.
+        filename : `str` or `os.PathLike`, optional
+            Name of an SQLite file to keep records and provenance in.  `None`
+            and ``":memory:"`` mean that they are kept in memory.
         OpaqueManagerClass : `type`, optional
             A subclass of `OpaqueTableStorageManager` to use for datastore
             opaque records.  The default keeps them in Rust.
@@ -205,6 +234,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Mapping of the dataset type name to its registry definition.
         metrics : `ButlerMetrics` or `None`, optional
             Metrics object for gathering butler statistics.
+        durability : `str`, optional
+            What the file survives once a call has returned: with ``"disk"``
+            (the default) a power cut, with ``"process"`` the end of the
+            process, however sudden.
 
         Returns
         -------
@@ -217,6 +250,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is no configuration at ``config``.
         ValueError
             Raised if the configured datastore has no usable root.
+        RecordFileError
+            Raised if the SQLite file cannot be opened or written.
         """
         inputs, outputs = predictions(quantum)
         butler = cls._initialize(
@@ -231,6 +266,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             search_paths=search_paths,
             dataset_types=dataset_types,
             metrics=metrics,
+            durability=durability,
         )
         butler._note_quantum(quantum)
         return butler
@@ -243,12 +279,14 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         predicted_outputs: Iterable[DatasetId],
         dimensions: DimensionUniverse,
         datastore_records: Mapping[str, DatastoreRecordData],
-        filename: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
         OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
         BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
         search_paths: list[str] | None = None,
         dataset_types: Mapping[str, DatasetType] | None = None,
         metrics: ButlerMetrics | None = None,
+        *,
+        durability: Durability = "disk",
     ) -> Self:
         """Construct a butler from sets of input and output dataset IDs.
 
@@ -265,9 +303,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Object managing all dimension definitions.
         datastore_records : `dict` [`str`, `DatastoreRecordData`] or `None`
             Datastore records to import into a datastore, by its name.
-        filename : `str`, optional
-            Name of an SQLite file to keep the records in.  `None` and
-            ``":memory:"`` mean that they are kept in memory.
+        filename : `str` or `os.PathLike`, optional
+            Name of an SQLite file to keep records and provenance in.  `None`
+            and ``":memory:"`` mean that they are kept in memory.
         OpaqueManagerClass : `type`, optional
             A subclass of `OpaqueTableStorageManager` to use for datastore
             opaque records.  The default keeps them in Rust.
@@ -281,6 +319,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Mapping of the dataset type name to its registry definition.
         metrics : `ButlerMetrics` or `None`, optional
             Metrics object for gathering butler statistics.
+        durability : `str`, optional
+            What the file survives once a call has returned: with ``"disk"``
+            (the default) a power cut, with ``"process"`` the end of the
+            process, however sudden.
 
         Returns
         -------
@@ -293,6 +335,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is no configuration at ``config``.
         ValueError
             Raised if the configured datastore has no usable root.
+        RecordFileError
+            Raised if the SQLite file cannot be opened or written.
         """
         return cls._initialize(
             config=config,
@@ -306,6 +350,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             search_paths=search_paths,
             dataset_types=dataset_types,
             metrics=metrics,
+            durability=durability,
         )
 
     @classmethod
@@ -316,18 +361,21 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         predicted_inputs: Iterable[Any],
         predicted_outputs: Iterable[Any],
         dimensions: DimensionUniverse,
-        filename: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
         datastore_records: Mapping[str, DatastoreRecordData] | None = None,
         OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
         BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
         search_paths: list[str] | None = None,
         dataset_types: Mapping[str, DatasetType] | None = None,
         metrics: ButlerMetrics | None = None,
+        durability: Durability = "disk",
     ) -> Self:
         # Docstring inherited.
+        check_durability(durability)
+        filename = file_wanted(filename)
         parts = None
-        if native_enabled() and kept_in_rust(filename, OpaqueManagerClass, BridgeManagerClass):
-            parts = cached_blueprint(config, dimensions, search_paths).make_parts()
+        if native_enabled() and kept_in_rust(OpaqueManagerClass, BridgeManagerClass):
+            parts = cached_blueprint(config, dimensions, search_paths).make_parts(filename, durability)
         if parts is None:
             parts = stock_parts(
                 config, dimensions, search_paths, filename, OpaqueManagerClass, BridgeManagerClass
@@ -355,6 +403,23 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None,
     ) -> Self:
         """Construct a butler on a new datastore; see `from_predicted`."""
+        if isinstance(file := parts.database, RecordFile):
+            predicted_outputs = list(predicted_outputs)
+            with file.beginning():
+                require_no_quantum(file)
+                butler = cls._from_parts(
+                    parts._replace(database=None),
+                    predicted_inputs,
+                    predicted_outputs,
+                    dimensions,
+                    None if datastore_records is None else not_yet_filed(parts.datastore, datastore_records),
+                    dataset_types=dataset_types,
+                    metrics=metrics,
+                )
+                predicted = predict_artifacts(parts.datastore, predicted_outputs)
+                butler._record_file = file
+                butler._actual_output_refs = begin(file, butler._tracker, predicted)
+            return butler
         if datastore_records is not None:
             parts.datastore.import_records(datastore_records)
         return cls(
@@ -365,8 +430,87 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             storageClasses=parts.storage_classes,
             dataset_types=dataset_types,
             metrics=metrics,
-            database=parts.database,
+            database=cast("Database | None", parts.database),
         )
+
+    @classmethod
+    def resume(
+        cls,
+        filename: str | os.PathLike[str],
+        config: Config | ResourcePathExpression,
+        dimensions: DimensionUniverse,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        *,
+        repair: bool = False,
+        search_paths: list[str] | None = None,
+        metrics: ButlerMetrics | None = None,
+        durability: Durability = "disk",
+    ) -> Self:
+        """Go on with a quantum whose butler kept its records in a file.
+
+        Parameters
+        ----------
+        filename : `str` or `os.PathLike`
+            Name of the SQLite file.  Nobody else may be using it.
+        config : `Config` or `~lsst.resources.ResourcePathExpression`
+            A butler repository root, configuration filename, or configuration
+            instance; the same that the file was written with.
+        dimensions : `DimensionUniverse`
+            Object managing all dimension definitions.
+        dataset_types : `~collections.abc.Mapping` [`str`, `DatasetType`], \
+                optional
+            Mapping of the dataset type name to its registry definition.
+        repair : `bool`, optional
+            Whether to mend what an interrupted call has left, instead of only
+            telling of it in `resumption`.
+        search_paths : `list` of `str`, optional
+            Additional search paths for butler configuration.
+        metrics : `ButlerMetrics` or `None`, optional
+            Metrics object for gathering butler statistics.
+        durability : `str`, optional
+            What the file survives; see `initialize`.
+
+        Returns
+        -------
+        butler : `QuantumBackedButler`
+            Butler with the records, predictions, inputs and outputs that the
+            file has.
+
+        Raises
+        ------
+        FileNotFoundError
+            Raised if there is no such file, or no configuration at ``config``.
+        RecordFileError
+            Raised if the file cannot be opened, is none of a butler's, or has
+            no quantum in it.
+        NotImplementedError
+            Raised if the configured datastore is of a class that has no file
+            of ours.
+        """
+        check_durability(durability)
+        blueprint = cached_blueprint(config, dimensions, search_paths)
+        parts = blueprint.make_parts(filename, durability, must_exist=True)
+        if parts is None:
+            raise NotImplementedError("Only upstream's own classes of datastores can be resumed.")
+        file = cast(RecordFile, parts.database)
+        with file.beginning():
+            roles = read_roles(file)
+            butler = cls(
+                roles["predicted_inputs"],
+                roles["predicted_outputs"],
+                dimensions,
+                parts.datastore,
+                storageClasses=parts.storage_classes,
+                dataset_types=dataset_types,
+                metrics=metrics,
+            )
+            butler._available_inputs = roles["available_inputs"]
+            butler._unavailable_inputs = roles["unavailable_inputs"]
+            butler._actual_inputs = roles["actual_inputs"]
+            butler._actual_output_refs = restore_outputs(file, butler._tracker, dimensions)
+            butler._record_file = file
+        butler.resumption = look_around(file, parts.datastore, butler._actual_output_refs, repair=repair)
+        return butler
 
     # Upstream's own callers and tests look at these.
 
@@ -437,6 +581,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """Let go of all resources."""
         self._open_datastore = None
         super().close()
+        if self._record_file is not None:
+            self._record_file.dispose()
 
     def _note_quantum(self, quantum: Quantum) -> None:
         """Find out which quantum this is for, if provenance is logged."""
@@ -695,14 +841,25 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         datastore = self._datastore
         if _LOG.isEnabledFor(logging.DEBUG):
             with self._metrics.instrument_put(log=_LOG, msg="Put QBB dataset"):
-                datastore.put(obj, ref, provenance=provenance)
-                self._actual_output_refs.add(ref)
+                self._put(datastore, obj, ref, provenance)
         else:
             start = time.perf_counter()
-            datastore.put(obj, ref, provenance=provenance)
-            self._actual_output_refs.add(ref)
+            self._put(datastore, obj, ref, provenance)
             self._count(self._metrics.increment_put, start)
         return ref
+
+    def _put(
+        self, datastore: Datastore, obj: Any, ref: DatasetRef, provenance: DatasetProvenance | None
+    ) -> None:
+        """Store a dataset, and note that it is an actual output."""
+        if (file := self._record_file) is None:
+            datastore.put(obj, ref, provenance=provenance)
+            self._actual_output_refs.add(ref)
+            return
+        # The artifact goes as well if the file does not take the record.
+        with all_or_nothing(datastore, ref), file.unit():
+            datastore.put(obj, ref, provenance=provenance)
+            self._actual_output_refs.add(ref)
 
     @staticmethod
     def _count(increment: Callable[[float], None], start: float) -> None:
@@ -761,9 +918,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         refs = list(refs)
         for ref in refs:
             _require_id(ref)
-        super().pruneDatasets(refs, disassociate=disassociate, unstore=unstore, tags=tags, purge=purge)
+        with contextlib.nullcontext() if (file := self._record_file) is None else file.unit():
+            super().pruneDatasets(refs, disassociate=disassociate, unstore=unstore, tags=tags, purge=purge)
 
-    @contextmanager
+    @contextlib.contextmanager
     def record_metrics(self, metrics: ButlerMetrics | None = None) -> Iterator[ButlerMetrics]:
         """Count into other metrics for a while.
 
@@ -867,7 +1025,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         if (sources := record_sources(self._datastore)) is None:
             return None
         refs = self._actual_output_refs
-        to_look_at = refs.refs_to_look_at() if type(refs) is ActualOutputs else refs.copy()
+        to_look_at = refs.refs_to_look_at() if isinstance(refs, ActualOutputs) else refs.copy()
         return self._tracker, to_look_at, sources
 
     def _for_log(self, *, warn: bool) -> NativeParts | QuantumProvenanceData:

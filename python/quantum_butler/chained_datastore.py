@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("NativeChainedDatastore",)
+__all__ = ("NativeChainedDatastore", "all_or_nothing")
 
 import contextlib
 import threading
@@ -55,14 +55,7 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
         # Docstring inherited.
-        with self._writing, contextlib.ExitStack() as all_or_nothing:
-            # A member that took the dataset gives it back if another fails.
-            for member in self.datastores:
-                all_or_nothing.enter_context(
-                    _taken_back_on_failure(member, ref)
-                    if isinstance(member, InMemoryDatastore)
-                    else member.transaction()
-                )
+        with self._writing, all_or_nothing(self, ref):
             super().put(inMemoryDataset, ref, provenance)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
@@ -76,6 +69,32 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
         # Docstring inherited.
         with self._writing:
             return super().emptyTrash(ignore_errors, refs, dry_run)
+
+
+def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.AbstractContextManager[Any]:
+    """Return what takes back that a dataset was put, if something fails.
+
+    Parameters
+    ----------
+    datastore : `Datastore`
+        Datastore that it is put into.
+    ref : `DatasetRef`
+        The dataset.
+
+    Returns
+    -------
+    context : `contextlib.AbstractContextManager`
+        Context in which to put it.
+    """
+    if isinstance(datastore, InMemoryDatastore):
+        return _taken_back_on_failure(datastore, ref)
+    if not isinstance(datastore, ChainedDatastore):
+        return datastore.transaction()
+    with contextlib.ExitStack() as members:
+        # A member that took the dataset gives it back if another fails.
+        for member in datastore.datastores:
+            members.enter_context(all_or_nothing(member, ref))
+        return members.pop_all()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-__all__ = ("make_bridge_manager", "record_sources", "spawn")
+__all__ = ("can_spawn", "file_datastores", "make_bridge_manager", "record_sources", "spawn")
 
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +17,7 @@ from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .chained_datastore import NativeChainedDatastore
 from .file_datastore import NativeFileDatastore
+from .file_mode.managers import FiledBridgeManager
 from .managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from lsst.daf.butler.registry.interfaces import DatastoreRegistryBridgeManager
 
     from . import _core
+    from .file_mode import RecordFile
 
 
-def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | None:
+def spawn(
+    prototype: Datastore, dimensions: DimensionUniverse, file: RecordFile | None = None
+) -> Datastore | None:
     """Make one butler's own datastore, configured as a prototype.
 
     Parameters
@@ -35,6 +39,8 @@ def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | No
         Datastore to take the configuration from.
     dimensions : `DimensionUniverse`
         All dimensions known to the butler.
+    file : `RecordFile`, optional
+        File that its records are read from and written through to.
 
     Returns
     -------
@@ -42,11 +48,31 @@ def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | No
         New datastore that shares no dataset with the prototype; `None` if the
         prototype is of a class that this module does not know.
     """
+    if file is not None:
+        return _spawn_managed(prototype, FiledBridgeManager(file, dimensions))
     # Subclasses may keep state of their own, hence exact types.
     if type(prototype) is FileDatastore:
         # Its records are its own, and need no manager.
         return NativeFileDatastore.from_prototype(prototype)
     return _spawn_managed(prototype, make_bridge_manager(dimensions))
+
+
+def can_spawn(prototype: Datastore) -> bool:
+    """Tell whether `spawn` knows a class of datastore.
+
+    Parameters
+    ----------
+    prototype : `Datastore`
+        Datastore to make another one after.
+
+    Returns
+    -------
+    can : `bool`
+        Whether it knows that of the prototype, and of all its members.
+    """
+    if type(prototype) in (ChainedDatastore, NativeChainedDatastore):
+        return all(map(can_spawn, cast(ChainedDatastore, prototype).datastores))
+    return type(prototype) in (FileDatastore, NativeFileDatastore, InMemoryDatastore)
 
 
 def make_bridge_manager(dimensions: DimensionUniverse) -> NativeDatastoreRegistryBridgeManager:
@@ -79,6 +105,24 @@ def _spawn_managed(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeM
             return None
         return NativeChainedDatastore(chain, bridgeManager, cast("list[Datastore]", members))
     return None
+
+
+def file_datastores(datastore: Datastore) -> list[NativeFileDatastore]:
+    """Return the file datastores of ours that a datastore consists of.
+
+    Parameters
+    ----------
+    datastore : `Datastore`
+        Datastore to look into.
+
+    Returns
+    -------
+    datastores : `list` [ `NativeFileDatastore` ]
+        The datastore itself, or its members.
+    """
+    if isinstance(datastore, ChainedDatastore):
+        return [found for member in datastore.datastores for found in file_datastores(member)]
+    return [datastore] if isinstance(datastore, NativeFileDatastore) else []
 
 
 def record_sources(datastore: Datastore) -> list[tuple[str, _core.FileRecords]] | None:

@@ -12,16 +12,19 @@ __all__ = (
     "Parts",
     "QuantumBackedButlerFactory",
     "cached_blueprint",
+    "check_durability",
+    "file_wanted",
     "kept_in_rust",
     "native_enabled",
     "stock_parts",
 )
 
+import functools
 import itertools
 import os
 import pickle
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lsst.daf.butler import DimensionConfig, DimensionUniverse, StorageClassFactory, _quantum_backed
 from lsst.daf.butler.datastore import Datastore
@@ -34,7 +37,9 @@ from .configuration import (
     read_configuration,
     watch_configuration,
 )
-from .datastores import make_bridge_manager, spawn
+from .datastores import can_spawn, make_bridge_manager, spawn
+from .file_mode import RecordFile
+from .file_mode.schema import FileSchema
 from .locks import ForkSafeLock
 from .managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     from lsst.resources import ResourcePathExpression
 
     from .butler import QuantumBackedButler
+    from .file_mode.record_file import Durability
 
 # Bound here, because the name in upstream's module may come to mean ours.
 _UpstreamButler = _quantum_backed.QuantumBackedButler
@@ -77,8 +83,8 @@ class Parts(NamedTuple):
 
     datastore: Datastore
     storage_classes: StorageClassFactory
-    database: Database | None
-    """Database that the datastore keeps its records in, if it does."""
+    database: Database | RecordFile | None
+    """Database or file that the datastore keeps its records in, if it does."""
 
 
 class Blueprint:
@@ -113,8 +119,23 @@ class Blueprint:
             root.ospath for root in self._prototype.roots.values() if root is not None and root.isLocal
         )
 
-    def make_parts(self) -> Parts | None:
-        """Make what one butler needs, without records.
+    def make_parts(
+        self,
+        filename: str | os.PathLike[str] | None = None,
+        durability: Durability = "disk",
+        *,
+        must_exist: bool = False,
+    ) -> Parts | None:
+        """Make what one butler needs, without other records than a file's.
+
+        Parameters
+        ----------
+        filename : `str` or `os.PathLike`, optional
+            SQLite file to read records from and write them through to.
+        durability : `str`, optional
+            What is to survive what.
+        must_exist : `bool`, optional
+            Whether not to create the file.
 
         Returns
         -------
@@ -122,7 +143,17 @@ class Blueprint:
             New datastore and what goes with it; `None` if the configured
             class is not one of those that can be made from a blueprint.
         """
-        datastore = spawn(self._prototype, self._dimensions)
+        file = None
+        if filename is not None:
+            if not can_spawn(self._prototype):
+                return None
+            file = RecordFile.open(filename, self._file_schema, durability, must_exist=must_exist)
+        try:
+            datastore = spawn(self._prototype, self._dimensions, file)
+        except BaseException:
+            if file is not None:
+                file.abandon()
+            raise
         if datastore is None:
             return None
         # They may have been removed since, or replaced by others.
@@ -131,7 +162,16 @@ class Blueprint:
             if not self._definitions.items() <= known.items():
                 self._add_storage_classes()
             self._known = _core.Contents(known)
-        return Parts(datastore, self._storage_classes, None)
+        return Parts(datastore, self._storage_classes, file)
+
+    @functools.cached_property
+    def _file_schema(self) -> FileSchema:
+        """Tables of the files that the records are kept in, if they are."""
+        stock = _UpstreamButler.from_predicted(self._butler_config, (), (), self._dimensions, {})
+        try:
+            return FileSchema(cast("Database", stock._database))
+        finally:
+            stock.close()
 
     def _add_storage_classes(self) -> None:
         """Tell the process of the storage classes in the configuration."""
@@ -207,7 +247,6 @@ def cached_blueprint(
 
 
 def kept_in_rust(
-    filename: str | None,
     OpaqueManagerClass: type[OpaqueTableStorageManager] | None,
     BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None,
 ) -> bool:
@@ -215,8 +254,6 @@ def kept_in_rust(
 
     Parameters
     ----------
-    filename : `str` or `None`
-        Name of the SQLite file that is asked for.
     OpaqueManagerClass : `type` or `None`
         Manager of opaque records that is asked for.
     BridgeManagerClass : `type` or `None`
@@ -227,18 +264,45 @@ def kept_in_rust(
     in_rust : `bool`
         Whether nothing else is asked for.
     """
-    return (
-        filename in (None, ":memory:")
-        and OpaqueManagerClass in (None, NativeOpaqueTableStorageManager)
-        and BridgeManagerClass in (None, NativeDatastoreRegistryBridgeManager)
+    return OpaqueManagerClass in (None, NativeOpaqueTableStorageManager) and BridgeManagerClass in (
+        None,
+        NativeDatastoreRegistryBridgeManager,
     )
+
+
+def file_wanted(filename: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """Return the file that records are to be kept in, if they are.
+
+    Parameters
+    ----------
+    filename : `str`, `os.PathLike` or `None`
+        Name as a caller gives it.
+
+    Returns
+    -------
+    filename : `str`, `os.PathLike` or `None`
+        The name; `None` if they are to be kept in memory.
+    """
+    return None if filename in (None, "", ":memory:") else filename
+
+
+def check_durability(durability: str) -> None:
+    """Raise `ValueError` for a durability that there is not.
+
+    Parameters
+    ----------
+    durability : `str`
+        Durability as a caller gives it.
+    """
+    if durability not in ("disk", "process"):
+        raise ValueError(f"A file's durability is 'disk' or 'process', not {durability!r}.")
 
 
 def stock_parts(
     config: Config | ResourcePathExpression,
     dimensions: DimensionUniverse,
     search_paths: list[str] | None = None,
-    filename: str | None = None,
+    filename: str | os.PathLike[str] | None = None,
     OpaqueManagerClass: type[OpaqueTableStorageManager] | None = None,
     BridgeManagerClass: type[DatastoreRegistryBridgeManager] | None = None,
 ) -> Parts:
@@ -253,7 +317,7 @@ def stock_parts(
         All dimension definitions.
     search_paths : `list` of `str`, optional
         Additional folders to search for defaults.
-    filename : `str`, optional
+    filename : `str` or `os.PathLike`, optional
         Name of an SQLite file to keep the records in.
     OpaqueManagerClass : `type`, optional
         Manager of opaque records; upstream's by default.
@@ -278,7 +342,7 @@ def stock_parts(
         (),
         dimensions,
         {},
-        filename=filename or ":memory:",
+        filename=":memory:" if filename is None else os.fspath(filename),
         OpaqueManagerClass=OpaqueManagerClass,
         BridgeManagerClass=BridgeManagerClass,
         search_paths=search_paths,
@@ -324,7 +388,14 @@ class QuantumBackedButlerFactory:
         self._search_paths = search_paths
         self._blueprint = Blueprint(read_configuration(config, search_paths), dimensions)
 
-    def __call__(self, quantum: Quantum, *, metrics: ButlerMetrics | None = None) -> QuantumBackedButler:
+    def __call__(
+        self,
+        quantum: Quantum,
+        *,
+        metrics: ButlerMetrics | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        durability: Durability = "disk",
+    ) -> QuantumBackedButler:
         """Make a butler for one quantum.
 
         Parameters
@@ -334,6 +405,10 @@ class QuantumBackedButlerFactory:
             the datastore records of the inputs.
         metrics : `ButlerMetrics` or `None`, optional
             Metrics object for gathering butler statistics.
+        filename : `str` or `os.PathLike`, optional
+            Name of an SQLite file to keep the records in.
+        durability : `str`, optional
+            What the file survives; see `QuantumBackedButler.initialize`.
 
         Returns
         -------
@@ -342,7 +417,13 @@ class QuantumBackedButlerFactory:
         """
         from .butler import predictions
 
-        butler = self.from_predicted(*predictions(quantum), quantum.datastore_records, metrics=metrics)
+        butler = self.from_predicted(
+            *predictions(quantum),
+            quantum.datastore_records,
+            metrics=metrics,
+            filename=filename,
+            durability=durability,
+        )
         butler._note_quantum(quantum)
         return butler
 
@@ -353,6 +434,8 @@ class QuantumBackedButlerFactory:
         datastore_records: Mapping[str, DatastoreRecordData] | None = None,
         *,
         metrics: ButlerMetrics | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        durability: Durability = "disk",
     ) -> QuantumBackedButler:
         """Make a butler from sets of input and output dataset IDs.
 
@@ -369,6 +452,10 @@ class QuantumBackedButlerFactory:
             Datastore records to import into the datastore.
         metrics : `ButlerMetrics` or `None`, optional
             Metrics object for gathering butler statistics.
+        filename : `str` or `os.PathLike`, optional
+            Name of an SQLite file to keep the records in.
+        durability : `str`, optional
+            What the file survives; see `QuantumBackedButler.initialize`.
 
         Returns
         -------
@@ -377,9 +464,11 @@ class QuantumBackedButlerFactory:
         """
         from .butler import QuantumBackedButler
 
-        parts = self._blueprint.make_parts() if native_enabled() else None
+        check_durability(durability)
+        filename = file_wanted(filename)
+        parts = self._blueprint.make_parts(filename, durability) if native_enabled() else None
         if parts is None:
-            parts = stock_parts(self._config, self._dimensions, self._search_paths)
+            parts = stock_parts(self._config, self._dimensions, self._search_paths, filename)
         return QuantumBackedButler._from_parts(
             parts,
             predicted_inputs,

@@ -13,8 +13,9 @@ __all__ = ("NativeFileDatastore",)
 
 import functools
 import os
+import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow
@@ -37,6 +38,7 @@ from . import _core
 from .artifact_reading import DEFERRED, read_artifact
 from .artifact_writing import put_artifact
 from .columns import Columns, sql_error, sql_errors
+from .file_mode.managers import FiledBridge, FiledTable
 from .id_sets import dataset_key
 from .locations import PlainLocationFactory
 from .managers import NativeDatastoreRegistryBridge, NativeOpaqueTableStorage
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetProvenance, StorageClass
     from lsst.daf.butler.datastore import DatasetRefURIs, FileTransferMap
     from lsst.daf.butler.registry.interfaces import DatasetIdRef, DatastoreRegistryBridgeManager
+
+    from .file_mode.managers import WriteThrough
 
 _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
     DatabaseInsertMode.INSERT: "insert",
@@ -70,6 +74,7 @@ _PER_BUTLER = (
     "_table",
     "_bridge",
     "_records",
+    "_through",
 )
 
 # Upstream's log of what it checks, and the number of datasets it checks at once.
@@ -89,6 +94,8 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
     _cache_folder: str | None
     _cache_manager: AbstractDatastoreCacheManager | None = None
     _formatters: FormatterFactory | None = None
+    _through: WriteThrough | None = None
+    """Where changes of the records go, if not only to Rust."""
 
     root_path: str | None
     """Root of a datastore on a local file system, with a final slash."""
@@ -138,6 +145,8 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
             return None
         self._table, self._bridge = table, bridge
         self._records = _core.FileRecords(table._table, bridge._locations, StoredFileInfo)
+        if isinstance(table, FiledTable) and isinstance(bridge, FiledBridge):
+            self._through = table.through.together(bridge.through)
         return self
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
@@ -228,7 +237,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         refs: Sequence[DatasetRef],
         infos: Sequence[StoredFileInfo],
         insert_mode: DatabaseInsertMode = DatabaseInsertMode.INSERT,
-    ) -> _core.Undo:
+    ) -> Callable[[], None]:
         """Add one record to each of some datasets.
 
         Parameters
@@ -242,14 +251,24 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
 
         Returns
         -------
-        undo : `_core.Undo`
+        undo : `~collections.abc.Callable`
             Call it to take the records back.
         """
         with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-            return self._records.add(refs, infos, _INSERT_MODES[insert_mode])
+            undo = self._records.add(refs, infos, _INSERT_MODES[insert_mode])
+        if (through := self._through) is None:
+            return undo
+        return through.added([ref.id for ref in refs], undo)
 
-    def _register_undo(self, name: str, undo: _core.Undo) -> None:
-        """Tell this thread's transaction, if any, how to take a change back."""
+    def _register_undo(
+        self, name: str, undo: Callable[[], None], added: Iterable[DatasetId] | None = None
+    ) -> None:
+        """Tell this thread's transaction, if any, how to take a change back.
+
+        What was added in memory alone goes to the file first, if there is one.
+        """
+        if added is not None and (through := self._through) is not None:
+            undo = through.added(list(added), undo)
         if (transaction := self._transaction) is not None:
             transaction.registerUndo(name, undo)
 
@@ -475,7 +494,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
             raise sql_error(
                 f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}, err
             ) from err
-        self._register_undo("importRecords", undo)
+        self._register_undo("importRecords", undo, added=record_data.records)
 
     def export_records(self, refs: Iterable[DatasetIdRef]) -> Mapping[str, DatastoreRecordData]:
         # Docstring inherited.
@@ -499,7 +518,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
             # Upstream can tell what is wrong with the text.
             super().import_table(table)
         else:
-            self._register_undo("importTable", undo)
+            self._register_undo("importTable", undo, added=_dataset_ids(columns))
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
         # Docstring inherited.
@@ -514,12 +533,17 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         dry_run: bool = False,
     ) -> set[ResourcePath]:
         # Docstring inherited.
+        if (through := self._through) is not None and not dry_run:
+            # That they are in the trash, before anything is removed.
+            through.file.commit()
         removed = empty_trash(self, selected_ids, ignore_errors=ignore_errors, dry_run=dry_run)
         if removed is not None:
             return removed
-        return super()._empty_trash_subset(
-            ignore_errors=ignore_errors, selected_ids=selected_ids, dry_run=dry_run
-        )
+        # Some path is not a plain one, and may lead anywhere.
+        with self._fixed.locations.confined():
+            return super()._empty_trash_subset(
+                ignore_errors=ignore_errors, selected_ids=selected_ids, dry_run=dry_run
+            )
 
     def getManyURIs(
         self, refs: Iterable[DatasetRef], predict: bool = False, allow_missing: bool = False
@@ -614,6 +638,14 @@ class _Fixed:
         return (
             None if folder is None else ResourcePath(folder, forceAbsolute=True, forceDirectory=True).ospath
         )
+
+
+def _dataset_ids(columns: pyarrow.Table) -> set[DatasetId]:
+    """Return the datasets in a table of records."""
+    ids = columns.column("dataset_id").to_pylist()
+    return {
+        uuid.UUID(bytes=dataset_id) if isinstance(dataset_id, bytes) else dataset_id for dataset_id in ids
+    }
 
 
 def _readable(path: str) -> str | None:

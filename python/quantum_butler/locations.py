@@ -14,6 +14,9 @@ from __future__ import annotations
 __all__ = ("PlainLocationFactory",)
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import ParseResult
 
@@ -35,6 +38,9 @@ _FOLDER, _NAME = "u/some-one/run_1/kind.part/", "kind_part_Cam_7-8.v1.fits.gz"
 
 # Upstream's mark of a place where nothing may be yet.
 _PREDICTED = "predicted"
+
+# Whether a path that leads out of the datastore counts as an absolute one.
+_CONFINED = ContextVar("_CONFINED", default=False)
 
 _SLOTS = ("_datastoreRootUri", "_path", "_uri")
 
@@ -63,6 +69,29 @@ class PlainLocationFactory(LocationFactory):
         if self._is_quick and type(path) is str and _UNQUOTED.fullmatch(path):
             return self._put_together(path)
         return super().fromPath(path, trusted_path=trusted_path)
+
+    def from_uri(self, uri: ResourcePath, *, trusted_path: bool = False) -> Location:
+        # Docstring inherited.
+        location = super().from_uri(uri, trusted_path=trusted_path)
+        if _CONFINED.get() and location.uri.relative_to(self._datastoreRootUri) is None:
+            # As if the record had an absolute path.
+            return Location(None, location.uri)
+        return location
+
+    @contextmanager
+    def confined(self) -> Iterator[None]:
+        """Tell locations that a path leads to out of the datastore from those in it.
+
+        Notes
+        -----
+        Until then upstream takes every relative path for one of the
+        datastore's own, whose files it may remove.
+        """
+        token = _CONFINED.set(True)
+        try:
+            yield
+        finally:
+            _CONFINED.reset(token)
 
     def of_record(self, info: StoredFileInfo) -> Location:
         """Return the location of an artifact that there is a record of.

@@ -302,7 +302,11 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
             return
         emptied = {row["dataset_id"] for row in rows}
         records_table.delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in emptied))
-        self._locations.drop_from_trash(emptied)
+        self._drop_from_trash(emptied)
+
+    def _drop_from_trash(self, ids: Collection[DatasetId]) -> None:
+        """Drop datasets from the trash for good."""
+        self._locations.drop_from_trash(ids)
 
     def _still_needed(
         self, records_table: OpaqueTableStorage, record_column: str, trashed_rows: Sequence[Mapping[str, Any]]

@@ -174,5 +174,8 @@ def empty_trash(
                 )
             failed = {position for position, _ in failures}
             paths = [path for position, path in enumerate(paths) if position not in failed]
-        trash.empty()
+        if (through := datastore._through) is None:
+            trash.empty()
+        else:
+            through.emptied(trash.datasets, trash.empty)
     return set(map(datastore._fixed.locations.artifact, paths))

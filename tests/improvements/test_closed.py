@@ -43,7 +43,7 @@ CALLS: dict[str, Callable[[Any, DatasetRef, Path], Any]] = {
 }
 
 # What may still be asked: to close it again, and to make another one.
-AFTERWARDS = {"close", "initialize", "from_predicted"}
+AFTERWARDS = {"close", "initialize", "from_predicted", "resume"}
 
 
 def test_every_public_method_is_called() -> None:

@@ -10,7 +10,7 @@ from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 
 import quantum_butler
 import writing_formatters
-from quantum_butler.artifact_writing import _temporary_suffix
+from quantum_butler.artifact_writing import temporary_suffix
 from quantum_butler.file_datastore import NativeFileDatastore
 from repositories import NewRepository, Repository, example_metrics
 from writing_formatters import use_formatter
@@ -115,6 +115,6 @@ def test_components_and_parts_are_upstreams(repository: Repository) -> None:
 
 def test_names_of_temporary_files() -> None:
     # Upstream finds them by these if a process is killed.
-    assert _temporary_suffix(".json") == ".tmp.json"
-    assert _temporary_suffix(".fits.gz") == ".tmp.fits.gz"
-    assert _temporary_suffix(".tar.odd") == ".tar.tmp.odd"
+    assert temporary_suffix(".json") == ".tmp.json"
+    assert temporary_suffix(".fits.gz") == ".tmp.fits.gz"
+    assert temporary_suffix(".tar.odd") == ".tar.tmp.odd"

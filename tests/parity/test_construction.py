@@ -463,7 +463,10 @@ def _tables(file: Path) -> dict[str, int]:
     connection = sqlite3.connect(file)
     try:
         names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            # Of the quantum, which the stock class does not keep.
+            if not name.startswith("quantum_butler_")
         ]
         return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
     finally:

@@ -47,6 +47,6 @@ pub use records::{Batch, FileRecord, FileRecords, RecordsUndo};
 pub use removal::remove_files;
 pub use schema::{Rows, Schema};
 pub use table::{Mode, Table, TableUndo};
-pub use tracker::{Role, Settled, Tracker};
+pub use tracker::{Role, Roles, Settled, Tracker};
 pub use trash::Trash;
 pub use value::{Kind, Value};

@@ -64,7 +64,12 @@ pub struct Tracker {
     unavailable_inputs: IdSet,
     actual_inputs: IdSet,
     written: IdSet,
+    /// Datasets that have changed their roles, if anybody wants to know.
+    changed: Option<IdSet>,
 }
+
+/// The roles of one dataset, in the order of `Role::ALL`.
+pub type Roles = [bool; Role::ALL.len()];
 
 impl Tracker {
     /// Starts a quantum that has read and written nothing yet.
@@ -103,8 +108,7 @@ impl Tracker {
         }
     }
 
-    /// One of the sets, to change.
-    pub fn set_mut(&mut self, role: Role) -> &mut IdSet {
+    fn set_mut(&mut self, role: Role) -> &mut IdSet {
         match role {
             Role::PredictedInputs => &mut self.predicted_inputs,
             Role::PredictedOutputs => &mut self.predicted_outputs,
@@ -114,36 +118,72 @@ impl Tracker {
         }
     }
 
+    /// Gives a dataset a role.
+    pub fn insert(&mut self, role: Role, id: DatasetId) {
+        if self.set_mut(role).insert(id) {
+            self.note_changed(id);
+        }
+    }
+
+    /// Takes a role from a dataset.
+    pub fn remove(&mut self, role: Role, id: DatasetId) {
+        if self.set_mut(role).remove(id) {
+            self.note_changed(id);
+        }
+    }
+
+    /// From now on keeps in mind which datasets change their roles; begins with all that have one.
+    pub fn watch(&mut self) {
+        let everything = Role::ALL.into_iter().flat_map(|role| self.set(role).iter()).collect();
+        self.changed = Some(everything);
+    }
+
+    /// The datasets that have changed since the last call, in order, with the roles they have now.
+    pub fn take_changes(&mut self) -> Vec<(DatasetId, Roles)> {
+        let changed = match &mut self.changed {
+            Some(changed) if !changed.is_empty() => std::mem::take(changed),
+            _ => return Vec::new(),
+        };
+        let roles = |id| Role::ALL.map(|role| self.set(role).contains(id));
+        changed.sorted().into_iter().map(|id| (id, roles(id))).collect()
+    }
+
+    /// A dataset counts as changed, if that is kept in mind.
+    pub fn note_changed(&mut self, id: DatasetId) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(id);
+        }
+    }
+
     /// A dataset was read.
     pub fn note_read(&mut self, id: DatasetId) {
         if self.predicted_inputs.contains(id) {
-            self.actual_inputs.insert(id);
-            self.available_inputs.insert(id);
+            self.insert(Role::ActualInputs, id);
+            self.insert(Role::AvailableInputs, id);
         }
     }
 
     /// A dataset was asked for and is not there; this counts whether or not it was predicted.
     pub fn note_read_failed(&mut self, id: DatasetId) {
-        self.unavailable_inputs.insert(id);
+        self.insert(Role::UnavailableInputs, id);
     }
 
     /// A dataset will be read later, or perhaps not.
     pub fn note_deferred(&mut self, id: DatasetId) {
         if self.predicted_inputs.contains(id) {
-            self.actual_inputs.insert(id);
+            self.insert(Role::ActualInputs, id);
         }
     }
 
     /// A dataset that was read made no difference.
     pub fn note_unused(&mut self, id: DatasetId) {
-        self.actual_inputs.remove(id);
+        self.remove(Role::ActualInputs, id);
     }
 
     /// A dataset was looked for; this counts for predicted inputs only.
     pub fn note_existence(&mut self, id: DatasetId, exists: bool) {
         if self.predicted_inputs.contains(id) {
-            let checked = if exists { &mut self.available_inputs } else { &mut self.unavailable_inputs };
-            checked.insert(id);
+            self.insert(if exists { Role::AvailableInputs } else { Role::UnavailableInputs }, id);
         }
     }
 
@@ -165,16 +205,14 @@ impl Tracker {
 
     /// Takes inputs that do not exist out of the actual ones; returns them.
     pub fn drop_contradictions(&mut self) -> IdSet {
-        let (actual, unavailable) = (&mut self.actual_inputs, &self.unavailable_inputs);
+        let (actual, unavailable) = (&self.actual_inputs, &self.unavailable_inputs);
         // Walk the smaller set: either may be large while the other is empty.
         let contradictions: IdSet = if actual.len() < unavailable.len() {
             actual.iter().filter(|id| unavailable.contains(*id)).collect()
         } else {
             unavailable.iter().filter(|id| actual.contains(*id)).collect()
         };
-        contradictions.iter().for_each(|id| {
-            actual.remove(id);
-        });
+        contradictions.iter().for_each(|id| self.remove(Role::ActualInputs, id));
         contradictions
     }
 
@@ -250,6 +288,32 @@ mod tests {
         }
         assert_eq!(ids(&tracker, Role::AvailableInputs), [A]);
         assert_eq!(ids(&tracker, Role::UnavailableInputs), [B]);
+    }
+
+    #[test]
+    fn changes_are_told_once_with_the_roles_at_that_time() {
+        let mut tracker = tracker();
+        tracker.note_read(A);
+        assert_eq!(tracker.take_changes(), []);
+        tracker.watch();
+        let roles = |input, output, read| [input, output, read, false, read];
+        let everything =
+            [(A, roles(true, false, true)), (B, roles(true, false, false)), (OUT, roles(false, true, false))];
+        assert_eq!(tracker.take_changes(), everything);
+        tracker.note_read(A);
+        tracker.note_existence(OUT, true);
+        assert_eq!(tracker.take_changes(), []);
+        tracker.note_deferred(B);
+        tracker.note_existence(B, false);
+        tracker.drop_contradictions();
+        let changed = [(B, [true, false, false, true, false])];
+        assert_eq!(tracker.take_changes(), changed);
+        tracker.note_changed(B);
+        assert_eq!(tracker.take_changes(), changed);
+        tracker.remove(Role::ActualInputs, A);
+        tracker.insert(Role::PredictedInputs, OTHER);
+        let ids: Vec<_> = tracker.take_changes().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [A, OTHER]);
     }
 
     #[test]

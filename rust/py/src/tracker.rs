@@ -39,14 +39,14 @@ impl IdSet {
     #[pyo3(signature = (dataset, /))]
     fn add(&self, dataset: &Bound<'_, PyAny>) -> PyResult<()> {
         let id = dataset_id(dataset)?;
-        self.tracker.write(dataset.py(), 1, |tracker| tracker.set_mut(self.role).insert(id));
+        self.tracker.write(dataset.py(), 1, |tracker| tracker.insert(self.role, id));
         Ok(())
     }
 
     #[pyo3(signature = (dataset, /))]
     fn discard(&self, dataset: &Bound<'_, PyAny>) {
         if let Some(id) = dataset_id_if_any(dataset) {
-            self.tracker.write(dataset.py(), 1, |tracker| tracker.set_mut(self.role).remove(id));
+            self.tracker.write(dataset.py(), 1, |tracker| tracker.remove(self.role, id));
         }
     }
 }
@@ -57,6 +57,9 @@ pub(crate) struct Tracker(pub(crate) Shared<core::Tracker>);
 
 /// What `settle` returns: see `core::Settled`.
 type Settled<'py> = (usize, Vec<Bound<'py, PyAny>>, bool, usize, Vec<Bound<'py, PyAny>>);
+
+/// A dataset with its roles, in the order of `Role::ALL`.
+type Changed<'py> = (Bound<'py, PyAny>, bool, bool, bool, bool, bool);
 
 #[pymethods]
 impl Tracker {
@@ -131,6 +134,26 @@ impl Tracker {
         }
         self.0.write(py, noted.len(), |tracker| {
             noted.into_iter().for_each(|(id, exists)| tracker.note_existence(id, exists));
+        });
+        Ok(())
+    }
+
+    fn watch(&self, py: Python<'_>) {
+        self.0.write(py, usize::MAX, core::Tracker::watch);
+    }
+
+    fn take_changes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Changed<'py>>> {
+        let changes = self.0.write(py, 1, core::Tracker::take_changes);
+        let ids = ids_to_python(py, changes.iter().map(|(id, _)| *id))?;
+        let roles = changes.into_iter().map(|(_, [a, b, c, d, e])| (a, b, c, d, e));
+        Ok(ids.into_iter().zip(roles).map(|(id, (a, b, c, d, e))| (id, a, b, c, d, e)).collect())
+    }
+
+    #[pyo3(signature = (datasets, /))]
+    fn note_changed(&self, datasets: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ids = dataset_ids(datasets)?;
+        self.0.write(datasets.py(), ids.len(), |tracker| {
+            ids.into_iter().for_each(|id| tracker.note_changed(id));
         });
         Ok(())
     }

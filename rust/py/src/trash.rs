@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use quantum_butler_core as core;
 
+use crate::dataset_id::ids_to_python;
 use crate::lock::Pair;
 use crate::removal::remove;
 
@@ -19,6 +20,11 @@ impl Trash {
     #[getter]
     fn artifacts(&self) -> &[String] {
         self.trash.artifacts()
+    }
+
+    #[getter]
+    fn datasets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        ids_to_python(py, self.trash.datasets().sorted())
     }
 
     #[getter]

@@ -356,7 +356,7 @@ mod tests {
         let written = [DatasetId::Uuid(1), DatasetId::Int(2)];
         assert_eq!(refused(&tracker(), &written), Error::IntegerId { role: "actual_outputs", id: 2 });
         let mut read = tracker();
-        read.set_mut(Role::ActualInputs).insert(DatasetId::Int(3));
+        read.insert(Role::ActualInputs, DatasetId::Int(3));
         assert_eq!(refused(&read, &[]), Error::IntegerId { role: "actual_inputs", id: 3 });
         let mut unavailable = tracker();
         unavailable.note_read_failed(DatasetId::Int(4));

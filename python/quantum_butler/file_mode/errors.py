@@ -1,0 +1,59 @@
+"""What is wrong with a butler's SQLite file."""
+
+from __future__ import annotations
+
+__all__ = ("FileHasQuantumError", "RecordFileError", "record_file_error")
+
+import errno
+import sqlite3
+from collections.abc import Mapping
+
+from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
+
+# Primary result codes of SQLite: what each means to the operating system, and
+# to people.
+_MEANINGS: Mapping[int, tuple[int, str]] = {
+    sqlite3.SQLITE_BUSY: (errno.EBUSY, "The file is in use by another program"),
+    sqlite3.SQLITE_LOCKED: (errno.EBUSY, "The file is in use by another program"),
+    sqlite3.SQLITE_READONLY: (errno.EACCES, "The file, or its folder, cannot be written to"),
+    sqlite3.SQLITE_PERM: (errno.EACCES, "The file, or its folder, cannot be written to"),
+    sqlite3.SQLITE_CANTOPEN: (errno.EACCES, "The file, or one beside it, cannot be opened"),
+    sqlite3.SQLITE_FULL: (errno.ENOSPC, "There is no space left for the file"),
+    sqlite3.SQLITE_IOERR: (errno.EIO, "The file cannot be read or written"),
+    sqlite3.SQLITE_NOTADB: (errno.EINVAL, "The file is not a SQLite database"),
+    sqlite3.SQLITE_CORRUPT: (errno.EINVAL, "The file is damaged"),
+}
+
+
+class RecordFileError(OSError):
+    """Raised when a butler's SQLite file cannot be opened, read or written.
+
+    Its ``errno`` says what kind of failure it is, its ``filename`` which file.
+    """
+
+
+class FileHasQuantumError(RecordFileError, SchemaAlreadyDefinedError):
+    """Raised when a butler for a new quantum is given the file of another."""
+
+
+def record_file_error(path: str, error: sqlite3.Error) -> RecordFileError:
+    """Say in the words of this package what SQLite complains of.
+
+    Parameters
+    ----------
+    path : `str`
+        The file.
+    error : `sqlite3.Error`
+        What SQLite raised.
+
+    Returns
+    -------
+    error : `RecordFileError`
+        The error to raise.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    number, meaning = errno.EIO, "The file cannot be used"
+    if code is not None:
+        # The lower byte is the kind, the rest a detail.
+        number, meaning = _MEANINGS.get(code & 0xFF, (number, meaning))
+    return RecordFileError(number, f"{meaning} (SQLite: {error})", path)

@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 BUILT := $(VENV)/.built-$(PROFILE)
+# Inputs that each fuzz target makes, besides the saved ones.
+RUNS ?= 20000
 # One worker for each core; the long hypothesis profile takes the time it takes.
 PYTEST = $(BIN)/python -m pytest --numprocesses=auto $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
@@ -23,7 +25,7 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python lint demo bench sdist wheel lock clean
+.PHONY: help venv build test test-rust test-python lint fuzz demo bench sdist wheel lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +69,7 @@ test-python: $(BUILT)
 lint: $(BUILT) ## Check format, types, the stub and what is committed
 	$(say) "Checking Rust"
 	@cargo fmt --check
+	@cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(say) "Checking Python"
 	@$(BIN)/ruff check
@@ -75,6 +78,10 @@ lint: $(BUILT) ## Check format, types, the stub and what is committed
 	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml quantum_butler._core
 	$(say) "Checking that the sources name no machine"
 	@$(BIN)/python .ci/check_sources.py
+
+fuzz: ## Run the fuzz targets: make fuzz RUNS=20000 (needs a C++ compiler)
+	$(say) "Fuzzing what strangers may hand us"
+	@fuzz/run.sh $(RUNS)
 
 demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
 	$(say) "Running the demo"
@@ -97,8 +104,8 @@ wheel: $(LOCKED) ## Make a wheel
 	@$(BIN)/maturin build --release --locked --out dist
 
 lock: ## Renew requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --group build --group test --group lint --universal \
-	    --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
+	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --group build --group test --group fuzz \
+	    --group lint --universal --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -33,6 +33,16 @@ _CHUNK = 1 << 20
 # The most bytes of JSON that one quantum may have, as in the kernel.
 _MOST_BYTES = 1 << 28
 
+# The most entries of a piece that are rejected one by one: gigabytes of lines can be compressed to a few
+# bytes, and each that is rejected takes more room than it has.
+_MOST_REJECTED = 1 << 20
+
+# The most bytes of YAML that one quantum may have, how many values, and how deep: a value takes a hundred
+# times its text while it is read, and with each level the parser goes deeper into the process's stack.
+_MOST_YAML_BYTES = 1 << 26
+_MOST_YAML_VALUES = 1 << 20
+_MOST_YAML_DEPTH = 100
+
 
 @dataclass(frozen=True)
 class Part:
@@ -175,6 +185,9 @@ def scan_piece(piece: Piece, number: int, folder: str) -> Part:
         for _ in reading.steps():
             if scanner.is_full:
                 writer.take(scanner, piece)
+                if writer.rejected >= _MOST_REJECTED and piece.kind != "files":
+                    scanner.skip(f"more than {_MOST_REJECTED} lines were rejected; what follows is not read")
+                    break
         writer.take(scanner, piece)
     finally:
         writer.close()
@@ -196,7 +209,7 @@ class _Reading:
 
     def __init__(self, piece: Piece, scanner: _core.ProvenanceScanner):
         self._piece, self._scanner = piece, scanner
-        self.size = piece.end - piece.start
+        self.size = max(piece.end - piece.start, 0)
         self.start = 0
         self.content = 0
 
@@ -219,7 +232,8 @@ class _Reading:
     def _log(self, path: str) -> Iterator[None]:
         piece, scanner = self._piece, self._scanner
         # A log from elsewhere is read whole.
-        end = piece.end if piece.folder else os.path.getsize(path)
+        end = piece.end if piece.folder and piece.end >= 0 else os.path.getsize(path)
+        self.size = end - piece.start
         start = scanner.open_log(path, piece.start, end, compressed=piece.kind == "frames")
         if piece.kind == "lines":
             self.start = start
@@ -294,7 +308,7 @@ class _Reading:
                         data = stream.read(_MOST_BYTES + 1)
                 else:
                     with open(path, "rb") as stream:
-                        data = _json_of_yaml(stream.read(_MOST_BYTES))
+                        data = _json_of_yaml(stream.read(_MOST_YAML_BYTES + 1))
         except (OSError, EOFError, zlib.error, ValueError) as error:
             scanner.start(source)
             scanner.skip(f"the file cannot be read: {_message(error)}")
@@ -322,8 +336,12 @@ def _json_of_yaml(data: bytes) -> bytes:
     """Return YAML as JSON."""
     import yaml
 
+    if len(data) > _MOST_YAML_BYTES:
+        raise ValueError(f"longer than {_MOST_YAML_BYTES >> 20} MiB")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        value: Any = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _check_yaml(yaml.parse(data, Loader=loader))
+        value: Any = yaml.load(data, Loader=loader)
         pieces, length = [], 0
         for piece in json.JSONEncoder(default=_not_json).iterencode(value):
             pieces.append(piece)
@@ -333,6 +351,29 @@ def _json_of_yaml(data: bytes) -> bytes:
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
     return "".join(pieces).encode()
+
+
+def _check_yaml(events: Iterator[Any]) -> None:
+    """Refuse YAML that would take all memory, or the process with it."""
+    values = 0
+    # Of the lists and mappings that have begun, the name and how many values were before.
+    begun: list[tuple[str | None, int]] = []
+    sizes: dict[str | None, int] = {}
+    for event in events:
+        kind = type(event).__name__
+        if kind in ("SequenceStartEvent", "MappingStartEvent"):
+            begun.append((event.anchor, values))
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            anchor, before = begun.pop()
+            sizes[anchor] = values - before
+        elif kind == "AliasEvent":
+            # What it stands for counts again.
+            values += sizes.get(event.anchor, 0)
+        values += 1
+        if len(begun) > _MOST_YAML_DEPTH:
+            raise ValueError(f"nested deeper than {_MOST_YAML_DEPTH} levels")
+        if values > _MOST_YAML_VALUES:
+            raise ValueError(f"more than {_MOST_YAML_VALUES} values")
 
 
 def _not_json(value: object) -> Any:

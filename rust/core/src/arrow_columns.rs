@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int8Array, Int32Array, StringArray};
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int8Array, Int32Array, StringArray,
+};
 use arrow_schema::{DataType, Field, Metadata};
 use hashbrown::HashMap;
 
@@ -182,6 +184,17 @@ impl RepeatingBuilder {
 pub fn constant_column(text: &str, rows: usize) -> ArrayRef {
     let (numbers, texts) = (Int8Array::from(vec![0; rows]), StringArray::from(vec![text]));
     Arc::new(DictionaryArray::new(numbers, Arc::new(texts)))
+}
+
+/// The text in a row of a column that comes from outside, where offsets and bytes may be anything, whatever the
+/// column's type says.
+pub(crate) fn text_at(texts: &StringArray, row: usize) -> Result<Option<&str>> {
+    if texts.is_null(row) {
+        return Ok(None);
+    }
+    let place = |row: usize| usize::try_from(texts.value_offsets()[row]).ok();
+    let bytes = place(row).zip(place(row + 1)).and_then(|(start, end)| texts.value_data().get(start..end));
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(Error::NotText).map(Some)
 }
 
 #[cfg(test)]

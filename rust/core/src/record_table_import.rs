@@ -6,7 +6,7 @@ use arrow_array::{
     Array, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
 };
 
-use crate::arrow_columns::UUID_BYTES;
+use crate::arrow_columns::{UUID_BYTES, text_at};
 use crate::records::NO_COMPONENT;
 use crate::table::TableUndo;
 use crate::value::Value;
@@ -182,13 +182,6 @@ impl<'a> Texts<'a> {
                 (texts, number.filter(|number| *number < texts.len()).ok_or(Error::NotText)?)
             }
         };
-        if texts.is_null(row) {
-            return Ok(None);
-        }
-        // What comes from outside may be anything, whatever its type says.
-        let place = |row: usize| usize::try_from(texts.value_offsets()[row]).ok();
-        let bytes =
-            place(row).zip(place(row + 1)).and_then(|(start, end)| texts.value_data().get(start..end));
-        bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(Error::NotText).map(Some)
+        text_at(texts, row)
     }
 }

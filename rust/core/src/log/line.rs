@@ -6,6 +6,9 @@ use crate::uuid_text;
 /// What a line starts with, which tells a log from other files.
 pub(crate) const BEGINNING: &str = "{\"quantum_id\":\"";
 
+/// The most dimensions that a data ID may have to be read: they are compared with one another.
+const MOST_DIMENSIONS: usize = 256;
+
 /// The value of a dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataIdValue {
@@ -124,7 +127,7 @@ fn read_data_id(scanner: &mut Scanner<'_>) -> Option<DataId> {
         // So few that comparing them all is quickest.
         let repeated = data_id.iter().any(|(earlier, _)| *earlier == dimension);
         data_id.push((dimension.into_owned(), value));
-        (!repeated).then_some(())
+        (!repeated && data_id.len() <= MOST_DIMENSIONS).then_some(())
     })?;
     Some(data_id)
 }

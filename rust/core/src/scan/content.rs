@@ -7,6 +7,9 @@ use super::kinds::Kinds;
 use super::shapes::Shapes;
 use crate::provenance::{Field, write_text};
 
+/// The most dimensions that a data ID may have: they are compared with one another.
+pub(super) const MOST_DIMENSIONS: usize = 256;
+
 /// What one line or file says of a quantum.  Texts are borrowed from there where they can be.
 #[derive(Debug, Default)]
 pub(super) struct Content<'a> {
@@ -150,12 +153,12 @@ pub(super) struct DataIdText {
 }
 
 impl DataIdText {
-    /// Adds a dimension with a text; `false` if it is there already.
+    /// Adds a dimension with a text; `false` if it is there already, or is one too many.
     pub(super) fn push_text(&mut self, dimension: &str, value: &str) -> bool {
         self.push(dimension, |bytes| write_text(bytes, value))
     }
 
-    /// Adds a dimension with a number; `false` if it is there already.
+    /// Adds a dimension with a number; `false` if it is there already, or is one too many.
     pub(super) fn push_integer(&mut self, dimension: &str, value: i64) -> bool {
         self.push(dimension, |bytes| write!(bytes, "{value}").expect("memory can be written to"))
     }
@@ -167,7 +170,7 @@ impl DataIdText {
         self.bytes.push(b':');
         let key = &self.bytes[start..];
         // So few that comparing them all is quickest.
-        let new = !self.members().any(|member| member.starts_with(key));
+        let new = self.ends.len() < MOST_DIMENSIONS && !self.members().any(|member| member.starts_with(key));
         write_value(&mut self.bytes);
         self.ends.push(self.bytes.len());
         new

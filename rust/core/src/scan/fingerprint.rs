@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::content::{DataIdText, Edge};
 use super::kinds;
 use super::plain;
-use crate::arrow_columns::UUID_BYTES;
+use crate::arrow_columns::{UUID_BYTES, text_at};
 use crate::{Error, Result};
 
 /// What errors call the tables.
@@ -94,8 +94,8 @@ pub fn fingerprints(quanta: &RecordBatch, edges: &RecordBatch, records: &RecordB
     let mut fingerprinter = Fingerprinter::default();
     let mut found = Vec::with_capacity(quanta.num_rows());
     for quantum in 0..quanta.num_rows() {
-        let data_id = data_ids.get(quantum).map(|text| plain::data_id_of(text).ok_or(Error::NotText));
-        fingerprinter.start(labels.get(quantum), data_id.transpose()?.as_ref());
+        let data_id = data_ids.get(quantum)?.map(|text| plain::data_id_of(text).ok_or(Error::NotText));
+        fingerprinter.start(labels.get(quantum)?, data_id.transpose()?.as_ref());
         for edge in edges.by_ref().take(edge_counts[quantum]) {
             fingerprinter.edge(edge);
         }
@@ -156,18 +156,18 @@ impl<'a> Records<'a> {
     }
 
     fn row(&self, row: usize) -> Result<Record<'a>> {
-        let required = |texts: &Texts<'a>| texts.get(row).ok_or(Error::NotText);
+        let required = |texts: &Texts<'a>| texts.get(row)?.ok_or(Error::NotText);
         let kind = kinds::Texts {
             datastore: required(&self.datastores)?,
             formatter: required(&self.formatters)?,
             storage_class: required(&self.storage_classes)?,
-            component: self.components.get(row),
+            component: self.components.get(row)?,
         };
         Ok(Record {
             dataset_id: uuid(self.dataset_ids.value(row)),
             path: required(&self.paths)?,
             kind,
-            checksum: self.checksums.get(row),
+            checksum: self.checksums.get(row)?,
             file_size: self.sizes.is_valid(row).then(|| self.sizes.value(row)),
         })
     }
@@ -203,12 +203,12 @@ impl<'a> Texts<'a> {
         Ok(Self { texts, numbers: Some(numbers) })
     }
 
-    fn get(&self, row: usize) -> Option<&'a str> {
+    fn get(&self, row: usize) -> Result<Option<&'a str>> {
         let row = match &self.numbers {
-            Some(numbers) => numbers[row]?,
-            None => row,
+            Some(numbers) => numbers[row],
+            None => Some(row),
         };
-        self.texts.is_valid(row).then(|| self.texts.value(row))
+        row.map_or(Ok(None), |row| text_at(self.texts, row))
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::content::{Content, DataIdText, Record};
+use super::content::{Content, DataIdText, MOST_DIMENSIONS, Record};
 use super::kinds::{Kinds, Texts};
 use super::plain::{COLUMNS, FILE_RECORDS, component_or_none};
 use crate::provenance::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS};
@@ -16,6 +16,9 @@ use crate::uuid_text;
 
 /// How many characters of what was found a reason repeats.
 const MOST_SHOWN: usize = 60;
+
+/// The most values that are read in this way, since they take many times the memory of their text.
+const MOST_VALUES: usize = 1 << 21;
 
 type Outcome<T> = Result<T, String>;
 
@@ -25,6 +28,9 @@ type Outcome<T> = Result<T, String>;
 pub(super) fn read(bytes: &[u8], content: &mut Content<'_>) -> Outcome<()> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
+    if memchr::memchr3_iter(b',', b'[', b'{', bytes).nth(MOST_VALUES).is_some() {
+        return Err(format!("more than {MOST_VALUES} values, and not written as upstream's model is"));
+    }
     let value: Value = serde_json::from_str(text).map_err(not_json)?;
     let Value::Object(members) = &value else {
         return Err(format!("not an object but {}", shown(&value)));
@@ -132,7 +138,11 @@ fn record<'a>(
 
 fn data_id<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
     let mut text = DataIdText::default();
-    for (dimension, value) in object(value, "data_id")? {
+    let members = object(value, "data_id")?;
+    if members.len() > MOST_DIMENSIONS {
+        return Err(format!("data_id: more than {MOST_DIMENSIONS} dimensions"));
+    }
+    for (dimension, value) in members {
         match (value, value.as_i64()) {
             (Value::String(name), _) => text.push_text(dimension, name),
             (_, Some(number)) => text.push_integer(dimension, number),
@@ -338,6 +348,12 @@ mod tests {
             assert!(found.contains(reason), "{found:?} is not about {reason:?}");
         }
         assert_eq!(lenient("[1]").map(|_| ()).unwrap_err(), "not an object but an array");
+        let dimensions = (0..=MOST_DIMENSIONS).map(|n| format!("\"d{n}\":1")).collect::<Vec<_>>().join(",");
+        let many = whole.replace(r#""detector":1,"band":"r""#, &dimensions);
+        assert!(plain::read(many.as_bytes(), &mut Content::default()).is_none());
+        assert_eq!(lenient(&many).map(|_| ()).unwrap_err(), "data_id: more than 256 dimensions");
+        let values = format!("[{}0]", "0,".repeat(MOST_VALUES));
+        assert!(lenient(&values).map(|_| ()).unwrap_err().starts_with("more than 2097152 values"));
         let deep = "[".repeat(100_000);
         assert!(lenient(&deep).map(|_| ()).unwrap_err().contains("recursion limit"));
         let long = format!("\"{}\"", "x".repeat(1 << 20));

@@ -31,13 +31,14 @@ pub struct LogReader {
     length: u64,
     /// The frame that is being read, of which `range.start` is the end.
     frame: Option<Frame>,
+    /// One for all frames: to make one takes longer than to read a small frame.
+    decoder: Decoder<'static>,
     input: Vec<u8>,
     output: Vec<u8>,
 }
 
 /// A frame too large to be held in memory, or one that the file ends within.
 struct Frame {
-    decoder: Decoder<'static>,
     rest: Range<u64>,
     unfinished: bool,
 }
@@ -55,8 +56,10 @@ impl LogReader {
                 line(range.start)?..line(range.end)?
             }
         };
+        let decoder = Decoder::new().map_err(io)?;
         let path = path.to_owned();
-        Ok(Self { path, file, storage, range, length, frame: None, input: Vec::new(), output: Vec::new() })
+        let (input, output) = (Vec::new(), Vec::new());
+        Ok(Self { path, file, storage, range, length, frame: None, decoder, input, output })
     }
 
     /// Where the first byte of it is in the file.
@@ -100,8 +103,7 @@ impl LogReader {
                 match self.whole(start..next)? {
                     Whole::Held => scanner.feed(&self.output),
                     Whole::Large => {
-                        self.frame =
-                            Some(Frame { decoder: Decoder::new()?, rest: start..next, unfinished: false });
+                        self.frame = Some(self.begin(start..next, false)?);
                     }
                     Whole::Corrupt(error) => {
                         scanner.skip(&format!(
@@ -112,8 +114,7 @@ impl LogReader {
             }
             Found::Unfinished => {
                 self.range.start = self.length;
-                self.frame =
-                    Some(Frame { decoder: Decoder::new()?, rest: start..self.length, unfinished: true });
+                self.frame = Some(self.begin(start..self.length, true)?);
             }
             Found::Foreign => {
                 self.range.start = self.length;
@@ -123,9 +124,15 @@ impl LogReader {
         Ok(true)
     }
 
+    /// Gets ready to read a frame in steps.
+    fn begin(&mut self, rest: Range<u64>, unfinished: bool) -> io::Result<Frame> {
+        self.decoder.reinit()?;
+        Ok(Frame { rest, unfinished })
+    }
+
     /// Decompresses a frame, into `output` if it is not too large.
     fn whole(&mut self, mut rest: Range<u64>) -> io::Result<Whole> {
-        let mut decoder = Decoder::new()?;
+        self.decoder.reinit()?;
         self.output.clear();
         let mut large = false;
         loop {
@@ -140,7 +147,7 @@ impl LogReader {
                 let before = self.output.len();
                 self.output.reserve(CHUNK);
                 let mut output = OutBuffer::around_pos(&mut self.output, before);
-                if let Err(error) = decoder.run(&mut input, &mut output) {
+                if let Err(error) = self.decoder.run(&mut input, &mut output) {
                     return Ok(Whole::Corrupt(error));
                 }
                 let produced = output.pos() > before;
@@ -166,7 +173,7 @@ impl LogReader {
             self.output.clear();
             self.output.reserve(CHUNK);
             let mut output = OutBuffer::around(&mut self.output);
-            if let Err(error) = frame.decoder.run(&mut input, &mut output) {
+            if let Err(error) = self.decoder.run(&mut input, &mut output) {
                 scanner.skip(&format!(
                     "a Zstandard frame is corrupt, before byte {} of the file: {error}",
                     frame.rest.start

@@ -6,11 +6,16 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+
 use crate::log::{BEGINNING, Found, Upto, frame_at};
 use crate::{Error, Result};
 
 /// How far to look for a line break at a time.
 const STEP: usize = 1 << 16;
+
+/// How much of a frame to read for its beginning: there may be many small ones.
+const STEP_OF_FRAME: usize = 1 << 10;
 
 /// Parts a log of frames into ranges of about so many bytes, or more.
 ///
@@ -21,8 +26,10 @@ pub fn frame_pieces(path: &Path, bytes: u64) -> Result<Vec<Range<u64>>> {
     let file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let (mut pieces, mut start, mut at) = (Vec::new(), 0, 0);
+    // One for all frames: to make one takes longer than to look into a frame.
+    let mut decoder = Decoder::new().map_err(io)?;
     while at < length {
-        if at - start >= bytes && starts_with_line(&file, at, length) {
+        if at - start >= bytes && starts_with_line(&mut decoder, &file, at, length) {
             pieces.push(start..at);
             start = at;
         }
@@ -38,10 +45,23 @@ pub fn frame_pieces(path: &Path, bytes: u64) -> Result<Vec<Range<u64>>> {
 /// Whether what is compressed there starts as a line of ours does.
 ///
 /// No line has that within it: in a JSON string, its quotes would be escaped.
-fn starts_with_line(file: &File, at: u64, end: u64) -> bool {
-    let mut found = [0; BEGINNING.len()];
-    let content = zstd::Decoder::new(Upto { file, at, end });
-    content.and_then(|mut content| content.read_exact(&mut found)).is_ok() && found == *BEGINNING.as_bytes()
+fn starts_with_line(decoder: &mut Decoder<'_>, file: &File, at: u64, end: u64) -> bool {
+    let (mut compressed, mut step, mut found) =
+        (Upto { file, at, end }, [0; STEP_OF_FRAME], [0; BEGINNING.len()]);
+    let mut output = OutBuffer::around(&mut found[..]);
+    if decoder.reinit().is_err() {
+        return false;
+    }
+    while output.pos() < BEGINNING.len() {
+        let Ok(read @ 1..) = compressed.read(&mut step) else { return false };
+        let mut input = InBuffer::around(&step[..read]);
+        while input.pos < read && output.pos() < BEGINNING.len() {
+            if decoder.run(&mut input, &mut output).is_err() {
+                return false;
+            }
+        }
+    }
+    found == *BEGINNING.as_bytes()
 }
 
 /// Where the first line starts that starts at an offset of a file or after it.

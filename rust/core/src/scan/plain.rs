@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use hashbrown::HashSet;
+
 use super::content::{Content, DataIdText, Ids, Record};
 use super::kinds::{Kinds, Texts};
 use super::shapes::{Places, Shapes};
@@ -42,6 +44,8 @@ const KEYS: [&str; 9] = [
 ];
 /// Numbers of those that must be there.
 const REQUIRED: Range<usize> = 3..9;
+/// Up to so many records are compared with one another without looking them up.
+const FEW: usize = 256;
 
 /// Reads one quantum into empty content; `None` for anything but the plain form.
 ///
@@ -221,13 +225,16 @@ impl<'a> Records<'_, 'a> {
             if !FILE_RECORDS.contains(&&*class) {
                 return None;
             }
-            let mut newest = None;
+            let (mut newest, mut earlier) = (None, HashSet::new());
             scanner.members_by_id(|scanner, dataset_id| {
                 // Mostly they are sorted, and then none comes twice.
-                let repeated = newest.is_some_and(|newest| dataset_id <= newest)
-                    && self.records[first..].iter().any(|record| record.dataset_id == dataset_id);
-                if repeated {
+                if newest.is_some_and(|newest| dataset_id <= newest)
+                    && is_among(&self.records[first..], dataset_id, &mut earlier)
+                {
                     return None;
+                }
+                if !earlier.is_empty() {
+                    earlier.insert(dataset_id);
                 }
                 newest = newest.max(Some(dataset_id));
                 match self.shapes.read(scanner, datastore) {
@@ -283,6 +290,18 @@ impl<'a> Records<'_, 'a> {
         self.records.push(Record { dataset_id, path: path?, kind, checksum, file_size });
         Some(places)
     }
+}
+
+/// Whether a dataset has a record already; of many, they are looked up in what was `earlier`.
+fn is_among(records: &[Record<'_>], dataset_id: u128, earlier: &mut HashSet<u128>) -> bool {
+    let mut ids = records.iter().map(|record| record.dataset_id);
+    if records.len() < FEW {
+        return ids.any(|id| id == dataset_id);
+    }
+    if earlier.is_empty() {
+        earlier.extend(ids);
+    }
+    earlier.contains(&dataset_id)
 }
 
 /// The texts of a row, and the size.

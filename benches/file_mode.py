@@ -166,7 +166,12 @@ def main() -> None:
         share = microseconds / added["stock, file"]
         print(f"{way}: adds {microseconds:.0f} us to a put, {share:.0%} of what the stock class adds")
     if args.json is not None:
-        outcome = {"datasets": args.datasets, "microseconds": times, "added_to_put": added}
+        outcome = {
+            "datasets": args.datasets,
+            "rounds": args.rounds,
+            "microseconds": times,
+            "added_to_put": added,
+        }
         args.json.write_text(json.dumps(outcome))
 
 

@@ -49,6 +49,9 @@ class Sizes:
     executor_rounds: int
     scanner_rounds: int
 
+    file_mode: tuple[int, int]
+    """Outputs, rounds."""
+
     log: tuple[int, int]
     """Quanta, rounds."""
 
@@ -75,6 +78,7 @@ FULL = Sizes(
     100,
     3,
     9,
+    (100, 9),
     (100, 7),
     ([10_000, 100_000, 1_000_000], 20_000, 3),
     1_000_000,
@@ -87,6 +91,7 @@ QUICK = Sizes(
     5,
     1,
     1,
+    (8, 1),
     (10, 1),
     ([300, 1_000], 100, 1),
     1_000,
@@ -196,12 +201,16 @@ def main() -> None:
         ]
         n, rounds = sizes.threads
         threads = run("threads.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        n, rounds = sizes.file_mode
+        files = run("file_mode.py", "--datasets", n, "--rounds", rounds, json_to=path)
         provenance = run_provenance(sizes, path)
     loads.append(load())
     where = conditions(loads)
     args.output.mkdir(parents=True, exist_ok=True)
     tables = provenance_tables(**provenance)
-    lines = results(where, operations, bulk, threads, executor, one["quanta"], scanner, tables, kernels)
+    lines = results(
+        where, operations, bulk, threads, executor, one["quanta"], scanner, files, tables, kernels
+    )
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))
     if not args.quick:

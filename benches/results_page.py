@@ -146,6 +146,26 @@ def scanner_part(scanner: Mapping[str, Any]) -> Iterator[str]:
     yield f"\nOf the butler's part, which is what is above the floor, the ratio is {part}."
 
 
+def file_part(files: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what it takes to keep records in a SQLite file."""
+    yield (
+        f"Butlers with {files['datasets']} outputs, in memory and with `filename=`, in turns; medians of "
+        f"{files['rounds']} rounds,\nfor each dataset where there are several. "
+        "The rows in all files were compared in each round.\n"
+        "What a file adds to a `put` is the difference to the same class in memory.\n"
+    )
+    times, added = files["microseconds"], files["added_to_put"]
+    names = list(next(iter(times.values())))
+    rows = [
+        (way, *(time_of(of_way[name]) for name in names), time_of(added[way]) if way in added else "")
+        for way, of_way in times.items()
+    ]
+    yield from table(("", *names, "added to a put"), rows)
+    stock = added["stock, file"]
+    shares = {way: added[way] / stock for way in added if way != "stock, file"}
+    yield "\n" + "; ".join(f"{way}: {share:.0%} of what stock adds" for way, share in shares.items()) + "."
+
+
 def slow_operations(operations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a line for each operation that has gained little at some size."""
     ratios: dict[str, list[tuple[int, float]]] = {}
@@ -214,6 +234,7 @@ def results(
     executor: Mapping[str, float],
     quanta: int,
     scanner: Mapping[str, Any],
+    files: Mapping[str, Any],
     provenance: Iterable[str],
     kernels: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
@@ -254,6 +275,8 @@ def results(
         f"{two} in two that share a butler: a ratio of {threads['ratio']:.2f}.\n"
         "The two look for files at the same time, but take turns at upstream's `hash(ref)`, which is Python."
     )
+    yield "\n## Records in a file\n"
+    yield from file_part(files)
     yield from provenance
     yield "\n## What did not get faster\n"
     yield f"Operations that gained less than a factor of {_FASTER:g} at any size:\n"

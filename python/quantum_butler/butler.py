@@ -25,6 +25,7 @@ from lsst.daf.butler import (
     StorageClassFactory,
     _quantum_backed,
 )
+from sqlalchemy.exc import IntegrityError
 
 from . import _core
 from .actual_outputs import ActualOutputs
@@ -42,15 +43,17 @@ from .factory import (
 )
 from .file_datastore import NativeFileDatastore
 from .file_mode import RecordFile
+from .file_mode.identity import check_datastores, identities
+from .file_mode.predictions import predict_artifacts
 from .file_mode.quantum import (
     begin,
+    has_quantum,
     not_yet_filed,
-    predict_artifacts,
     read_roles,
     require_no_quantum,
     restore_outputs,
 )
-from .file_mode.resumption import Resumption, look_around
+from .file_mode.resumption import Resumption, explain_trash, look_around
 from .id_sets import DatasetIdSet, IdSample
 from .locks import ForkSafeLock
 from .process_log import QuantumLabel, label_of, process_log, wanted_folder
@@ -73,7 +76,7 @@ if TYPE_CHECKING:
     )
     from lsst.resources import ResourcePathExpression
 
-    from .file_mode.record_file import Durability
+    from .file_mode.opening import Durability
     from .provenance_log import NativeParts
 
 # The name under which upstream's messages are looked for and configured.
@@ -182,7 +185,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     ):
         self._dimensions = dimensions
         self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
-        self._actual_output_refs: set[DatasetRef] = ActualOutputs(self._tracker)
+        self._outputs: set[DatasetRef] = ActualOutputs(self._tracker)
         self._open_datastore: Datastore | None = datastore
         self.storageClasses = storageClasses
         self._dataset_types: Mapping[str, DatasetType] = {} if dataset_types is None else dataset_types
@@ -404,9 +407,11 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     ) -> Self:
         """Construct a butler on a new datastore; see `from_predicted`."""
         if isinstance(file := parts.database, RecordFile):
-            predicted_outputs = list(predicted_outputs)
             with file.beginning():
+                predicted_outputs = list(predicted_outputs)
                 require_no_quantum(file)
+                datastores = identities(parts.datastore)
+                check_datastores(file, datastores)
                 butler = cls._from_parts(
                     parts._replace(database=None),
                     predicted_inputs,
@@ -417,8 +422,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                     metrics=metrics,
                 )
                 predicted = predict_artifacts(parts.datastore, predicted_outputs)
+                butler._outputs = begin(file, butler._tracker, parts.datastore, datastores, predicted)
                 butler._record_file = file
-                butler._actual_output_refs = begin(file, butler._tracker, predicted)
             return butler
         if datastore_records is not None:
             parts.datastore.import_records(datastore_records)
@@ -488,12 +493,16 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             of ours.
         """
         check_durability(durability)
+        if (wanted := file_wanted(filename)) is None:
+            raise ValueError(f"A butler is resumed from a file, not from {filename!r}.")
         blueprint = cached_blueprint(config, dimensions, search_paths)
-        parts = blueprint.make_parts(filename, durability, must_exist=True)
+        parts = blueprint.make_parts(wanted, durability, must_exist=True)
         if parts is None:
             raise NotImplementedError("Only upstream's own classes of datastores can be resumed.")
         file = cast(RecordFile, parts.database)
         with file.beginning():
+            datastores = identities(parts.datastore)
+            check_datastores(file, datastores, same_roots=repair)
             roles = read_roles(file)
             butler = cls(
                 roles["predicted_inputs"],
@@ -507,12 +516,28 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             butler._available_inputs = roles["available_inputs"]
             butler._unavailable_inputs = roles["unavailable_inputs"]
             butler._actual_inputs = roles["actual_inputs"]
-            butler._actual_output_refs = restore_outputs(file, butler._tracker, dimensions)
+            if has_quantum(file):
+                butler._outputs = restore_outputs(file, butler._tracker, parts.datastore, dimensions)
+            else:
+                butler._outputs = begin(file, butler._tracker, parts.datastore, datastores)
             butler._record_file = file
-        butler.resumption = look_around(file, parts.datastore, butler._actual_output_refs, repair=repair)
+        try:
+            butler.resumption = look_around(file, parts.datastore, butler._outputs, repair=repair)
+        except BaseException:
+            file.abandon()
+            raise
         return butler
 
     # Upstream's own callers and tests look at these.
+
+    @property
+    def _actual_output_refs(self) -> set[DatasetRef]:
+        """Datasets that were written."""
+        return self._outputs
+
+    @_actual_output_refs.setter
+    def _actual_output_refs(self, refs: set[DatasetRef]) -> None:
+        self._outputs = refs if (file := self._record_file) is None else file.replace_outputs(refs)
 
     _predicted_inputs = _id_set("predicted_inputs", "Datasets that may be read.")
     _predicted_outputs = _id_set("predicted_outputs", "Datasets that may be written.")
@@ -854,12 +879,20 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """Store a dataset, and note that it is an actual output."""
         if (file := self._record_file) is None:
             datastore.put(obj, ref, provenance=provenance)
-            self._actual_output_refs.add(ref)
+            self._outputs.add(ref)
             return
-        # The artifact goes as well if the file does not take the record.
-        with all_or_nothing(datastore, ref), file.unit():
-            datastore.put(obj, ref, provenance=provenance)
-            self._actual_output_refs.add(ref)
+        was_output = ref in self._outputs
+        try:
+            # The artifact goes as well if the file does not take the record.
+            with all_or_nothing(datastore, ref), file.unit():
+                datastore.put(obj, ref, provenance=provenance)
+                self._outputs.add(ref)
+        except BaseException as error:
+            if not was_output:
+                self._outputs.discard(ref)
+            if isinstance(error, IntegrityError):
+                explain_trash(error, datastore, ref)
+            raise
 
     @staticmethod
     def _count(increment: Callable[[float], None], start: float) -> None:
@@ -1024,7 +1057,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """Return what provenance is extracted from in Rust, if it can be."""
         if (sources := record_sources(self._datastore)) is None:
             return None
-        refs = self._actual_output_refs
+        refs = self._outputs
         to_look_at = refs.refs_to_look_at() if isinstance(refs, ActualOutputs) else refs.copy()
         return self._tracker, to_look_at, sources
 

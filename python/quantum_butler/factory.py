@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from lsst.resources import ResourcePathExpression
 
     from .butler import QuantumBackedButler
-    from .file_mode.record_file import Durability
+    from .file_mode.opening import Durability
 
 # Bound here, because the name in upstream's module may come to mean ours.
 _UpstreamButler = _quantum_backed.QuantumBackedButler

@@ -37,7 +37,7 @@ from lsst.utils.logging import VERBOSE, getLogger
 from . import _core
 from .artifact_reading import DEFERRED, read_artifact
 from .artifact_writing import put_artifact
-from .columns import Columns, sql_error, sql_errors
+from .columns import Columns, sql_errors
 from .file_mode.managers import FiledBridge, FiledTable
 from .id_sets import dataset_key
 from .locations import PlainLocationFactory
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from lsst.daf.butler.datastore import DatasetRefURIs, FileTransferMap
     from lsst.daf.butler.registry.interfaces import DatasetIdRef, DatastoreRegistryBridgeManager
 
-    from .file_mode.managers import WriteThrough
+    from .file_mode.contents import WriteThrough
 
 _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
     DatabaseInsertMode.INSERT: "insert",
@@ -254,21 +254,20 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         undo : `~collections.abc.Callable`
             Call it to take the records back.
         """
+        mode = _INSERT_MODES[insert_mode]
         with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-            undo = self._records.add(refs, infos, _INSERT_MODES[insert_mode])
+            if self._through is None:
+                return self._records.add(refs, infos, mode)
+            return self._add([ref.id for ref in refs], lambda: self._records.add(refs, infos, mode))
+
+    def _add(self, ids: Iterable[DatasetId], add: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+        """Add records, which go to the file, too, if there is one; return what takes that back."""
         if (through := self._through) is None:
-            return undo
-        return through.added([ref.id for ref in refs], undo)
+            return add()
+        return through.change(list(ids), add, only_adds=True)
 
-    def _register_undo(
-        self, name: str, undo: Callable[[], None], added: Iterable[DatasetId] | None = None
-    ) -> None:
-        """Tell this thread's transaction, if any, how to take a change back.
-
-        What was added in memory alone goes to the file first, if there is one.
-        """
-        if added is not None and (through := self._through) is not None:
-            undo = through.added(list(added), undo)
+    def _register_undo(self, name: str, undo: Callable[[], None]) -> None:
+        """Tell this thread's transaction, if any, how to take a change back."""
         if (transaction := self._transaction) is not None:
             transaction.registerUndo(name, undo)
 
@@ -485,16 +484,14 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
         record_data = data.get(self.name)
         if not record_data:
             return
+        records = cast(Any, record_data.records)
         try:
-            undo = self._records.import_data(cast(Any, record_data.records))
+            with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
+                undo = self._add(records, lambda: self._records.import_data(records))
         except TypeError as err:
             # What upstream raises for a record of another class.
             raise AssertionError("Expecting StoredFileInfo records") from err
-        except (_core.DuplicateKeyError, _core.UnfitValueError) as err:
-            raise sql_error(
-                f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}, err
-            ) from err
-        self._register_undo("importRecords", undo, added=record_data.records)
+        self._register_undo("importRecords", undo)
 
     def export_records(self, refs: Iterable[DatasetIdRef]) -> Mapping[str, DatastoreRecordData]:
         # Docstring inherited.
@@ -511,14 +508,15 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):
     def import_table(self, table: DatastoreRecordTable) -> None:
         # Docstring inherited.  Upstream checks the columns and casts them.
         columns = table.to_stored_file_info_table().to_arrow()
+        ids = () if self._through is None else _dataset_ids(columns)
         try:
             with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-                undo = self._records.import_table(columns)
+                undo = self._add(ids, lambda: self._records.import_table(columns))
         except UnicodeError:
             # Upstream can tell what is wrong with the text.
             super().import_table(table)
         else:
-            self._register_undo("importTable", undo, added=_dataset_ids(columns))
+            self._register_undo("importTable", undo)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
         # Docstring inherited.

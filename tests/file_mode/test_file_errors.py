@@ -20,7 +20,7 @@ from lsst.daf.butler import DatasetRef, DimensionUniverse
 from record_files import beside, contents, roles, roles_of, stock_contents
 
 from quantum_butler import QuantumBackedButler, RecordFileError
-from quantum_butler.file_mode import record_file
+from quantum_butler.file_mode import opening
 from repositories import Repository
 
 
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_file, "_PATIENCE", 0.1)
+    monkeypatch.setattr(opening, "_PATIENCE", 0.1)
 
 
 def begin(repository: Repository, file: Path, **options: Any) -> QuantumBackedButler:

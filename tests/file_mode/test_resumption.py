@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from lsst.daf.butler import DatasetRef
 from record_files import beside, contents, roles, roles_of
+from resuming import begin, drop, resume
 
 from quantum_butler import QuantumBackedButler, RecordFileError
 from quantum_butler.file_mode.record_file import RecordFile
@@ -26,33 +28,6 @@ class PowerCutError(BaseException):
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "records.sqlite3"
-
-
-def begin(repository: Repository, file: Path, **options: Any) -> QuantumBackedButler:
-    return repository.butler(
-        QuantumBackedButler,
-        inputs=repository.stored["measured"],
-        outputs=list(itertools.chain.from_iterable(repository.predicted.values())),
-        filename=str(file),
-        **options,
-    )
-
-
-def resume(repository: Repository, file: Path, **options: Any) -> QuantumBackedButler:
-    return QuantumBackedButler.resume(
-        file, str(repository.root), repository.universe, repository.dataset_types, **options
-    )
-
-
-def drop(butler: QuantumBackedButler) -> None:
-    """End a butler as a crash would, so that nothing more is written."""
-    file = butler._record_file
-    assert file is not None
-    connection, file._connection = file._connection, None
-    assert connection is not None
-    if connection.in_transaction:
-        connection.rollback()
-    connection.close()
 
 
 def path_of(repository: Repository, butler: QuantumBackedButler, ref: DatasetRef) -> Path:
@@ -297,6 +272,40 @@ def test_predictions_without_refs(repository: Repository, file: Path) -> None:
         assert again.get(ref) == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside/a.json",
+        "a/../../outside/a.json",
+        "%2e%2e/outside/a.json",
+        "{outside}/a.json",
+        "linked.json",
+    ],
+)
+def test_a_strangers_file_leads_nowhere_outside(repository: Repository, file: Path, path: str) -> None:
+    outside = repository.root.parent / "outside"
+    outside.mkdir()
+    names = ("a.json", "0123456789abcdefa.tmp.json")
+    for name in names:
+        (outside / name).write_text("{}")
+    (repository.root / "linked.json").symlink_to(outside / "a.json")
+    ref, other = repository.predicted["derived"][:2]
+    butler = begin(repository, file)
+    butler.put({"a": 1}, ref)
+    drop(butler)
+    path = path.format(outside=outside)
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE file_datastore_records SET path = ?, file_size = 7", (path,))
+        changed = connection.execute(
+            "UPDATE quantum_butler_predicted_artifact SET path = ? WHERE dataset_id = ?", (path, other.id.hex)
+        )
+        assert changed.rowcount == 1
+    connection.close()
+    with resume(repository, file, repair=True) as again:
+        again.pruneDatasets([ref], disassociate=True, unstore=True, purge=True)
+    assert sorted(found.name for found in outside.iterdir()) == sorted(names)
+
+
 def test_integer_ids(repository: Repository, file: Path) -> None:
     with QuantumBackedButler.from_predicted(
         str(repository.root), [7, uuid.UUID(int=7)], [8], repository.universe, {}, filename=str(file)
@@ -322,8 +331,6 @@ def test_files_to_resume_from(repository: Repository, tmp_path: Path) -> None:
 
 
 def test_a_later_format(repository: Repository, file: Path) -> None:
-    import sqlite3
-
     begin(repository, file).close()
     connection = sqlite3.connect(file)
     with connection:

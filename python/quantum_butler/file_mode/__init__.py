@@ -9,10 +9,14 @@ removes records is written first and done in Rust second, for the same reason.
 The room for each idea:
 
 - `.errors`: one exception, which names the file.
-- `.schema`: the tables, stock's and ours.
-- `.record_file`: the connection, transactions, and what is to be written.
-- `.managers`: upstream's interfaces to tables that are written through.
-- `.quantum`: the provenance of the quantum.
+- `.schema`: the tables, stock's and ours; `.keys`: ids in them.
+- `.opening`: making a file, opening and closing it; `.identity`: which
+  datastores it belongs to.
+- `.record_file`: the transactions; `.units`: what is written in one.
+- `.contents`: records and locations in the file; `.managers`: upstream's
+  interfaces to them.
+- `.quantum`: the provenance of the quantum; `.outputs`, `.predictions`: parts
+  of that.
 - `.resumption`: going on after a crash.
 
 The file's layout and promises are in ``docs/file-mode.md``.

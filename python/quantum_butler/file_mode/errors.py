@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("FileHasQuantumError", "RecordFileError", "record_file_error")
+__all__ = ("FileHasQuantumError", "RecordFileError", "damage_told", "record_file_error")
 
+import contextlib
 import errno
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
+
+from .. import _core
 
 # Primary result codes of SQLite: what each means to the operating system, and
 # to people.
@@ -57,3 +60,37 @@ def record_file_error(path: str, error: sqlite3.Error) -> RecordFileError:
         # The lower byte is the kind, the rest a detail.
         number, meaning = _MEANINGS.get(code & 0xFF, (number, meaning))
     return RecordFileError(number, f"{meaning} (SQLite: {error})", path)
+
+
+@contextlib.contextmanager
+def damage_told(path: str, table: str) -> Iterator[None]:
+    """Raise what cannot be understood in a file as damage of the file.
+
+    Parameters
+    ----------
+    path : `str`
+        The file.
+    table : `str`
+        Table that is being read.
+
+    Raises
+    ------
+    RecordFileError
+        Raised instead of errors of what makes objects of the rows.
+    """
+    try:
+        yield
+    except RecordFileError:
+        raise
+    except (
+        _core.DuplicateKeyError,
+        _core.UnfitValueError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RecordFileError(
+            errno.EINVAL, f"Table {table} of the file holds what cannot be ({what})", path
+        ) from error

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 __all__ = (
-    "FiledOutputs",
-    "PredictedArtifact",
     "QuantumTables",
     "begin",
     "has_quantum",
-    "id_of",
     "not_yet_filed",
-    "predict_artifacts",
     "read_roles",
     "require_no_quantum",
     "restore_outputs",
 )
 
-import contextlib
 import errno
-import functools
 import json
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
+from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
+from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .. import _core
 from ..actual_outputs import ActualOutputs
-from .errors import FileHasQuantumError, RecordFileError
-from .record_file import hex_of
+from .errors import FileHasQuantumError, RecordFileError, damage_told
+from .identity import DatastoreIdentity, write_identities
+from .keys import id_of, key_of
+from .outputs import FiledOutputs
+from .predictions import PredictedArtifact, write_predicted
 from .schema import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from lsst.daf.butler.datastore import Datastore
     from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 
-    from ..file_datastore import NativeFileDatastore
     from .record_file import RecordFile
 
 _WRITE_ROLES = """
@@ -51,22 +48,6 @@ _WRITE_ROLES = """
         actual_input = excluded.actual_input"""
 
 _ROLES = ("predicted_input", "predicted_output", "available_input", "unavailable_input", "actual_input")
-
-
-class PredictedArtifact(NamedTuple):
-    """Where one artifact of a predicted output is going to be."""
-
-    datastore: str
-    """Name of the datastore."""
-
-    dataset_id: DatasetId
-    """The dataset."""
-
-    path: str
-    """Where it is going to be, below the datastore's root."""
-
-    was_there: bool | None
-    """Whether there was one when the butler was made, if that is known."""
 
 
 class _Noted(NamedTuple):
@@ -86,14 +67,15 @@ class QuantumTables:
         The quantum's bookkeeping.
     outputs : `FiledOutputs`
         What it has written.
-    were_there : `set` [ `DatasetId` ]
-        Predicted outputs that were there before.
+    datastore : `Datastore`
+        Where to.
     """
 
-    def __init__(self, tracker: _core.Tracker, outputs: FiledOutputs, were_there: set[DatasetId]):
+    def __init__(self, tracker: _core.Tracker, outputs: FiledOutputs, datastore: Datastore):
         self._tracker = tracker
         self._outputs = outputs
-        self._were_there = were_there
+        # Whether there are datasets that no file datastore has.
+        self._locations = None if _is_all_in_files(datastore) else _locations(datastore)
         self._noted: list[DatasetRef] = []
         self._type_columns: dict[int, tuple[DatasetType, tuple[Any, ...]]] = {}
 
@@ -106,6 +88,26 @@ class QuantumTables:
             The dataset, to be written with what comes next.
         """
         self._noted.append(ref)
+
+    def replace_outputs(self, refs: Iterable[DatasetRef], file: RecordFile) -> FiledOutputs:
+        """Let other refs be the actual outputs.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` [ `DatasetRef` ]
+            The refs.
+        file : `RecordFile`
+            The file that this is written to.
+
+        Returns
+        -------
+        outputs : `FiledOutputs`
+            The refs, in a set that tells the file what is changed.
+        """
+        outputs = FiledOutputs.of(refs, file)
+        self._noted += set(self._outputs) ^ set(outputs)
+        self._outputs = outputs
+        return outputs
 
     def take(self, outputs: Iterable[DatasetRef]) -> _Noted | None:
         """Take what has changed since the last time.
@@ -147,23 +149,39 @@ class QuantumTables:
             What is to be written.
         """
         if noted.roles:
-            connection.executemany(
-                _WRITE_ROLES, [(_key(dataset_id), *roles) for dataset_id, *roles in noted.roles]
-            )
+            self._write_roles(connection, noted.roles)
         for ref in noted.outputs:
             if ref in self._outputs:
-                connection.execute(
-                    "INSERT OR REPLACE INTO quantum_butler_output VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    self._row(ref),
-                )
+                self._write_output(connection, ref)
             else:
-                connection.execute("DELETE FROM quantum_butler_output WHERE dataset_id = ?", (_key(ref.id),))
-            if self._were_there and ref.id in self._were_there:
-                # What was there before no longer is.
                 connection.execute(
-                    "UPDATE quantum_butler_predicted_artifact SET was_there = 0 WHERE dataset_id = ?",
-                    (_key(ref.id),),
+                    "DELETE FROM quantum_butler_output WHERE dataset_id = ?", (key_of(ref.id),)
                 )
+
+    def write_everything(self, connection: sqlite3.Connection) -> None:
+        """Write all roles and outputs instead of what the file has.
+
+        Parameters
+        ----------
+        connection : `sqlite3.Connection`
+            Connection in a transaction.
+        """
+        connection.execute("DELETE FROM quantum_butler_role")
+        connection.execute("DELETE FROM quantum_butler_output")
+        # It begins with all that there are.
+        self._tracker.watch()
+        self._write_roles(connection, self._tracker.take_changes())
+        for ref in self._outputs.copy():
+            self._write_output(connection, ref)
+
+    @staticmethod
+    def _write_roles(connection: sqlite3.Connection, roles: Iterable[tuple[Any, ...]]) -> None:
+        connection.executemany(_WRITE_ROLES, [(key_of(dataset_id), *of) for dataset_id, *of in roles])
+
+    def _write_output(self, connection: sqlite3.Connection, ref: DatasetRef) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO quantum_butler_output VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._row(ref)
+        )
 
     def _row(self, ref: DatasetRef) -> tuple[Any, ...]:
         """Return what an actual output is in the file."""
@@ -172,76 +190,8 @@ class QuantumTables:
         if (known := self._type_columns.get(id(dataset_type))) is None:
             known = self._type_columns[id(dataset_type)] = (dataset_type, _type_columns(dataset_type))
         values: Mapping[str, Any] = data_id.mapping if data_id.hasFull() else data_id.required
-        return (_key(ref.id), *known[1], ref.run, json.dumps(dict(values)))
-
-
-class FiledOutputs(ActualOutputs):
-    """Refs of the datasets that were written, which go to a file, too.
-
-    Parameters
-    ----------
-    tracker : `_core.Tracker`
-        The quantum's bookkeeping, which is told of each dataset.
-    file : `RecordFile`
-        The file.
-    """
-
-    def __init__(self, tracker: _core.Tracker, file: RecordFile):
-        super().__init__(tracker)
-        self._file: RecordFile | None = file
-
-    def add(self, ref: DatasetRef, /) -> None:
-        # Docstring inherited.
-        before = len(self)
-        super().add(ref)
-        if self._file is not None:
-            restore = functools.partial(self.discard, ref) if len(self) > before else _nothing
-            self._file.note_output(ref, restore)
-
-    def discard(self, ref: object, /) -> None:
-        """Remove a ref, if it is there.
-
-        Parameters
-        ----------
-        ref : `DatasetRef`
-            Ref of a dataset that is none of the outputs any more.
-        """
-        if ref in self:
-            super().discard(ref)
-            if self._file is not None:
-                self._file.note_output(ref, functools.partial(self.add, cast(DatasetRef, ref)))
-
-
-def _telling_the_file(name: str) -> Callable[..., Any]:
-    """Make a method of `set` that tells the file what has changed."""
-    change = getattr(ActualOutputs, name)
-
-    def changed(refs: FiledOutputs, *others: Iterable[Any]) -> Any:
-        before = refs.copy()
-        result = change(refs, *others)
-        if (file := refs._file) is not None:
-            for ref in before ^ refs:
-                file.note_output(ref, _nothing)
-        return result
-
-    changed.__name__, changed.__doc__ = name, change.__doc__
-    return changed
-
-
-for _name in (
-    "__iand__",
-    "__ior__",
-    "__isub__",
-    "__ixor__",
-    "clear",
-    "difference_update",
-    "intersection_update",
-    "pop",
-    "remove",
-    "symmetric_difference_update",
-    "update",
-):
-    setattr(FiledOutputs, _name, _telling_the_file(_name))
+        in_memory = self._locations is not None and not any(ref.id in one for one in self._locations)
+        return (key_of(ref.id), *known[1], ref.run, json.dumps(dict(values)), in_memory)
 
 
 class _Beginning:
@@ -250,67 +200,19 @@ class _Beginning:
     is_over = False
     is_written = False
 
-    def __init__(self, predicted: Sequence[PredictedArtifact]):
+    def __init__(self, datastores: Sequence[DatastoreIdentity], predicted: Sequence[PredictedArtifact]):
+        self._datastores = datastores
         self._predicted = predicted
 
     def write(self, connection: sqlite3.Connection) -> None:
         connection.execute(
             "INSERT OR REPLACE INTO quantum_butler_meta VALUES ('format_version', ?)", (str(FORMAT_VERSION),)
         )
-        connection.executemany(
-            "INSERT OR REPLACE INTO quantum_butler_predicted_artifact VALUES (?, ?, ?, ?)",
-            [(name, _key(dataset_id), path, there) for name, dataset_id, path, there in self._predicted],
-        )
+        write_identities(connection, self._datastores)
+        write_predicted(connection, self._predicted)
 
     def take_back(self) -> None:
         """Do nothing: without its beginning there is no butler."""
-
-
-def predict_artifacts(datastore: Datastore, outputs: Iterable[Any]) -> list[PredictedArtifact]:
-    """Tell where predicted outputs are going to be.
-
-    Parameters
-    ----------
-    datastore : `Datastore`
-        Datastore that they are going to be put into.
-    outputs : `~collections.abc.Iterable` [ `DatasetId` or `DatasetRef` ]
-        The outputs.  Nothing can be told of those that are given as ids.
-
-    Returns
-    -------
-    predicted : `list` [ `PredictedArtifact` ]
-        Where each of their artifacts is going to be, in each file datastore.
-    """
-    from ..datastores import file_datastores
-
-    refs = [ref for ref in outputs if isinstance(ref, DatasetRef)]
-    return [
-        PredictedArtifact(name, dataset_id, path, was_there)
-        for member in file_datastores(datastore)
-        for name, dataset_id, path, was_there in _predict(member, refs)
-    ]
-
-
-def _predict(
-    datastore: NativeFileDatastore, refs: Iterable[DatasetRef]
-) -> Iterator[tuple[str, DatasetId, str, bool | None]]:
-    owners: list[DatasetId] = []
-    paths: list[str] = []
-    for ref in refs:
-        # What the datastore refuses, or cannot place, is never put there.
-        with contextlib.suppress(Exception):
-            ref = datastore._cast_storage_class(ref)
-            if (predicted := datastore._predict(ref)) is not None:
-                found = [path for path, _ in predicted]
-            else:
-                found = [info.path for _, info in datastore._get_expected_dataset_locations_info(ref)]
-            owners += [ref.id] * len(found)
-            paths += found
-    there: Sequence[bool | None] = [None] * len(paths)
-    if datastore.root_path is not None:
-        there = _core.files_exist(datastore.root_path, paths)
-    for owner, path, was_there in zip(owners, paths, there, strict=True):
-        yield datastore.name, owner, path, was_there
 
 
 def has_quantum(file: RecordFile) -> bool:
@@ -378,16 +280,18 @@ def not_yet_filed(
     Returns
     -------
     missing : `~collections.abc.Mapping` [ `str`, `DatastoreRecordData` ]
-        Those of datasets that the file does not have.
+        Those of datasets that the file does not have, be it in the trash.
     """
     from ..datastores import file_datastores
 
     missing = dict(records)
     for member in file_datastores(datastore):
-        if len(member._records.locations) and (data := records.get(member.name)) is not None:
+        if (data := records.get(member.name)) is not None:
             ids = set(data.records)
-            subset = data.subset(ids - member.bridge.check(ids))
-            missing[member.name] = type(data)() if subset is None else subset
+            filed = member.bridge.check(ids).union(member._records.locations.trashed(ids))
+            if filed:
+                subset = data.subset(ids - filed)
+                missing[member.name] = type(data)() if subset is None else subset
     return missing
 
 
@@ -407,7 +311,7 @@ def read_roles(file: RecordFile) -> dict[str, list[DatasetId]]:
     Raises
     ------
     RecordFileError
-        Raised if there is no quantum in the file.
+        Raised if there is no quantum in the file, or it is damaged.
     """
     if not has_quantum(file):
         if not file.has_table("dataset_location") or file.has_table("quantum_butler_meta"):
@@ -416,15 +320,22 @@ def read_roles(file: RecordFile) -> dict[str, list[DatasetId]]:
             )
         # A file of the stock class has records, and none of this.
         return {f"{role}s": [] for role in _ROLES}
-    return {
-        f"{role}s": [
-            id_of(key) for (key,) in file.read(f"SELECT dataset_id FROM quantum_butler_role WHERE {role}")
-        ]
-        for role in _ROLES
-    }
+    with damage_told(file.path, "quantum_butler_role"):
+        return {
+            f"{role}s": [
+                id_of(key) for (key,) in file.read(f"SELECT dataset_id FROM quantum_butler_role WHERE {role}")
+            ]
+            for role in _ROLES
+        }
 
 
-def begin(file: RecordFile, tracker: _core.Tracker, predicted: Sequence[PredictedArtifact]) -> FiledOutputs:
+def begin(
+    file: RecordFile,
+    tracker: _core.Tracker,
+    datastore: Datastore,
+    datastores: Sequence[DatastoreIdentity],
+    predicted: Sequence[PredictedArtifact] = (),
+) -> FiledOutputs:
     """Write a quantum's provenance to a file from now on.
 
     Parameters
@@ -433,7 +344,11 @@ def begin(file: RecordFile, tracker: _core.Tracker, predicted: Sequence[Predicte
         The file.
     tracker : `_core.Tracker`
         The quantum's bookkeeping.
-    predicted : `~collections.abc.Sequence` [ `PredictedArtifact` ]
+    datastore : `Datastore`
+        The butler's datastore.
+    datastores : `~collections.abc.Sequence` [ `DatastoreIdentity` ]
+        What tells it from others.
+    predicted : `~collections.abc.Sequence` [ `PredictedArtifact` ], optional
         Where its outputs are going to be.
 
     Returns
@@ -443,21 +358,25 @@ def begin(file: RecordFile, tracker: _core.Tracker, predicted: Sequence[Predicte
     """
     tracker.watch()
     outputs = FiledOutputs(tracker, file)
-    were_there = {artifact.dataset_id for artifact in predicted if artifact.was_there}
-    file.keep_quantum(QuantumTables(tracker, outputs, were_there))
-    file.apply(_Beginning(predicted))
+    file.keep_quantum(QuantumTables(tracker, outputs, datastore))
+    with file.unit(join=True) as unit:
+        unit.changes.append(_Beginning(datastores, predicted))
     return outputs
 
 
-def restore_outputs(file: RecordFile, tracker: _core.Tracker, universe: DimensionUniverse) -> FiledOutputs:
+def restore_outputs(
+    file: RecordFile, tracker: _core.Tracker, datastore: Datastore, universe: DimensionUniverse
+) -> FiledOutputs:
     """Go on writing a quantum's provenance to the file it was read from.
 
     Parameters
     ----------
     file : `RecordFile`
-        The file.
+        The file, which has a quantum.
     tracker : `_core.Tracker`
         The quantum's bookkeeping.
+    datastore : `Datastore`
+        The butler's datastore.
     universe : `DimensionUniverse`
         All dimension definitions.
 
@@ -465,37 +384,35 @@ def restore_outputs(file: RecordFile, tracker: _core.Tracker, universe: Dimensio
     -------
     outputs : `FiledOutputs`
         What had been written.
+
+    Raises
+    ------
+    RecordFileError
+        Raised if the file is damaged.
     """
     outputs = FiledOutputs(tracker, file)
+    with damage_told(file.path, "quantum_butler_output"):
+        for row in file.read("SELECT * FROM quantum_butler_output"):
+            # The file need not be told of what it has.
+            ActualOutputs.add(outputs, _ref(row, universe))
     tracker.watch()
     tracker.take_changes()
-    rows: list[tuple[Any, ...]] = []
-    if has_quantum(file):
-        for row in file.read("SELECT * FROM quantum_butler_output"):
-            outputs.add(_ref(row, universe))
-        rows = file.read("SELECT DISTINCT dataset_id FROM quantum_butler_predicted_artifact WHERE was_there")
-    file.keep_quantum(QuantumTables(tracker, outputs, {id_of(key) for (key,) in rows}))
+    file.keep_quantum(QuantumTables(tracker, outputs, datastore))
     return outputs
 
 
-def id_of(key: str | int) -> DatasetId:
-    """Return the id that a key of the quantum's tables stands for.
-
-    Parameters
-    ----------
-    key : `str` or `int`
-        Thirty-two hexadecimal digits, or an integer id.
-
-    Returns
-    -------
-    dataset_id : `DatasetId`
-        The id.
-    """
-    return cast(Any, key) if isinstance(key, int) else uuid.UUID(hex=key)
+def _is_all_in_files(datastore: Datastore) -> bool:
+    """Tell whether no dataset is kept in memory only."""
+    if isinstance(datastore, ChainedDatastore):
+        return all(map(_is_all_in_files, datastore.datastores))
+    return not isinstance(datastore, InMemoryDatastore)
 
 
-def _key(dataset_id: Any) -> str | int:
-    return dataset_id if isinstance(dataset_id, int) else hex_of(dataset_id)
+def _locations(datastore: Datastore) -> list[_core.Locations]:
+    """Return which datasets the file datastores have."""
+    from ..datastores import file_datastores
+
+    return [member._records.locations for member in file_datastores(datastore)]
 
 
 def _type_columns(dataset_type: DatasetType) -> tuple[Any, ...]:
@@ -511,7 +428,7 @@ def _type_columns(dataset_type: DatasetType) -> tuple[Any, ...]:
 
 def _ref(row: Sequence[Any], universe: DimensionUniverse) -> DatasetRef:
     """Return the ref that a row of the outputs stands for."""
-    key, name, dimensions, storage_class, parent, is_calibration, run, data_id = row
+    key, name, dimensions, storage_class, parent, is_calibration, run, data_id, _ = row
     dataset_type = DatasetType(
         name,
         universe.conform(json.loads(dimensions)),
@@ -521,7 +438,3 @@ def _ref(row: Sequence[Any], universe: DimensionUniverse) -> DatasetRef:
     )
     coordinate = DataCoordinate.standardize(json.loads(data_id), dimensions=dataset_type.dimensions)
     return DatasetRef(dataset_type, coordinate, run, id=id_of(key))
-
-
-def _nothing() -> None:
-    """Restore nothing."""

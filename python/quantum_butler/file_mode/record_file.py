@@ -8,21 +8,35 @@ does not matter, and taking a change back is written in the same way.
 
 from __future__ import annotations
 
-__all__ = ("Change", "Durability", "RecordFile", "hex_of")
+__all__ = ("RecordFile",)
 
 import contextlib
 import errno
-import logging
 import os
 import sqlite3
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
+from ..locks import ForkSafeLock
 from .errors import RecordFileError, record_file_error
+from .opening import (
+    Durability,
+    OpenedFile,
+    close_connection,
+    end_log,
+    file_identity,
+    gone_error,
+    is_closed,
+    open_file,
+    remove_database,
+)
+from .units import BeginningContext, Change, Contents, Unit, UnitContext, is_running
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
@@ -30,191 +44,38 @@ if TYPE_CHECKING:
     from .quantum import QuantumTables
     from .schema import FileSchema
 
-_LOG = logging.getLogger(__name__)
-
-Durability = Literal["disk", "process"]
-"""What survives what: power cuts, or killed processes."""
-
-# How long to wait for others, in seconds.  Nobody has a reason to write.
-_PATIENCE = 5.0
-
-
-class _Contents(Protocol):
-    """What can be written to the file as it is in memory."""
-
-    def write_added(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None: ...
-
-    def write(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None: ...
-
-
-class Change:
-    """A change in memory that is in the file or will soon be.
-
-    Parameters
-    ----------
-    file : `RecordFile`
-        The file.
-    contents : `_Contents`
-        What was changed.
-    ids : `~collections.abc.Sequence` [ `DatasetId` ]
-        The datasets concerned.
-    undo : `~collections.abc.Callable`
-        Takes the change back in memory; a second time it does nothing.
-    only_adds : `bool`
-        Whether nothing was removed, so that there is nothing to remove from
-        the file.
-    """
-
-    __slots__ = ("_contents", "_file", "_ids", "_only_adds", "_undo", "is_over", "is_written")
-
-    def __init__(
-        self,
-        file: RecordFile,
-        contents: _Contents,
-        ids: Sequence[DatasetId],
-        undo: Callable[[], None],
-        *,
-        only_adds: bool,
-    ):
-        self._file = file
-        self._contents = contents
-        self._ids = ids
-        self._undo = undo
-        self._only_adds = only_adds
-        self.is_written = False
-        """Whether it is in the file (`bool`)."""
-        self.is_over = False
-        """Whether it was taken back (`bool`)."""
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Write what is in memory now.
-
-        Parameters
-        ----------
-        connection : `sqlite3.Connection`
-            Connection in a transaction.
-        """
-        if self._only_adds:
-            self._contents.write_added(connection, self._ids)
-        else:
-            self._contents.write(connection, self._ids)
-
-    def take_back(self) -> None:
-        """Take the change back in memory only."""
-        self.is_over = True
-        self._undo()
-
-    def __call__(self) -> None:
-        """Take the change back, in the file, too."""
-        if self.is_over:
-            return
-        self.take_back()
-        if self.is_written:
-            self._file.apply(self.again(), keep=True)
-
-    def again(self) -> Change:
-        """Return a change that writes whatever these datasets have become.
-
-        Returns
-        -------
-        change : `Change`
-            A change that is not to be taken back.
-        """
-        return Change(self._file, self._contents, self._ids, _nothing, only_adds=False)
-
-
-def _nothing() -> None:
-    """Take back what must stay."""
-
-
-class _Unit:
-    """What one thread wants written in one transaction."""
-
-    __slots__ = ("changes", "outputs")
-
-    def __init__(self) -> None:
-        self.changes: list[Any] = []
-        self.outputs: list[tuple[Any, Callable[[], None]]] = []
-
-    def live_changes(self) -> list[Any]:
-        """Return the changes that nobody has taken back."""
-        return [change for change in self.changes if not change.is_over]
-
-    def take_back(self) -> None:
-        """Take everything back in memory, the last first."""
-        for change in reversed(self.live_changes()):
-            change.take_back()
-        for _, restore in reversed(self.outputs):
-            restore()
-
-
-class _UnitContext(contextlib.AbstractContextManager[None]):
-    """The time in which one thread makes changes that belong together."""
-
-    __slots__ = ("_all_or_nothing", "_file", "_is_outermost")
-
-    def __init__(self, file: RecordFile, all_or_nothing: bool):
-        self._file = file
-        self._all_or_nothing = all_or_nothing
-
-    def __enter__(self) -> None:
-        self._is_outermost = self._file._unit is None
-        if self._is_outermost:
-            self._file._unit = _Unit()
-
-    def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
-        if not self._is_outermost:
-            return
-        try:
-            if error_type is None:
-                self._file.commit()
-            elif not self._all_or_nothing:
-                try:
-                    self._file.commit(only_changes=True)
-                except Exception as another:
-                    _LOG.warning("After another failure: %s", another)
-        finally:
-            self._file._unit = None
-
 
 class RecordFile:
     """A SQLite file that a butler's records are written through to.
 
     Parameters
     ----------
-    path : `str`
-        Absolute name of the file.
-    connection : `sqlite3.Connection`
-        Connection to it.
-    version : `int`
-        Changes when somebody else changes the file.
-    to_create : `~collections.abc.Sequence` [ `str` ]
-        What creates the tables that are missing, with the first change.
-    created : `bool`
-        Whether the file was not there before.
+    opened : `OpenedFile`
+        The file, just opened.
     """
 
-    def __init__(
-        self,
-        path: str,
-        connection: sqlite3.Connection,
-        version: int,
-        to_create: Sequence[str],
-        created: bool,
-    ):
-        self.path = path
+    def __init__(self, opened: OpenedFile):
+        self.path = opened.path
         """Absolute name of the file (`str`)."""
-        self._connection: sqlite3.Connection | None = connection
+        self._connection: sqlite3.Connection | None = opened.connection
         self._process = os.getpid()
         # For a butler that nobody closes.
-        self._last_resort = weakref.finalize(self, _close, connection, self._process)
-        self._version = version
-        self._to_create = to_create
-        self._created = created
-        self._lock = threading.RLock()
+        self._last_resort = weakref.finalize(
+            self, close_connection, opened.connection, opened.path, opened.identity, self._process
+        )
+        self._identity = opened.identity
+        self._version = opened.version
+        self._to_create = opened.to_create
+        self._created = opened.created
+        self._lock = ForkSafeLock()
         self._threads = threading.local()
+        self._kept: list[Contents] = []
         self._quantum: QuantumTables | None = None
-        self._unwritten: list[Change] = []
+        # Units that have begun; one that has not ended may have been broken off.
+        self._units: set[Unit] = set()
+        self._writing: FrameType | None = None
+        # Whether the file may have something else than memory.
+        self._in_doubt = False
 
     @classmethod
     def open(
@@ -225,56 +86,8 @@ class RecordFile:
         *,
         must_exist: bool = False,
     ) -> RecordFile:
-        """Open a file, or create it.
-
-        Parameters
-        ----------
-        filename : `str` or `os.PathLike`
-            Name of the file.
-        schema : `FileSchema`
-            The tables that it must have.
-        durability : `str`, optional
-            What is to survive what.
-        must_exist : `bool`, optional
-            Whether not to create it.
-
-        Returns
-        -------
-        file : `RecordFile`
-            The open file.
-
-        Raises
-        ------
-        FileNotFoundError
-            Raised if the file must exist and does not.
-        RecordFileError
-            Raised if it cannot be opened, or is not such a file.
-        """
-        path = os.path.abspath(os.fspath(filename))
-        there_before = os.path.exists(path)
-        if must_exist and not there_before:
-            raise FileNotFoundError(errno.ENOENT, "There is no file of a quantum's records", path)
-        is_new = schema.create(path, on_disk=durability == "disk")
-        try:
-            connection = sqlite3.connect(
-                path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise record_file_error(path, error) from error
-        try:
-            # Looked at before anything of it is changed.
-            to_create = [] if is_new else schema.missing(connection, path)
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'disk' else 'OFF'}")
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            [(version,)] = connection.execute("PRAGMA data_version").fetchall()
-        except BaseException as error:
-            connection.close()
-            if not there_before:
-                _remove(path)
-            if isinstance(error, sqlite3.Error):
-                raise record_file_error(path, error) from error
-            raise
-        return cls(path, connection, version, to_create, not there_before)
+        """Open a file, or create it; see `open_file`."""
+        return cls(open_file(filename, schema, durability, must_exist=must_exist))
 
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read from the file.
@@ -317,6 +130,16 @@ class RecordFile:
         """
         return bool(self.read("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)))
 
+    def keep(self, contents: Contents) -> None:
+        """Keep something in the file from now on.
+
+        Parameters
+        ----------
+        contents : `Contents`
+            What is in memory, and goes to the file.
+        """
+        self._kept.append(contents)
+
     def keep_quantum(self, quantum: QuantumTables) -> None:
         """Keep the provenance of a quantum in the file from now on.
 
@@ -327,78 +150,89 @@ class RecordFile:
         """
         self._quantum = quantum
 
-    # Changing.
+    # Units.
 
-    def apply(self, change: Any, *, keep: bool = False) -> None:
-        """Write a change that was made in memory.
-
-        Parameters
-        ----------
-        change : `Change`
-            The change.  In a `unit` it is written at the end of that.
-        keep : `bool`, optional
-            Whether to try again with the next change if it cannot be written
-            now.  Otherwise it is taken back.
-
-        Raises
-        ------
-        RecordFileError
-            Raised if the change cannot be written.
-        sqlalchemy.exc.IntegrityError
-            Raised if the file's constraints do not allow it.
-        """
-        if (unit := self._unit) is not None:
-            unit.changes.append(change)
-            return
-        try:
-            self._write([change])
-        except BaseException:
-            if keep:
-                self._unwritten.append(change)
-            else:
-                change.take_back()
-            raise
-
-    def note_output(self, ref: Any, restore: Callable[[], None]) -> None:
-        """Note that a dataset was made an actual output, or is none any more.
-
-        Parameters
-        ----------
-        ref : `DatasetRef`
-            The dataset.
-        restore : `~collections.abc.Callable`
-            Takes this back in memory.
-        """
-        if (unit := self._unit) is not None:
-            unit.outputs.append((ref, restore))
-        elif self._quantum is not None:
-            self._quantum.note_output(ref)
-
-    def unit(self, *, all_or_nothing: bool = False) -> contextlib.AbstractContextManager[None]:
+    def unit(self, *, join: bool = False) -> contextlib.AbstractContextManager[Unit]:
         """Return a context for changes to be written in one transaction.
 
         Parameters
         ----------
-        all_or_nothing : `bool`, optional
-            Whether to write nothing if the block raises.  Otherwise what has
-            been done and not taken back stays, as without a file.
+        join : `bool`, optional
+            Whether the changes belong to the unit that the thread is at
+            already, if it is.
 
         Returns
         -------
         unit : `contextlib.AbstractContextManager`
             Context for one thread.  At its end there is a `RecordFileError`
-            if its changes cannot be written, and all are taken back.
+            if its changes cannot be written, and all are taken back.  If the
+            block raises an `Exception`, what has been done and not taken back
+            stays, as without a file.
         """
-        return _UnitContext(self, all_or_nothing)
+        return UnitContext(self, join)
 
-    @property
-    def _unit(self) -> _Unit | None:
-        unit: _Unit | None = getattr(self._threads, "unit", None)
+    def beginning(self) -> contextlib.AbstractContextManager[Unit]:
+        """Return a context to write all that a butler begins with.
+
+        Returns
+        -------
+        beginning : `contextlib.AbstractContextManager`
+            Context that closes the file if the block raises, and removes it
+            if it was created just now.
+        """
+        return BeginningContext(self)
+
+    def current_unit(self) -> Unit | None:
+        """Return the unit that this thread is at.
+
+        Returns
+        -------
+        unit : `Unit` or `None`
+            The innermost, if there is one.
+        """
+        unit: Unit | None = getattr(self._threads, "unit", None)
+        while unit is not None and not unit.is_above():
+            # Something like `KeyboardInterrupt` did not let it come to its end.
+            self._in_doubt = True
+            self._units.discard(unit)
+            self._threads.unit = unit = unit.outer
         return unit
 
-    @_unit.setter
-    def _unit(self, unit: _Unit | None) -> None:
+    def begin_unit(self, frame: FrameType, outer: Unit | None) -> Unit:
+        """Begin a unit; see `unit`.
+
+        Parameters
+        ----------
+        frame : `~types.FrameType`
+            Call that the changes are made in.
+        outer : `Unit` or `None`
+            The unit that this thread is at.
+
+        Returns
+        -------
+        unit : `Unit`
+            The unit that it is at now.
+        """
+        unit = Unit(frame, outer)
+        self._units.add(unit)
         self._threads.unit = unit
+        return unit
+
+    def end_unit(self, unit: Unit, is_settled: bool) -> None:
+        """End a unit.
+
+        Parameters
+        ----------
+        unit : `Unit`
+            The unit.
+        is_settled : `bool`
+            Whether what it changed was written or taken back.
+        """
+        if not is_settled:
+            self._in_doubt = True
+        self._threads.unit = unit.outer
+        self._units.discard(unit)
+        unit.frame = None
 
     def commit(self, *, only_changes: bool = False) -> None:
         """Write what this thread's unit, if any, has so far.
@@ -414,18 +248,82 @@ class RecordFile:
         RecordFileError
             Raised if it cannot be written.  It is taken back.
         """
-        if (unit := self._unit) is None:
+        if (unit := self.current_unit()) is None:
             return
-        changes, outputs = unit.live_changes(), [ref for ref, _ in unit.outputs]
+        while True:
+            changes, outputs = unit.take()
+            if only_changes and not (changes or outputs):
+                return
+            try:
+                self._write(changes, [ref for ref, _ in outputs])
+            except Exception:
+                for change in reversed(changes):
+                    change.take_back()
+                for _, restore in reversed(outputs):
+                    restore()
+                # The file has them as they are now.
+                unit.outputs.clear()
+                raise
+            # A signal handler may have added to it meanwhile.
+            only_changes = True
+
+    # Changing.
+
+    def note_output(self, ref: Any, restore: Callable[[], None]) -> None:
+        """Note that a dataset was made an actual output, or is none any more.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            The dataset.
+        restore : `~collections.abc.Callable`
+            Takes this back in memory.
+        """
+        if (unit := self.current_unit()) is not None:
+            unit.outputs.append((ref, restore))
+            return
+        with self._lock:
+            if self._quantum is not None:
+                self._quantum.note_output(ref)
+
+    def replace_outputs(self, refs: Iterable[Any]) -> Any:
+        """Let other refs be the actual outputs.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` [ `DatasetRef` ]
+            The refs.
+
+        Returns
+        -------
+        outputs : `FiledOutputs`
+            The refs, in a set that tells the file what is changed.
+        """
+        with self._lock:
+            assert self._quantum is not None, "a butler's file has a quantum"
+            return self._quantum.replace_outputs(refs, self)
+
+    def rewrite(self, contents: Contents, ids: Sequence[DatasetId]) -> None:
+        """Write what some datasets have become after a change was taken back.
+
+        Parameters
+        ----------
+        contents : `Contents`
+            What was changed.
+        ids : `~collections.abc.Sequence` [ `DatasetId` ]
+            The datasets.
+
+        Raises
+        ------
+        RecordFileError
+            Raised if it cannot be written; it will be, with what comes next.
+        """
         try:
-            if changes or outputs or not only_changes:
-                self._write(changes, outputs)
-        except BaseException:
-            unit.take_back()
+            with self.unit(join=True) as unit:
+                unit.changes.append(Change(self, contents, ids, only_adds=False))
+        except Exception:
+            self._in_doubt = True
             raise
-        finally:
-            unit.changes.clear()
-            unit.outputs.clear()
 
     def remove(self, write: Callable[[sqlite3.Connection], None], do: Callable[[], Any]) -> Any:
         """Write a removal, then do it in memory.
@@ -447,7 +345,7 @@ class RecordFile:
         RecordFileError
             Raised if it cannot be written; then nothing was done.
         """
-        with self._lock:
+        with self.unit(join=True), self._lock:
             self._write((), removal=write)
             return do()
 
@@ -459,16 +357,20 @@ class RecordFile:
     ) -> None:
         """Write changes, and what else has not been written, all or nothing."""
         with self._lock:
-            connection, unwritten, quantum = self._usable(), self._unwritten, self._quantum
+            connection, quantum = self._usable(), self._quantum
+            self._check_transaction(connection)
             noted = None if quantum is None else quantum.take(outputs)
-            if not (changes or unwritten or noted or removal is not None):
+            anew = self._in_doubt and not self._others_are_at_it()
+            if not (changes or noted or anew or removal is not None):
                 return
+            self._writing = sys._getframe()
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                self._check_version(connection)
-                for statement in self._to_create:
-                    connection.execute(statement)
-                for change in (*unwritten, *changes):
+                self._check_file(connection)
+                self._create_tables(connection)
+                if anew:
+                    self._write_everything(connection)
+                for change in changes:
                     change.write(connection)
                 if quantum is not None and noted is not None:
                     quantum.write(connection, noted)
@@ -481,21 +383,57 @@ class RecordFile:
                         connection.execute("ROLLBACK")
                 if quantum is not None and noted is not None:
                     quantum.give_back(noted)
-                if not isinstance(error, Exception):
-                    # An interrupted transaction may be in the file or not.
-                    self._unwritten = [*unwritten, *(change.again() for change in changes)]
                 if isinstance(error, sqlite3.IntegrityError):
                     raise sqlalchemy.exc.IntegrityError(f"(writing to {self.path})", None, error) from error
                 if isinstance(error, sqlite3.Error):
                     raise record_file_error(self.path, error) from error
                 raise
+            finally:
+                self._writing = None
+            if anew:
+                self._in_doubt = False
             self._to_create = ()
-            self._unwritten = []
             for change in changes:
                 change.is_written = True
 
-    def _check_version(self, connection: sqlite3.Connection) -> None:
-        """Raise if somebody else has changed the file."""
+    def _create_tables(self, connection: sqlite3.Connection) -> None:
+        """Create the tables that were missing, unless a call that was broken off has done so."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = 'quantum_butler_meta'"
+        if self._to_create and not connection.execute(known).fetchall():
+            for statement in self._to_create:
+                connection.execute(statement)
+
+    def _write_everything(self, connection: sqlite3.Connection) -> None:
+        """Write all that is in memory, instead of what the file has."""
+        for contents in self._kept:
+            contents.write_everything(connection)
+        if self._quantum is not None:
+            self._quantum.write_everything(connection)
+
+    def _others_are_at_it(self) -> bool:
+        """Tell whether another thread is in the middle of a change."""
+        others = self._units - {self.current_unit()}
+        return any(unit.is_running() for unit in others)
+
+    def _check_transaction(self, connection: sqlite3.Connection) -> None:
+        """Make sure that this thread is not in the middle of a transaction."""
+        if not connection.in_transaction:
+            return
+        if self._writing is not None and is_running(self._writing):
+            raise RecordFileError(
+                errno.EDEADLK,
+                "The file is being written to by a call that a signal has interrupted",
+                self.path,
+            )
+        # It was broken off before it could be rolled back.
+        self._in_doubt = True
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+    def _check_file(self, connection: sqlite3.Connection) -> None:
+        """Raise if somebody else has changed the file, or it is gone."""
+        if file_identity(self.path) != self._identity:
+            raise gone_error(self.path)
         [(version,)] = connection.execute("PRAGMA data_version").fetchall()
         if self._version != version:
             raise RecordFileError(
@@ -509,27 +447,20 @@ class RecordFile:
             raise RecordFileError(errno.EBUSY, f"The file is in use by process {self._process}", self.path)
         return connection
 
-    # Beginning and end.
-
-    @contextlib.contextmanager
-    def beginning(self) -> Iterator[None]:
-        """Write all that a butler begins with, or leave nothing of it."""
-        try:
-            with self.unit(all_or_nothing=True):
-                yield
-        except BaseException:
-            self.abandon()
-            raise
+    # The end.
 
     def abandon(self) -> None:
         """Close the file, and remove it if it was not there before."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is None or os.getpid() != self._process:
+            if connection is None:
                 return
+            is_ours = self._created and file_identity(self.path) == self._identity
             self._last_resort()
-            if self._created:
-                _remove(self.path)
+            if is_ours:
+                remove_database(self.path)
 
     def dispose(self) -> None:
         """Close the file, and leave nothing beside it.
@@ -541,48 +472,24 @@ class RecordFile:
         ------
         RecordFileError
             Raised if what is still to be written cannot be, or somebody else
-            is using the file.  It can be closed again.
+            is using the file.  It can be closed again, unless the file is
+            gone.
         """
+        if os.getpid() != self._process:
+            return
         with self._lock:
-            connection = self._connection
-            if connection is None or os.getpid() != self._process:
+            if (connection := self._connection) is None or is_closed(connection):
+                self._connection = None
                 return
-            self._write(())
-            try:
-                # Brings everything into the file, and removes the log.
-                connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-            except sqlite3.Error as error:
-                raise record_file_error(self.path, error) from error
-            self._last_resort()
+            if any(not unit.is_running() for unit in list(self._units)):
+                self._in_doubt = True
+            is_gone = file_identity(self.path) != self._identity
+            if not is_gone:
+                with self.unit():
+                    """What was noted is written at its end."""
+                end_log(connection, self.path)
+            connection.close()
             self._connection = None
-
-
-def hex_of(dataset_id: DatasetId | int) -> str:
-    """Return an id as upstream's column type for SQLite has it.
-
-    Parameters
-    ----------
-    dataset_id : `DatasetId` or `int`
-        The id.
-
-    Returns
-    -------
-    text : `str`
-        Thirty-two hexadecimal digits.
-    """
-    return f"{dataset_id if isinstance(dataset_id, int) else dataset_id.int:032x}"
-
-
-def _close(connection: sqlite3.Connection, process: int) -> None:
-    """Close a connection, and leave nothing beside the file if possible."""
-    if os.getpid() == process:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-        connection.close()
-
-
-def _remove(path: str) -> None:
-    """Remove a database with what is beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(OSError):
-            os.remove(path + suffix)
+            self._last_resort.detach()
+            if is_gone:
+                raise gone_error(self.path)

@@ -12,7 +12,7 @@ of a put; the dataset is treated as if it had been pruned.
 
 from __future__ import annotations
 
-__all__ = ("Resumption", "look_around")
+__all__ = ("Resumption", "explain_trash", "look_around")
 
 import dataclasses
 import os
@@ -22,34 +22,39 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler.registry.interfaces import FakeDatasetRef
 from lsst.resources import ResourcePath
+from sqlalchemy.exc import IntegrityError
 
 from ..artifact_writing import temporary_suffix
+from .errors import damage_told
+from .keys import id_of
 from .managers import FiledTable
-from .quantum import has_quantum, id_of
+from .predictions import identity_of
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DatasetId
+    from lsst.daf.butler import DatasetId, DatasetRef
     from lsst.daf.butler.datastore import Datastore
 
     from ..file_datastore import NativeFileDatastore
-    from .quantum import FiledOutputs
+    from .outputs import FiledOutputs
     from .record_file import RecordFile
 
-# How upstream's names of temporary files begin, and how ours do.
-_RANDOM = "(?:[a-z0-9_]{8}|[0-9a-f]{16})"
+# How names of temporary files begin: upstream's, of one kind or the other, and ours.
+_RANDOM = "(?:[a-z0-9_]{8}|[a-z0-9_]{16})"
 
 
 class Found(NamedTuple):
     """One thing that is not as it should be."""
 
     datastore: str
-    """Name of the datastore (`str`)."""
+    """Name of the datastore; empty if it was one in memory (`str`)."""
 
     dataset_id: DatasetId
     """The dataset (`DatasetId`)."""
 
     path: str
-    """The artifact, relative to the datastore's root (`str`)."""
+    """The artifact, relative to the datastore's root; empty for a dataset that
+    had none (`str`).
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Resumption:
 
     missing_artifacts: tuple[Found, ...]
     """Artifacts of recorded outputs that do not exist, or are of another size
-    than the record says (`tuple` [ `Found` ]).
+    than the record says, and outputs that were in memory only
+    (`tuple` [ `Found` ]).
     """
 
     unfinished_removals: tuple[Found, ...]
@@ -108,23 +114,42 @@ def look_around(file: RecordFile, datastore: Datastore, outputs: FiledOutputs, *
 
     Raises
     ------
+    RecordFileError
+        Raised if the file is damaged.
     OSError
         Raised if something cannot be mended.
     """
     from ..datastores import file_datastores
 
-    found = [_Search(file, member) for member in file_datastores(datastore)] if has_quantum(file) else []
+    with damage_told(file.path, "quantum_butler_predicted_artifact"):
+        searches = [_Search(file, member) for member in file_datastores(datastore)]
+        volatile = _only_in_memory(file)
     resumption = Resumption(
-        unrecorded_artifacts=tuple(item for search in found for item in search.unrecorded),
-        temporary_files=tuple(item for search in found for item in search.temporary),
-        missing_artifacts=tuple(item for search in found for item in search.missing),
-        unfinished_removals=tuple(item for search in found for item in search.trashed),
+        unrecorded_artifacts=tuple(item for search in searches for item in search.unrecorded),
+        temporary_files=tuple(item for search in searches for item in search.temporary),
+        missing_artifacts=(*(item for search in searches for item in search.missing), *volatile),
+        unfinished_removals=tuple(item for search in searches for item in search.trashed),
         is_repaired=repair,
     )
     if repair:
-        for search in found:
-            search.repair(file, outputs)
+        # As long as one datastore of a chain has it, a dataset is there.
+        lost = {item.dataset_id for item in resumption.missing_artifacts}
+        lost -= {dataset_id for search in searches for dataset_id in search.whole}
+        with file.unit():
+            for ref in outputs.copy():
+                if ref.id in lost:
+                    outputs.discard(ref)
+            for search in searches:
+                search.remove_datasets()
+        for search in searches:
+            search.remove_files()
     return resumption
+
+
+def _only_in_memory(file: RecordFile) -> list[Found]:
+    """Return the outputs that were in no file datastore, and are gone."""
+    keys = file.read("SELECT dataset_id FROM quantum_butler_output WHERE in_memory ORDER BY dataset_id")
+    return [Found("", id_of(key), "") for (key,) in keys]
 
 
 class _Search:
@@ -144,53 +169,74 @@ class _Search:
         table = datastore._table
         assert isinstance(table, FiledTable)
         rows = list(table.fetch())
-        present = datastore.bridge.check({row["dataset_id"] for row in rows})
-        trash = file.read(
-            "SELECT dataset_id FROM dataset_location_trash WHERE datastore_name = ?", (self._name,)
-        )
-        in_trash = {id_of(key) for (key,) in trash}
+        ids = {row["dataset_id"] for row in rows}
+        present = datastore.bridge.check(ids)
+        in_trash = set(datastore._records.locations.trashed(ids))
+        # Other datastores may have their records in the same table.
+        rows = [row for row in rows if row["dataset_id"] in present or row["dataset_id"] in in_trash]
         outputs = {
             id_of(key)
             for (key,) in file.read("SELECT dataset_id FROM quantum_butler_dataset WHERE predicted_output")
         }
         recorded = {_without_fragment(row["path"]) for row in rows}
 
-        self.trashed = [
-            Found(self._name, row["dataset_id"], row["path"])
-            for row in rows
-            if row["dataset_id"] in in_trash and row["dataset_id"] not in present
-        ]
-        self.missing = [
-            Found(self._name, row["dataset_id"], row["path"])
-            for row in rows
-            if row["dataset_id"] in present and row["dataset_id"] in outputs and not self._is_whole(row)
+        self.trashed = [self._found(row) for row in rows if row["dataset_id"] not in present]
+        self.missing: list[Found] = []
+        self.whole: set[DatasetId] = set()
+        for row in rows:
+            if row["dataset_id"] in present and row["dataset_id"] in outputs:
+                if self._is_whole(row):
+                    self.whole.add(row["dataset_id"])
+                else:
+                    self.missing.append(self._found(row))
+        self.whole -= {item.dataset_id for item in self.missing}
+
+        predicted = [
+            (id_of(key), path, before)
+            for key, path, before in file.read(
+                "SELECT dataset_id, path, before FROM quantum_butler_predicted_artifact "
+                "WHERE datastore_name = ?",
+                (self._name,),
+            )
         ]
         self.unrecorded: list[Found] = []
-        self.temporary: list[Found] = []
-        predicted = file.read(
-            "SELECT dataset_id, path, was_there FROM quantum_butler_predicted_artifact "
-            "WHERE datastore_name = ?",
-            (self._name,),
-        )
         self._certain: list[Found] = []
-        for key, path, was_there in predicted:
-            if path not in recorded and not was_there and self._uri(path).exists():
-                self.unrecorded.append(item := Found(self._name, id_of(key), path))
-                if was_there is not None:
+        for dataset_id, path, before in predicted:
+            if path not in recorded and self._is_new(path, before):
+                self.unrecorded.append(item := Found(self._name, dataset_id, path))
+                if before is not None:
                     self._certain.append(item)
-        self.temporary += self._temporaries((id_of(key), path) for key, path, _ in predicted)
+        self.temporary = list(self._temporaries((dataset_id, path) for dataset_id, path, _ in predicted))
 
-    def _uri(self, path: str) -> ResourcePath:
-        return self._datastore.locationFactory.fromPath(_without_fragment(path)).uri
+    def _found(self, row: Mapping[str, Any]) -> Found:
+        return Found(self._name, row["dataset_id"], row["path"])
+
+    def _uri(self, path: str) -> ResourcePath | None:
+        """Return where an artifact is, if that is within the datastore.
+
+        What is outside is not looked at, and not removed: ours is all inside,
+        and a file that comes from elsewhere may name any place.
+        """
+        try:
+            return self._datastore.locationFactory.fromPath(_without_fragment(path)).uri
+        except ValueError:
+            return None
 
     def _is_whole(self, row: Mapping[str, Any]) -> bool:
         """Tell whether an artifact exists and has the size that it should."""
         path, size = str(row["path"]), row["file_size"]
-        uri = self._uri(path)
-        if not uri.exists():
+        if (uri := self._uri(path)) is None:
+            return True
+        if not _exists(uri):
             return False
         # Members of an archive have the archive's size, or none.
-        return "#" in path or not isinstance(size, int) or size < 0 or uri.size() == size
+        return path != _without_fragment(path) or not isinstance(size, int) or size < 0 or uri.size() == size
+
+    def _is_new(self, path: str, before: str | None) -> bool:
+        """Tell whether there is an artifact that was not there before."""
+        if (uri := self._uri(path)) is None or not _exists(uri):
+            return False
+        return not before or identity_of(uri.ospath) != before
 
     def _temporaries(self, predicted: Iterable[tuple[DatasetId, str]]) -> Iterator[Found]:
         """Find temporary files that are going to be predicted artifacts."""
@@ -201,43 +247,68 @@ class _Search:
         listings: dict[str, list[str]] = {}
         for dataset_id, path in predicted:
             folder, name = os.path.split(path)
-            extension = self._uri(path).getExtension()
+            if (uri := self._uri(path)) is None:
+                continue
+            extension = uri.getExtension()
             if (suffix := temporary_suffix(extension)) is None:
                 continue
             if folder not in listings:
                 try:
                     listings[folder] = os.listdir(os.path.join(root, folder))
-                except OSError:
+                except (FileNotFoundError, NotADirectoryError):
                     listings[folder] = []
             pattern = re.compile(_RANDOM + re.escape(name.removesuffix(extension) + suffix))
             for name in filter(pattern.fullmatch, listings[folder]):
                 yield Found(self._name, dataset_id, os.path.join(folder, name))
 
-    def repair(self, file: RecordFile, outputs: FiledOutputs) -> None:
-        """Mend what was found.
-
-        Parameters
-        ----------
-        file : `RecordFile`
-            File of the butler.
-        outputs : `FiledOutputs`
-            Its actual outputs.
-        """
-        datastore = self._datastore
+    def remove_datasets(self) -> None:
+        """Remove datasets that are not whole, and what is in the trash."""
         incomplete = {item.dataset_id for item in self.missing}
-        gone = incomplete | {item.dataset_id for item in self.trashed}
-        if gone:
-            with file.unit():
-                datastore.bridge.moveToTrash([FakeDatasetRef(dataset_id) for dataset_id in incomplete], None)
-                for ref in outputs.copy():
-                    if ref.id in incomplete:
-                        outputs.discard(ref)
-                datastore._empty_trash_subset(ignore_errors=False, selected_ids=gone)
+        if gone := incomplete | {item.dataset_id for item in self.trashed}:
+            datastore = self._datastore
+            datastore.bridge.moveToTrash([FakeDatasetRef(dataset_id) for dataset_id in incomplete], None)
+            datastore._empty_trash_subset(ignore_errors=False, selected_ids=gone)
+
+    def remove_files(self) -> None:
+        """Remove what no record speaks of."""
         for item in (*self._certain, *self.temporary):
-            uri = self._uri(item.path)
-            if uri.exists():
+            if (uri := self._uri(item.path)) is not None and _exists(uri):
                 uri.remove()
 
 
+def _exists(uri: ResourcePath) -> bool:
+    """Tell whether there is an artifact; what cannot be looked at is none that is missing."""
+    return identity_of(uri.ospath) != "" if uri.isLocal else uri.exists()
+
+
 def _without_fragment(path: str) -> str:
-    return path.rpartition("#")[0] or path
+    # As upstream's URIs have it, what follows the last slash may have one.
+    artifact, _, fragment = path.rpartition("#")
+    return artifact if artifact and "/" not in fragment else path
+
+
+def explain_trash(error: IntegrityError, datastore: Datastore, ref: DatasetRef) -> None:
+    """Tell of a `put` that failed if that was because of the trash.
+
+    Parameters
+    ----------
+    error : `sqlalchemy.exc.IntegrityError`
+        The failure.
+    datastore : `Datastore`
+        Datastore that the dataset was put into.
+    ref : `DatasetRef`
+        The dataset.
+
+    Raises
+    ------
+    sqlalchemy.exc.IntegrityError
+        Raised if the dataset is in the trash.
+    """
+    from ..datastores import file_datastores
+
+    if any(member._records.locations.trashed([ref.id]) for member in file_datastores(datastore)):
+        raise IntegrityError(
+            f"{ref} is in the trash: its removal was broken off; prune it again, or resume with repair=True",
+            error.params,
+            error.orig or error,
+        ) from error

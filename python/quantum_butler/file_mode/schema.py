@@ -36,6 +36,12 @@ _QUANTUM_TABLES: Mapping[str, str] = {
             name TEXT NOT NULL PRIMARY KEY,
             value TEXT NOT NULL
         ) WITHOUT ROWID""",
+    "quantum_butler_datastore": """
+        CREATE TABLE quantum_butler_datastore (
+            datastore_name TEXT NOT NULL PRIMARY KEY,
+            records_table TEXT NOT NULL,
+            root TEXT NOT NULL
+        ) WITHOUT ROWID""",
     "quantum_butler_role": """
         CREATE TABLE quantum_butler_role (
             dataset_id NOT NULL PRIMARY KEY,
@@ -54,14 +60,15 @@ _QUANTUM_TABLES: Mapping[str, str] = {
             parent_storage_class TEXT,
             is_calibration BOOLEAN NOT NULL,
             run TEXT NOT NULL,
-            data_id TEXT NOT NULL
+            data_id TEXT NOT NULL,
+            in_memory BOOLEAN NOT NULL
         ) WITHOUT ROWID""",
     "quantum_butler_predicted_artifact": """
         CREATE TABLE quantum_butler_predicted_artifact (
             datastore_name TEXT NOT NULL,
             dataset_id NOT NULL,
             path TEXT NOT NULL,
-            was_there BOOLEAN,
+            before TEXT,
             PRIMARY KEY (datastore_name, dataset_id, path)
         ) WITHOUT ROWID""",
     "quantum_butler_dataset": """
@@ -141,7 +148,9 @@ class FileSchema:
         except OSError:
             return False
         finally:
-            os.close(file)
+            # It was waited for already if it has to be on the disk.
+            with contextlib.suppress(OSError):
+                os.close(file)
         return True
 
     def missing(self, connection: sqlite3.Connection, path: str) -> list[str]:

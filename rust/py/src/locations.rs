@@ -65,6 +65,11 @@ impl Locations {
         PySet::new(py, ids_to_python(py, ids)?)
     }
 
+    fn present<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let ids = self.locations.read(py, usize::MAX, |locations| locations.present().sorted());
+        ids_to_python(py, ids)
+    }
+
     #[pyo3(signature = (selected=None, /))]
     fn trashed<'py>(
         &self,

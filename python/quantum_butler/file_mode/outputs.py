@@ -1,0 +1,114 @@
+"""A quantum's actual outputs, which its butler's SQLite file is told of."""
+
+from __future__ import annotations
+
+__all__ = ("FiledOutputs",)
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from lsst.daf.butler import DatasetRef
+
+from .. import _core
+from ..actual_outputs import ActualOutputs
+
+if TYPE_CHECKING:
+    from .record_file import RecordFile
+
+
+class FiledOutputs(ActualOutputs):
+    """Refs of the datasets that were written, which go to a file, too.
+
+    Parameters
+    ----------
+    tracker : `_core.Tracker`
+        The quantum's bookkeeping, which is told of each dataset.
+    file : `RecordFile`
+        The file.
+    """
+
+    # Operators make copies without calling ``__init__``.
+    _file: RecordFile | None = None
+
+    def __init__(self, tracker: _core.Tracker, file: RecordFile):
+        super().__init__(tracker)
+        self._file = file
+
+    @classmethod
+    def of(cls, refs: Iterable[DatasetRef], file: RecordFile) -> FiledOutputs:
+        """Return a set of some refs, of which the file has not been told.
+
+        Parameters
+        ----------
+        refs : `~collections.abc.Iterable` [ `DatasetRef` ]
+            The refs.
+        file : `RecordFile`
+            The file.
+
+        Returns
+        -------
+        outputs : `FiledOutputs`
+            The set.
+        """
+        self = cls.__new__(cls)
+        set.update(self, refs)
+        self._file = file
+        return self
+
+    def add(self, ref: DatasetRef, /) -> None:
+        # Docstring inherited.
+        before = len(self)
+        super().add(ref)
+        if self._file is not None:
+            restore = functools.partial(self.discard, ref) if len(self) > before else _nothing
+            self._file.note_output(ref, restore)
+
+    def discard(self, ref: object, /) -> None:
+        """Remove a ref, if it is there.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            Ref of a dataset that is none of the outputs any more.
+        """
+        if ref in self:
+            super().discard(ref)
+            if self._file is not None:
+                self._file.note_output(ref, functools.partial(self.add, cast(DatasetRef, ref)))
+
+
+def _telling_the_file(name: str) -> Callable[..., Any]:
+    """Make a method of `set` that tells the file what has changed."""
+    change = getattr(ActualOutputs, name)
+
+    def changed(refs: FiledOutputs, *others: Iterable[Any]) -> Any:
+        before = refs.copy()
+        result = change(refs, *others)
+        if (file := refs._file) is not None:
+            for ref in before ^ refs:
+                file.note_output(ref, _nothing)
+        return result
+
+    changed.__name__, changed.__doc__ = name, change.__doc__
+    return changed
+
+
+for _name in (
+    "__iand__",
+    "__ior__",
+    "__isub__",
+    "__ixor__",
+    "clear",
+    "difference_update",
+    "intersection_update",
+    "pop",
+    "remove",
+    "symmetric_difference_update",
+    "update",
+):
+    setattr(FiledOutputs, _name, _telling_the_file(_name))
+
+
+def _nothing() -> None:
+    """Restore nothing."""

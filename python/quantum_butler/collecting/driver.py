@@ -12,6 +12,7 @@ __all__ = (
 
 import concurrent.futures as cf
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -47,6 +48,9 @@ _MOST_THREADS = 16
 
 # Rejected entries that a report holds.
 _MOST_SHOWN = 20
+
+# What every archive has.
+_FILES = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow", MANIFEST}
 
 
 class ExistingArchiveError(FileExistsError):
@@ -237,7 +241,12 @@ def default_jobs() -> int:
 
 def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:
     """Return the manifest of what is there, having seen that it may be replaced."""
-    if not os.path.lexists(place) or (place.is_dir() and not any(place.iterdir())):
+    try:
+        # Whatever cannot be looked at may be there.
+        os.lstat(place)
+    except FileNotFoundError:
+        return None
+    if place.is_dir() and not any(place.iterdir()):
         return None
     if not (place / MANIFEST).is_file():
         raise ExistingArchiveError(f"{place}: this is there already, and is no provenance archive")
@@ -355,7 +364,13 @@ class _Work:
             report.edges, report.records = edges.result(), records.result()
             quanta.result()
         self._write_manifest()
-        report.archive_bytes = sum(entry.stat().st_size for entry in os.scandir(folder))
+        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(folder)}
+        if missing := _FILES - sizes.keys():
+            # Somebody clears away where it is being written; what is left is no archive.
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), os.path.join(folder, min(missing))
+            )
+        report.archive_bytes = sum(sizes.values())
 
     def _kept(
         self, parts: Sequence[Part], duplicates: Duplicates, *names: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("BusyArchiveError", "Scratch")
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -18,6 +19,8 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 _INFIX = ".partial-"
+
+_MOST_ATTEMPTS = 5
 
 
 class BusyArchiveError(RuntimeError):
@@ -46,25 +49,20 @@ class Scratch:
 
     def __init__(self, archive: str):
         self._archive = os.path.abspath(archive)
-        parent = os.path.dirname(self._archive)
-        os.makedirs(parent, exist_ok=True)
+        os.makedirs(os.path.dirname(self._archive), exist_ok=True)
         self._folder = f"{self._archive}{_INFIX}{secrets.token_hex(6)}"
-        # The lock is there before the folder has the name by which others find it.
-        hidden = os.path.join(parent, f".{os.path.basename(self._folder)}")
-        os.mkdir(hidden)
-        self._lock = _lock(hidden, create=True)
-        os.rename(hidden, self._folder)
-        try:
-            self._remove_leftovers()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
         self.parts = os.path.join(self._folder, "parts")
         """Where tables of parts go (`str`)."""
         self.result = os.path.join(self._folder, "archive")
         """Where the new archive is made (`str`)."""
-        os.mkdir(self.parts)
-        os.mkdir(self.result)
+        self._lock = self._make()
+        try:
+            self._remove_leftovers()
+            os.mkdir(self.parts)
+            os.mkdir(self.result)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +70,10 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        _remove(self._folder, self._lock)
+        if isinstance(error, OSError) and error.filename is None:
+            # Arrow does not tell which file it could not write.
+            raise _named(error, self._archive) from error
 
     def put_in_place(self) -> None:
         """Put the new archive where the old one is, if there is one.
@@ -110,25 +108,86 @@ class Scratch:
             _sync(entry.path)
         _sync(self.result)
 
+    def _make(self) -> int | None:
+        """Make the folder, and lock it."""
+        # The lock is there before the folder has the name by which others find it.
+        hidden = _hidden(self._folder)
+        for attempt in reversed(range(_MOST_ATTEMPTS)):
+            os.mkdir(hidden)
+            lock = None
+            try:
+                lock = _lock(hidden, create=True)
+                os.rename(hidden, self._folder)
+            except BaseException as error:
+                _remove(hidden, lock)
+                # Before it was locked, another process may have taken it for what a killed one has left.
+                if not attempt or not isinstance(error, (FileNotFoundError, BlockingIOError)):
+                    raise
+            else:
+                break
+        return lock
+
     def _remove_leftovers(self) -> None:
+        for other in glob.glob(f"{glob.escape(_hidden(self._archive))}{_INFIX}*"):
+            # With a lock, it belongs to a process that is about to find this one.
+            with contextlib.suppress(OSError):
+                _remove(other, _lock(other, create=False))
+            with contextlib.suppress(OSError):
+                os.rmdir(other)
         for other in glob.glob(f"{glob.escape(self._archive)}{_INFIX}*"):
             if other == self._folder or not os.path.isdir(other):
                 continue
             try:
                 lock = _lock(other, create=False)
             except FileNotFoundError:
-                # Not one of ours, or just being removed.
+                # Not one of ours, or just being removed; if that failed in the end, empty.
+                with contextlib.suppress(OSError):
+                    os.rmdir(other)
                 continue
             except BlockingIOError:
                 raise BusyArchiveError(
                     f"{self._archive}: another process is collecting into this archive, in {other}"
                 ) from None
-            replaced = os.path.join(other, "replaced")
-            if os.path.isdir(replaced) and not os.path.lexists(self._archive):
-                os.rename(replaced, self._archive)
-            shutil.rmtree(other, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
+            try:
+                # Only if there is none; an archive is not an empty folder.
+                os.rename(os.path.join(other, "replaced"), self._archive)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    if lock is not None:
+                        os.close(lock)
+                    raise
+            _remove(other, lock)
+
+
+def _hidden(folder: str) -> str:
+    """Return the name that a folder has before it is locked."""
+    parent, name = os.path.split(folder)
+    return os.path.join(parent, f".{name}")
+
+
+def _remove(folder: str, lock: int | None) -> None:
+    """Remove a scratch folder and let go of its lock.
+
+    What cannot be removed still has the file to be locked, by which others
+    know it, or is empty.
+    """
+    for name in ("parts", "archive", "replaced"):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        if os.listdir(folder) == ["lock"]:
+            os.remove(os.path.join(folder, "lock"))
+        os.rmdir(folder)
+    if lock is not None:
+        with contextlib.suppress(OSError):
+            os.close(lock)
+
+
+def _named(error: OSError, path: str) -> OSError:
+    """Return the same error of a file."""
+    if error.errno is None:
+        return OSError(f"{path}: {error}")
+    return OSError(error.errno, error.strerror, path)
 
 
 def _lock(folder: str, *, create: bool) -> int | None:

@@ -31,6 +31,9 @@ _LINES_PIECE = 1 << 24
 _FRAMES_PIECE = 6 << 20
 _FILES_PIECE = 2048
 
+# Size of a log that could not be found out; whoever reads it tries again, lest it be taken for empty.
+_UNKNOWN = -1
+
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
@@ -62,7 +65,7 @@ class Piece:
     """Where it starts in the log."""
 
     end: int = 0
-    """Where it ends."""
+    """Where it ends; negative if that is where the log ends."""
 
     def path(self, source: int) -> str:
         """Return where one of its files is."""
@@ -119,7 +122,7 @@ class Sources:
             for one in self._find(source, measure=True):
                 found = True
                 self._entry(one)
-                self.size += one.size
+                self.size += max(one.size, 0)
             if not found:
                 raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
 
@@ -153,7 +156,7 @@ class Sources:
             return
         path = os.path.join(folder, names[0])
         bounds = [(0, size)]
-        if kind == "lines" and folder:
+        if kind == "lines" and folder and size != _UNKNOWN:
             bounds = [(at, min(at + _LINES_PIECE, size)) for at in range(0, max(size, 1), _LINES_PIECE)]
         elif kind == "frames" and folder:
             try:
@@ -217,7 +220,7 @@ class Sources:
                 if names:
                     yield _Found("files", absolute, folder, tuple(names), size, given)
                     names, size = [], 0
-                yield _Found(kind, absolute, folder, (entry.name,), _size(entry), given)
+                yield _Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), given)
         if names:
             yield _Found("files", absolute, folder, tuple(names), size, given)
         del entries, names
@@ -234,12 +237,12 @@ def _kind(name: str) -> Kind | None:
     return "files" if name.endswith(FILE_ENDINGS) else None
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def _size(entry: os.DirEntry[str], otherwise: int = 0) -> int:
     try:
         return entry.stat().st_size
     except OSError:
         # Whoever reads it will tell.
-        return 0
+        return otherwise
 
 
 def _remote_size(uri: ResourcePath) -> int:

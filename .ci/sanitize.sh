@@ -15,6 +15,8 @@ target=$PWD/target/sanitized
 site=$target/site
 runtime=$(cc -print-file-name=libasan.so)
 [[ $runtime == /* ]] || { echo "no libasan.so, which comes with gcc" >&2; exit 1; }
+# Exceptions of other packages' C++ go through it, and it has to know whose they are.
+runtime="$runtime $(cc -print-file-name=libstdc++.so.6)"
 
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes" PYO3_PYTHON=$python
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -599,8 +599,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                 if (label := self._quantum_label) is not None:
                     self._log_provenance(label)
             finally:
-                self._release()
                 self._quantum_label = None
+                self._release()
 
     def _release(self) -> None:
         """Let go of all resources."""
@@ -881,17 +881,13 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             datastore.put(obj, ref, provenance=provenance)
             self._outputs.add(ref)
             return
-        was_output = ref in self._outputs
         try:
             # The artifact goes as well if the file does not take the record.
-            with all_or_nothing(datastore, ref), file.unit():
+            with all_or_nothing(datastore, ref), file.unit(or_nothing=True):
                 datastore.put(obj, ref, provenance=provenance)
                 self._outputs.add(ref)
-        except BaseException as error:
-            if not was_output:
-                self._outputs.discard(ref)
-            if isinstance(error, IntegrityError):
-                explain_trash(error, datastore, ref)
+        except IntegrityError as error:
+            explain_trash(error, datastore, ref)
             raise
 
     @staticmethod

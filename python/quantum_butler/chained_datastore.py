@@ -14,6 +14,7 @@ from lsst.daf.butler.datastore import Datastore
 from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
+from .file_mode.managers import FiledBridgeManager
 from .transactions import ThreadTransactions
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
         # The class's name is no part of the data.
         self.name = f"{ChainedDatastore.__qualname__}[{','.join(self.names)}]"
         self._writing = threading.RLock()
+        # What the members' records go to, if not only to memory.
+        self._file = bridgeManager.file if isinstance(bridgeManager, FiledBridgeManager) else None
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
         # Docstring inherited.
@@ -68,6 +71,15 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
     ) -> set[ResourcePath]:
         # Docstring inherited.
         with self._writing:
+            if self._file is not None and not dry_run:
+                # Before a member in memory removes what it cannot bring back.
+                try:
+                    self._file.commit()
+                except Exception:
+                    for member in self.datastores:
+                        if refs is not None and isinstance(member, InMemoryDatastore):
+                            member._trashedIds -= {ref.id for ref in refs}
+                    raise
             return super().emptyTrash(ignore_errors, refs, dry_run)
 
 

@@ -301,8 +301,12 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
         if not rows or dry_run:
             return
         emptied = {row["dataset_id"] for row in rows}
-        records_table.delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in emptied))
-        self._drop_from_trash(emptied)
+        self._drop(records_table, emptied)
+
+    def _drop(self, records_table: OpaqueTableStorage, ids: Collection[DatasetId]) -> None:
+        """Drop datasets from the trash for good, and their records."""
+        records_table.delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in ids))
+        self._drop_from_trash(ids)
 
     def _drop_from_trash(self, ids: Collection[DatasetId]) -> None:
         """Drop datasets from the trash for good."""

@@ -249,9 +249,12 @@ def test_a_link_to_where_no_file_is_yet(repository: Repository, file: Path) -> N
     assert link.is_symlink()
 
 
-def test_integers_that_do_not_fit(repository: Repository, file: Path) -> None:
-    with pytest.raises(ValueError, match=str(1 << 63)):
-        QuantumBackedButler.from_predicted(
-            str(repository.root), [1 << 63], [], repository.universe, {}, filename=str(file)
-        )
-    assert not file.exists()
+def test_large_integers(repository: Repository, file: Path) -> None:
+    with QuantumBackedButler.from_predicted(
+        str(repository.root), [(1 << 63) - 1, 1 << 63], [-1], repository.universe, {}, filename=str(file)
+    ) as butler:
+        butler._unavailable_inputs = {1 << 63}
+    with resume(repository, file) as again:
+        assert again._predicted_inputs == {(1 << 63) - 1, 1 << 63}
+        assert again._predicted_outputs == {-1}
+        assert again._unavailable_inputs == {1 << 63}

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from lsst.daf.butler import DatasetRef
 from record_files import beside, roles, roles_of
-from resuming import begin, crash, resume
+from resuming import begin, crash, drop, resume
 
 import quantum_butler
-from quantum_butler import QuantumBackedButler, RecordFileError
+from quantum_butler import QuantumBackedButler, RecordFileError, process_log
+from quantum_butler.file_mode import opening
+from quantum_butler.file_mode.record_file import RecordFile
 from repositories import Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
@@ -32,8 +34,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "records.sqlite3"
 
 
-def interrupted(call: Callable[[], object], at: int) -> bool:
-    """Raise `KeyboardInterrupt` at a line of the package; tell whether the call got so far."""
+def interrupted(call: Callable[[], object], at: int, error: type[BaseException]) -> bool:
+    """Raise an error at a line of the package; tell whether the call got so far."""
     seen = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -43,19 +45,18 @@ def interrupted(call: Callable[[], object], at: int) -> bool:
         if event == "line":
             seen += 1
             if seen == at:
-                raise KeyboardInterrupt
+                raise error
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        call()
-    except KeyboardInterrupt:
-        return True
+        # Some may take it for the failure of something that they can do without.
+        with contextlib.suppress(error, Exception):
+            call()
     finally:
         sys.settrace(before)
-    assert seen < at, "it was raised, and did not come through"
-    return False
+    return seen >= at
 
 
 def in_memory(butler: QuantumBackedButler, refs: list[DatasetRef]) -> Any:
@@ -87,8 +88,10 @@ def work_of(butler: QuantumBackedButler, refs: list[DatasetRef], what: str) -> C
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
 @pytest.mark.parametrize("what", ["put", "prune", "close"])
-def test_at_every_line(repository: Repository, tmp_path: Path, what: str) -> None:
+def test_at_every_line(repository: Repository, tmp_path: Path, what: str, error: type[BaseException]) -> None:
+    """As a signal handler might, which may also raise an ordinary exception."""
     first, _ = refs = list(repository.predicted["derived"][:2])
     before = repository.artifacts()
     for at in itertools.count(1):
@@ -96,7 +99,7 @@ def test_at_every_line(repository: Repository, tmp_path: Path, what: str) -> Non
         butler = begin(repository, file, durability="process")
         butler.put({"a": 1}, first)
         butler.stored(repository.stored["measured"][0])
-        broken_off = interrupted(work_of(butler, refs, what), at)
+        broken_off = interrupted(work_of(butler, refs, what), at, error)
         # The butler goes on; what is done now is acknowledged, too.
         if what != "close":
             butler.getDeferred(repository.stored["measured"][1])
@@ -158,12 +161,12 @@ def test_a_signal_handler_that_puts(
         butler.put({"a": 1}, mine)
     finally:
         signal.signal(signal.SIGUSR1, earlier)
-    # In the middle of a transaction there can be no other; what has returned is in the file.
-    assert len(errors) == (after == "BEGIN IMMEDIATE")
-    assert all(isinstance(error, RecordFileError) and error.filename == str(file) for error in errors)
-    outputs = {mine.id.hex} if errors else {mine.id.hex, handlers.id.hex}
-    assert roles(file)["actual_output"] == outputs
-    assert butler._datastore.knows(handlers) is not bool(errors)
+    # What is taken back if the call fails that it interrupts must not be acknowledged.
+    [error] = errors
+    assert isinstance(error, RecordFileError) and error.filename == str(file)
+    assert roles(file)["actual_output"] == {mine.id.hex}
+    assert not butler._datastore.knows(handlers)
+    butler.put({"a": 2}, handlers)
     monkeypatch.setattr(butler._record_file, "_connection", connection)
     butler.close()
     assert roles(file) == roles_of(butler)
@@ -199,3 +202,101 @@ def test_a_fork_while_another_thread_writes(repository: Repository, file: Path) 
     butler.put({"a": 1}, ref)
     butler.close()
     assert roles(file)["actual_output"] == {ref.id.hex}
+
+
+def test_a_thread_that_is_broken_off_leaves_the_rest_to_others(
+    repository: Repository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    butler = begin(repository, file)
+    mine, others = repository.predicted["derived"][:2]
+    assert butler._record_file is not None
+
+    def work() -> None:
+        with contextlib.suppress(KeyboardInterrupt), monkeypatch.context() as patch:
+
+            def end_unit(*_: object) -> None:
+                raise KeyboardInterrupt
+
+            patch.setattr(butler._record_file, "end_unit", end_unit)
+            patch.setattr(butler._record_file, "commit", end_unit)
+            butler.put({"a": 1}, mine)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    butler.put({"a": 2}, others)
+    assert in_file(file)[1:] == in_memory(butler, [mine, others])[1:]
+    butler.close()
+    assert roles(file) == roles_of(butler)
+
+
+def test_a_removal_in_upstreams_way_is_one_transaction(
+    repository: Repository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = repository.predicted["derived"][0]
+    # Upstream's own method does it while it tells what it does.
+    monkeypatch.setattr("quantum_butler.file_datastore.empty_trash", lambda *_, **__: None)
+
+    def work() -> None:
+        butler = begin(repository, file)
+        butler.put({"a": 1}, ref)
+        write, statements = RecordFile._write, itertools.count()
+
+        def count(*arguments: Any, **options: Any) -> None:
+            write(*arguments, **options)
+            if options.get("removal") is not None and next(statements) == 0:
+                os._exit(0)
+
+        RecordFile._write = count  # type: ignore[method-assign]
+        butler.pruneDatasets([ref], **PURGE)
+        raise AssertionError("nothing was removed")
+
+    crash(work)
+    with resume(repository, file, repair=True) as again:
+        assert not again.resumption
+        again.put({"a": 2}, ref)
+        again.pruneDatasets([ref], **PURGE)
+        again.put({"a": 3}, ref)
+        assert again.get(ref) == {"a": 3}
+
+
+def test_a_trash_without_records_is_emptied(repository: Repository, file: Path) -> None:
+    ref = repository.predicted["derived"][0]
+    butler = begin(repository, file)
+    butler.put({"a": 1}, ref)
+    butler._datastore.trash([ref])
+    drop(butler)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM file_datastore_records WHERE dataset_id = ?", (ref.id.hex,))
+    with resume(repository, file, repair=True) as again:
+        assert [found.dataset_id for found in again.resumption.unfinished_removals] == [ref.id]
+        again.put({"a": 2}, ref)
+        again.pruneDatasets([ref], **PURGE)
+        assert not again._datastore.knows(ref)
+    with resume(repository, file) as clean:
+        assert not clean.resumption
+
+
+def test_a_close_that_fails_with_a_log(
+    repository: Repository, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_PATIENCE", 0.1)
+    quantum = repository.quantum(repository.stored["measured"], repository.predicted["derived"])
+    process_log.set_folder(tmp_path / "logs")
+    try:
+        butler = QuantumBackedButler.initialize(
+            str(repository.root), quantum, repository.universe, filename=file
+        )
+        butler.put({"a": 1}, repository.predicted["derived"][0])
+        reader = sqlite3.connect(file)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM dataset_location").fetchall()
+        with pytest.raises(RecordFileError):
+            butler.close()
+        reader.close()
+        butler.close()
+    finally:
+        process_log.set_folder(None)
+    assert beside(file) == []
+    [log] = (tmp_path / "logs").iterdir()
+    assert log.read_text().count("\n") == 1

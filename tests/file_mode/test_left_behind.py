@@ -183,3 +183,27 @@ def test_what_cannot_be_repaired_leaves_a_closed_file(repository: Repository, fi
     with pytest.raises(OSError):
         resume(repository, file, repair=True)
     assert beside(file) == []
+
+
+def test_a_prune_of_a_chain_that_fails_leaves_what_is_in_memory(
+    new_repository: NewRepository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = new_repository("chained")
+    ref = repository.predicted["derived"][0]
+    butler = begin(repository, file)
+    butler.put({"a": 1}, ref)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object, **__: object) -> None:
+            raise RecordFileError(28, "full", str(file))
+
+        patch.setattr(RecordFile, "_write", fail)
+        with pytest.raises(RecordFileError):
+            butler.pruneDatasets([ref], **PURGE)
+    assert ref in butler._actual_output_refs
+    assert butler.get(ref) == {"a": 1}
+    assert butler._datastore.datastores[0].knows(ref)
+    butler.pruneDatasets([ref], **PURGE)
+    assert not butler.stored(ref)
+    butler.close()
+    assert roles(file) == roles_of(butler)

@@ -345,11 +345,13 @@ class WriteThrough:
         """
         announced = Change(self.file, self, ids, only_adds=only_adds)
         with self.file.unit(join=True) as unit:
-            unit.changes.append(announced)
+            unit.announce(announced)
             try:
                 announced.undo = change()
             except Exception:
+                # Mostly it was refused; a signal handler's exception may come after it was made.
                 announced.is_over = True
+                self.file.doubt(announced.doubt)
                 raise
         return announced
 
@@ -375,7 +377,7 @@ class WriteThrough:
             if self._locations is not None:
                 self._locations.write_emptying(connection, ids)
 
-        self.file.remove(write, empty)
+        self.file.remove((self, ids), write, empty)
 
     def write_added(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None:
         """Write what was added to table and locations.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # What fits into a column of integers.
 _INTEGERS = range(-(1 << 63), 1 << 63)
+_LARGE = "integer "
 
 
 def hex_of(dataset_id: DatasetId | int) -> str:
@@ -41,18 +42,12 @@ def key_of(dataset_id: Any) -> str | int:
     Returns
     -------
     key : `str` or `int`
-        Thirty-two hexadecimal digits, or the integer.
-
-    Raises
-    ------
-    ValueError
-        Raised if the integer has more than 64 bits.
+        Thirty-two hexadecimal digits, or the integer; as text if it has more
+        than 64 bits.
     """
     if not isinstance(dataset_id, int):
         return hex_of(dataset_id)
-    if dataset_id not in _INTEGERS:
-        raise ValueError(f"Dataset id {dataset_id} is too large for a file: integers have 64 bits there")
-    return dataset_id
+    return dataset_id if dataset_id in _INTEGERS else f"{_LARGE}{dataset_id}"
 
 
 def id_of(key: str | int) -> DatasetId:
@@ -61,11 +56,13 @@ def id_of(key: str | int) -> DatasetId:
     Parameters
     ----------
     key : `str` or `int`
-        Thirty-two hexadecimal digits, or an integer id.
+        What `key_of` returns.
 
     Returns
     -------
     dataset_id : `DatasetId`
         The id.
     """
-    return cast(Any, key) if isinstance(key, int) else uuid.UUID(hex=key)
+    if isinstance(key, int) or key.startswith(_LARGE):
+        return cast("DatasetId", int(str(key).removeprefix(_LARGE)))
+    return uuid.UUID(hex=key)

@@ -26,7 +26,7 @@ from .record_file import RecordFile
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DimensionUniverse
     from lsst.daf.butler.datastore import DatastoreTransaction
-    from lsst.daf.butler.registry.interfaces import DatasetIdRef
+    from lsst.daf.butler.registry.interfaces import DatasetIdRef, OpaqueTableStorage
 
 
 class FiledTable(NativeOpaqueTableStorage):
@@ -47,7 +47,6 @@ class FiledTable(NativeOpaqueTableStorage):
         self._contents = TableContents(self._table, spec)
         self.through = WriteThrough(file, table=self._contents)
         """What becomes of changes (`WriteThrough`)."""
-        file.keep(self.through)
         if file.has_table(name):
             with damage_told(file.path, name):
                 self._contents.load(file)
@@ -55,10 +54,22 @@ class FiledTable(NativeOpaqueTableStorage):
     def delete(self, columns: Iterable[str], *rows: dict[str, Any]) -> None:
         # Docstring inherited.
         columns = list(columns)
+        ids = [row["dataset_id"] for row in rows] if "dataset_id" in columns else None
         self.through.file.remove(
+            (self.through, ids),
             lambda connection: self._contents.write_deletion(connection, columns, rows),
             lambda: super(FiledTable, self).delete(columns, *rows),
         )
+
+    def delete_in_memory(self, ids: Iterable[DatasetId]) -> None:
+        """Delete all rows of some datasets, which the file does not have any more.
+
+        Parameters
+        ----------
+        ids : `~collections.abc.Iterable` [ `DatasetId` ]
+            The datasets.
+        """
+        super().delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in ids))
 
     def _change(
         self,
@@ -117,7 +128,6 @@ class FiledBridge(NativeDatastoreRegistryBridge):
         self._contents = LocationContents(self._locations)
         self.through = WriteThrough(file, locations=self._contents)
         """What becomes of changes (`WriteThrough`)."""
-        file.keep(self.through)
         if file.has_table("dataset_location"):
             with damage_told(file.path, "dataset_location"):
                 self._contents.load(file)
@@ -140,6 +150,7 @@ class FiledBridge(NativeDatastoreRegistryBridge):
         refs = list(refs)
         ids = [ref.id for ref in refs]
         self.through.file.remove(
+            (self.through, ids),
             lambda connection: self._contents.write_forgetting(connection, ids, keep_artifacts=True),
             lambda: self._locations.forget(refs),
         )
@@ -154,12 +165,27 @@ class FiledBridge(NativeDatastoreRegistryBridge):
         if transaction is not None:
             transaction.registerUndo(f"Trash datasets of {self.datastoreName}", moved)
 
-    def _drop_from_trash(self, ids: Collection[DatasetId]) -> None:
+    def _drop(self, records_table: OpaqueTableStorage, ids: Collection[DatasetId]) -> None:
         # Docstring inherited.
-        self.through.file.remove(
-            lambda connection: self._contents.write_emptying(connection, ids),
-            lambda: super(FiledBridge, self)._drop_from_trash(ids),
-        )
+        if not isinstance(records_table, FiledTable):
+            super()._drop(records_table, ids)
+            return
+
+        def drop() -> None:
+            records_table.delete_in_memory(ids)
+            self._drop_from_trash(ids)
+
+        records_table.through.together(self.through).emptied(list(ids), drop)
+
+    def drop_unrecorded(self, ids: Sequence[DatasetId]) -> None:
+        """Drop datasets from the trash that have no records.
+
+        Parameters
+        ----------
+        ids : `~collections.abc.Sequence` [ `DatasetId` ]
+            The datasets.
+        """
+        self.through.emptied(ids, lambda: self._drop_from_trash(ids))
 
 
 class FiledBridgeManager(NativeDatastoreRegistryBridgeManager):

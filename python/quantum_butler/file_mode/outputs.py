@@ -58,11 +58,9 @@ class FiledOutputs(ActualOutputs):
 
     def add(self, ref: DatasetRef, /) -> None:
         # Docstring inherited.
-        before = len(self)
+        if self._file is not None and ref not in self:
+            self._file.note_output(ref, functools.partial(self.discard, ref))
         super().add(ref)
-        if self._file is not None:
-            restore = functools.partial(self.discard, ref) if len(self) > before else _nothing
-            self._file.note_output(ref, restore)
 
     def discard(self, ref: object, /) -> None:
         """Remove a ref, if it is there.
@@ -73,9 +71,9 @@ class FiledOutputs(ActualOutputs):
             Ref of a dataset that is none of the outputs any more.
         """
         if ref in self:
-            super().discard(ref)
             if self._file is not None:
                 self._file.note_output(ref, functools.partial(self.add, cast(DatasetRef, ref)))
+            super().discard(ref)
 
 
 def _telling_the_file(name: str) -> Callable[..., Any]:
@@ -83,12 +81,12 @@ def _telling_the_file(name: str) -> Callable[..., Any]:
     change = getattr(ActualOutputs, name)
 
     def changed(refs: FiledOutputs, *others: Iterable[Any]) -> Any:
-        before = refs.copy()
-        result = change(refs, *others)
+        given: list[Any] = list(others) if name == "remove" else [set(other) for other in others]
         if (file := refs._file) is not None:
-            for ref in before ^ refs:
-                file.note_output(ref, _nothing)
-        return result
+            # Whatever may change; what it becomes is seen when it is written.
+            for ref in refs.copy().union(*(other for other in given if isinstance(other, set))):
+                file.note_output(ref, functools.partial(_nothing))
+        return change(refs, *given)
 
     changed.__name__, changed.__doc__ = name, change.__doc__
     return changed

@@ -56,6 +56,7 @@ class _Noted(NamedTuple):
     roles: Sequence[tuple[Any, ...]]
     outputs: Sequence[DatasetRef]
     noted_before: Sequence[DatasetRef]
+    is_everything: bool
 
 
 class QuantumTables:
@@ -77,6 +78,8 @@ class QuantumTables:
         # Whether there are datasets that no file datastore has.
         self._locations = None if _is_all_in_files(datastore) else _locations(datastore)
         self._noted: list[DatasetRef] = []
+        # Whether something was taken of which nobody knows if it was written.
+        self._in_doubt = False
         self._type_columns: dict[int, tuple[DatasetType, tuple[Any, ...]]] = {}
 
     def note_output(self, ref: DatasetRef) -> None:
@@ -122,10 +125,17 @@ class QuantumTables:
         noted : `_Noted` or `None`
             What is to be written, if anything.
         """
+        is_everything, self._in_doubt = self._in_doubt, True
+        if is_everything:
+            # It begins with all that there are.
+            self._tracker.watch()
         roles = self._tracker.take_changes()
         noted_before, self._noted = self._noted, []
-        outputs = [*noted_before, *outputs]
-        return _Noted(roles, outputs, noted_before) if roles or outputs else None
+        outputs = self._outputs.copy() if is_everything else [*noted_before, *outputs]
+        if not (roles or outputs or is_everything):
+            self._in_doubt = False
+            return None
+        return _Noted(roles, list(outputs), noted_before, is_everything)
 
     def give_back(self, noted: _Noted) -> None:
         """Take note again of what could not be written.
@@ -137,6 +147,11 @@ class QuantumTables:
         """
         self._tracker.note_changed([dataset_id for dataset_id, *_ in noted.roles])
         self._noted[:0] = noted.noted_before
+        self._in_doubt = noted.is_everything
+
+    def settle(self) -> None:
+        """Take what was taken for written."""
+        self._in_doubt = False
 
     def write(self, connection: sqlite3.Connection, noted: _Noted) -> None:
         """Write what was taken.
@@ -148,6 +163,9 @@ class QuantumTables:
         noted : `_Noted`
             What is to be written.
         """
+        if noted.is_everything:
+            connection.execute("DELETE FROM quantum_butler_role")
+            connection.execute("DELETE FROM quantum_butler_output")
         if noted.roles:
             self._write_roles(connection, noted.roles)
         for ref in noted.outputs:
@@ -157,22 +175,6 @@ class QuantumTables:
                 connection.execute(
                     "DELETE FROM quantum_butler_output WHERE dataset_id = ?", (key_of(ref.id),)
                 )
-
-    def write_everything(self, connection: sqlite3.Connection) -> None:
-        """Write all roles and outputs instead of what the file has.
-
-        Parameters
-        ----------
-        connection : `sqlite3.Connection`
-            Connection in a transaction.
-        """
-        connection.execute("DELETE FROM quantum_butler_role")
-        connection.execute("DELETE FROM quantum_butler_output")
-        # It begins with all that there are.
-        self._tracker.watch()
-        self._write_roles(connection, self._tracker.take_changes())
-        for ref in self._outputs.copy():
-            self._write_output(connection, ref)
 
     @staticmethod
     def _write_roles(connection: sqlite3.Connection, roles: Iterable[tuple[Any, ...]]) -> None:
@@ -360,6 +362,7 @@ def begin(
     outputs = FiledOutputs(tracker, file)
     file.keep_quantum(QuantumTables(tracker, outputs, datastore))
     with file.unit(join=True) as unit:
+        # It is in doubt for nobody: without it there is no butler.
         unit.changes.append(_Beginning(datastores, predicted))
     return outputs
 

@@ -36,11 +36,9 @@ from .opening import (
     open_file,
     remove_database,
 )
-from .units import BeginningContext, Change, Contents, Unit, UnitContext, is_running
+from .units import BeginningContext, Doubt, Unit, UnitContext, is_running
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DatasetId
-
     from .quantum import QuantumTables
     from .schema import FileSchema
 
@@ -69,13 +67,12 @@ class RecordFile:
         self._created = opened.created
         self._lock = ForkSafeLock()
         self._threads = threading.local()
-        self._kept: list[Contents] = []
         self._quantum: QuantumTables | None = None
         # Units that have begun; one that has not ended may have been broken off.
         self._units: set[Unit] = set()
         self._writing: FrameType | None = None
-        # Whether the file may have something else than memory.
-        self._in_doubt = False
+        # What the file may have otherwise than memory.
+        self._doubts: list[Doubt] = []
 
     @classmethod
     def open(
@@ -130,16 +127,6 @@ class RecordFile:
         """
         return bool(self.read("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)))
 
-    def keep(self, contents: Contents) -> None:
-        """Keep something in the file from now on.
-
-        Parameters
-        ----------
-        contents : `Contents`
-            What is in memory, and goes to the file.
-        """
-        self._kept.append(contents)
-
     def keep_quantum(self, quantum: QuantumTables) -> None:
         """Keep the provenance of a quantum in the file from now on.
 
@@ -152,7 +139,9 @@ class RecordFile:
 
     # Units.
 
-    def unit(self, *, join: bool = False) -> contextlib.AbstractContextManager[Unit]:
+    def unit(
+        self, *, join: bool = False, or_nothing: bool = False
+    ) -> contextlib.AbstractContextManager[Unit]:
         """Return a context for changes to be written in one transaction.
 
         Parameters
@@ -160,16 +149,18 @@ class RecordFile:
         join : `bool`, optional
             Whether the changes belong to the unit that the thread is at
             already, if it is.
+        or_nothing : `bool`, optional
+            Whether nothing is written if the block raises, because everything
+            is taken back.  Otherwise, after an `Exception`, what has been done
+            and not taken back stays, as without a file.
 
         Returns
         -------
         unit : `contextlib.AbstractContextManager`
             Context for one thread.  At its end there is a `RecordFileError`
-            if its changes cannot be written, and all are taken back.  If the
-            block raises an `Exception`, what has been done and not taken back
-            stays, as without a file.
+            if its changes cannot be written, and all are taken back.
         """
-        return UnitContext(self, join)
+        return UnitContext(self, join, or_nothing)
 
     def beginning(self) -> contextlib.AbstractContextManager[Unit]:
         """Return a context to write all that a butler begins with.
@@ -188,51 +179,54 @@ class RecordFile:
         Returns
         -------
         unit : `Unit` or `None`
-            The innermost, if there is one.
+            The unit, if there is one.
         """
         unit: Unit | None = getattr(self._threads, "unit", None)
-        while unit is not None and not unit.is_above():
+        if unit is not None and not unit.is_above():
             # Something like `KeyboardInterrupt` did not let it come to its end.
-            self._in_doubt = True
-            self._units.discard(unit)
-            self._threads.unit = unit = unit.outer
+            self.end_unit(unit)
+            return None
         return unit
 
-    def begin_unit(self, frame: FrameType, outer: Unit | None) -> Unit:
+    def begin_unit(self, frame: FrameType) -> Unit:
         """Begin a unit; see `unit`.
 
         Parameters
         ----------
         frame : `~types.FrameType`
             Call that the changes are made in.
-        outer : `Unit` or `None`
-            The unit that this thread is at.
 
         Returns
         -------
         unit : `Unit`
-            The unit that it is at now.
+            The unit that this thread is at now.
         """
-        unit = Unit(frame, outer)
+        unit = Unit(frame)
         self._units.add(unit)
         self._threads.unit = unit
         return unit
 
-    def end_unit(self, unit: Unit, is_settled: bool) -> None:
-        """End a unit.
+    def end_unit(self, unit: Unit) -> None:
+        """End this thread's unit.
 
         Parameters
         ----------
         unit : `Unit`
             The unit.
-        is_settled : `bool`
-            Whether what it changed was written or taken back.
         """
-        if not is_settled:
-            self._in_doubt = True
-        self._threads.unit = unit.outer
+        self._doubt(unit)
+        self._threads.unit = None
         self._units.discard(unit)
         unit.frame = None
+
+    def _doubt(self, unit: Unit) -> None:
+        """Have written anew what a unit has announced, and nobody knows to be written."""
+        if unit.unsettled or unit.unsettled_outputs:
+            with self._lock:
+                self._doubts += unit.unsettled.values()
+                if self._quantum is not None:
+                    for ref in unit.unsettled_outputs.values():
+                        self._quantum.note_output(ref)
 
     def commit(self, *, only_changes: bool = False) -> None:
         """Write what this thread's unit, if any, has so far.
@@ -251,12 +245,14 @@ class RecordFile:
         if (unit := self.current_unit()) is None:
             return
         while True:
-            changes, outputs = unit.take()
+            changes, unit.changes = unit.changes, []
+            outputs, unit.outputs = unit.outputs, []
+            changes = [change for change in changes if not change.is_over]
             if only_changes and not (changes or outputs):
                 return
             try:
                 self._write(changes, [ref for ref, _ in outputs])
-            except Exception:
+            except BaseException:
                 for change in reversed(changes):
                     change.take_back()
                 for _, restore in reversed(outputs):
@@ -264,13 +260,14 @@ class RecordFile:
                 # The file has them as they are now.
                 unit.outputs.clear()
                 raise
+            unit.settle(changes, outputs)
             # A signal handler may have added to it meanwhile.
             only_changes = True
 
     # Changing.
 
     def note_output(self, ref: Any, restore: Callable[[], None]) -> None:
-        """Note that a dataset was made an actual output, or is none any more.
+        """Note that a dataset is about to become an actual output, or none.
 
         Parameters
         ----------
@@ -280,7 +277,7 @@ class RecordFile:
             Takes this back in memory.
         """
         if (unit := self.current_unit()) is not None:
-            unit.outputs.append((ref, restore))
+            unit.announce_output(ref, restore)
             return
         with self._lock:
             if self._quantum is not None:
@@ -303,33 +300,41 @@ class RecordFile:
             assert self._quantum is not None, "a butler's file has a quantum"
             return self._quantum.replace_outputs(refs, self)
 
-    def rewrite(self, contents: Contents, ids: Sequence[DatasetId]) -> None:
-        """Write what some datasets have become after a change was taken back.
+    def doubt(self, doubt: Doubt) -> None:
+        """Have something written anew with what comes next.
 
         Parameters
         ----------
-        contents : `Contents`
+        doubt : `Doubt`
+            What the file may have otherwise than memory.
+        """
+        with self._lock:
+            self._doubts.append(doubt)
+
+    def rewrite(self, doubt: Doubt) -> None:
+        """Write what datasets have become after a change was taken back.
+
+        Parameters
+        ----------
+        doubt : `Doubt`
             What was changed.
-        ids : `~collections.abc.Sequence` [ `DatasetId` ]
-            The datasets.
 
         Raises
         ------
         RecordFileError
             Raised if it cannot be written; it will be, with what comes next.
         """
-        try:
-            with self.unit(join=True) as unit:
-                unit.changes.append(Change(self, contents, ids, only_adds=False))
-        except Exception:
-            self._in_doubt = True
-            raise
+        self.doubt(doubt)
+        with self.unit(join=True):
+            """It is written at its end."""
 
-    def remove(self, write: Callable[[sqlite3.Connection], None], do: Callable[[], Any]) -> Any:
+    def remove(self, doubt: Doubt, write: Callable[[sqlite3.Connection], None], do: Callable[[], Any]) -> Any:
         """Write a removal, then do it in memory.
 
         Parameters
         ----------
+        doubt : `Doubt`
+            What is removed from.
         write : `~collections.abc.Callable`
             Writes it.
         do : `~collections.abc.Callable`
@@ -345,9 +350,12 @@ class RecordFile:
         RecordFileError
             Raised if it cannot be written; then nothing was done.
         """
-        with self.unit(join=True), self._lock:
+        with self.unit(join=True) as unit, self._lock:
+            unit.unsettled[write] = doubt
             self._write((), removal=write)
-            return do()
+            result = do()
+            del unit.unsettled[write]
+            return result
 
     def _write(
         self,
@@ -359,17 +367,21 @@ class RecordFile:
         with self._lock:
             connection, quantum = self._usable(), self._quantum
             self._check_transaction(connection)
+            self._look_for_what_was_broken_off()
             noted = None if quantum is None else quantum.take(outputs)
-            anew = self._in_doubt and not self._others_are_at_it()
-            if not (changes or noted or anew or removal is not None):
+            doubts = list(self._doubts)
+            if not (changes or noted or doubts or removal is not None):
                 return
-            self._writing = sys._getframe()
+            before, self._writing = self._writing, sys._getframe()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._check_file(connection)
                 self._create_tables(connection)
-                if anew:
-                    self._write_everything(connection)
+                for contents, ids in doubts:
+                    if ids is None:
+                        contents.write_everything(connection)
+                    else:
+                        contents.write(connection, ids)
                 for change in changes:
                     change.write(connection)
                 if quantum is not None and noted is not None:
@@ -389,12 +401,13 @@ class RecordFile:
                     raise record_file_error(self.path, error) from error
                 raise
             finally:
-                self._writing = None
-            if anew:
-                self._in_doubt = False
-            self._to_create = ()
+                self._writing = before
             for change in changes:
                 change.is_written = True
+            self._to_create = ()
+            del self._doubts[: len(doubts)]
+            if quantum is not None:
+                quantum.settle()
 
     def _create_tables(self, connection: sqlite3.Connection) -> None:
         """Create the tables that were missing, unless a call that was broken off has done so."""
@@ -403,17 +416,12 @@ class RecordFile:
             for statement in self._to_create:
                 connection.execute(statement)
 
-    def _write_everything(self, connection: sqlite3.Connection) -> None:
-        """Write all that is in memory, instead of what the file has."""
-        for contents in self._kept:
-            contents.write_everything(connection)
-        if self._quantum is not None:
-            self._quantum.write_everything(connection)
-
-    def _others_are_at_it(self) -> bool:
-        """Tell whether another thread is in the middle of a change."""
-        others = self._units - {self.current_unit()}
-        return any(unit.is_running() for unit in others)
+    def _look_for_what_was_broken_off(self) -> None:
+        """End the units of threads that are not at them any more."""
+        if len(self._units) > 1 or (self._units and self.current_unit() is None):
+            for unit in [unit for unit in list(self._units) if not unit.is_running()]:
+                self._units.discard(unit)
+                self._doubt(unit)
 
     def _check_transaction(self, connection: sqlite3.Connection) -> None:
         """Make sure that this thread is not in the middle of a transaction."""
@@ -426,7 +434,6 @@ class RecordFile:
                 self.path,
             )
         # It was broken off before it could be rolled back.
-        self._in_doubt = True
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
 
@@ -481,8 +488,6 @@ class RecordFile:
             if (connection := self._connection) is None or is_closed(connection):
                 self._connection = None
                 return
-            if any(not unit.is_running() for unit in list(self._units)):
-                self._in_doubt = True
             is_gone = file_identity(self.path) != self._identity
             if not is_gone:
                 with self.unit():

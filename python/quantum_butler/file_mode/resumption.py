@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from ..artifact_writing import temporary_suffix
 from .errors import damage_told
 from .keys import id_of
-from .managers import FiledTable
+from .managers import FiledBridge, FiledTable
 from .predictions import identity_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class Resumption:
     """
 
     unfinished_removals: tuple[Found, ...]
-    """Artifacts of datasets in the trash (`tuple` [ `Found` ])."""
+    """Artifacts of datasets in the trash, and datasets there that have none
+    (`tuple` [ `Found` ]).
+    """
 
     is_repaired: bool
     """Whether this has been mended (`bool`)."""
@@ -171,7 +173,7 @@ class _Search:
         rows = list(table.fetch())
         ids = {row["dataset_id"] for row in rows}
         present = datastore.bridge.check(ids)
-        in_trash = set(datastore._records.locations.trashed(ids))
+        in_trash: set[Any] = set(datastore._records.locations.trashed())
         # Other datastores may have their records in the same table.
         rows = [row for row in rows if row["dataset_id"] in present or row["dataset_id"] in in_trash]
         outputs = {
@@ -181,6 +183,8 @@ class _Search:
         recorded = {_without_fragment(row["path"]) for row in rows}
 
         self.trashed = [self._found(row) for row in rows if row["dataset_id"] not in present]
+        self._without_records = sorted(in_trash - ids)
+        self.trashed += [Found(self._name, dataset_id, "") for dataset_id in self._without_records]
         self.missing: list[Found] = []
         self.whole: set[DatasetId] = set()
         for row in rows:
@@ -264,10 +268,13 @@ class _Search:
     def remove_datasets(self) -> None:
         """Remove datasets that are not whole, and what is in the trash."""
         incomplete = {item.dataset_id for item in self.missing}
-        if gone := incomplete | {item.dataset_id for item in self.trashed}:
-            datastore = self._datastore
+        datastore = self._datastore
+        if gone := incomplete | {item.dataset_id for item in self.trashed if item.path}:
             datastore.bridge.moveToTrash([FakeDatasetRef(dataset_id) for dataset_id in incomplete], None)
             datastore._empty_trash_subset(ignore_errors=False, selected_ids=gone)
+        if self._without_records:
+            assert isinstance(datastore.bridge, FiledBridge)
+            datastore.bridge.drop_unrecorded(self._without_records)
 
     def remove_files(self) -> None:
         """Remove what no record speaks of."""

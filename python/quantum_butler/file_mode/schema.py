@@ -208,8 +208,9 @@ def _quoted(text: str) -> str:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> Sequence[str]:
-    """Return the names of a table's columns, in alphabetical order."""
-    rows = connection.execute(f"SELECT name FROM pragma_table_info({_quoted(table)}) ORDER BY name")
+    """Return the names of a table's columns; their order matters in the quantum's tables only."""
+    order = "cid" if table in _QUANTUM_TABLES else "name"
+    rows = connection.execute(f"SELECT name FROM pragma_table_info({_quoted(table)}) ORDER BY {order}")
     return [name for (name,) in rows]
 
 

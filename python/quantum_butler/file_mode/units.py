@@ -1,23 +1,26 @@
 """What one thread wants written to a butler's SQLite file in one transaction.
 
-A change is announced before it is made in memory, and done with when it is
-written or taken back.  So whatever an exception that nobody handles, such as
-`KeyboardInterrupt`, breaks off can be told from what has come to its end: then
-it is in doubt what the file has, and with the next transaction everything is
-written to it anew.
+A change is announced before it is made in memory.  If the call that makes it
+does not come to its end, because something like `KeyboardInterrupt` or an
+exception of a signal handler breaks it off, or because it fails, then it is in
+doubt whether the file has what memory has; what was announced is written anew
+with the next transaction.
 """
 
 from __future__ import annotations
 
-__all__ = ("BeginningContext", "Change", "Contents", "Unit", "UnitContext", "is_running")
+__all__ = ("BeginningContext", "Change", "Contents", "Doubt", "Unit", "UnitContext", "is_running")
 
 import contextlib
+import errno
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import RecordFileError
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
@@ -41,6 +44,10 @@ class Contents(Protocol):
         """Write all that there is, instead of what the file has."""
 
 
+Doubt = tuple[Contents, "Sequence[DatasetId] | None"]
+"""What the file may have otherwise than memory: some datasets, or all."""
+
+
 class Change:
     """A change in memory that is in the file or will soon be.
 
@@ -55,26 +62,16 @@ class Change:
     only_adds : `bool`
         Whether nothing is removed, so that there is nothing to remove from
         the file.
-    undo : `~collections.abc.Callable`, optional
-        Takes the change back in memory; a second time it does nothing.
     """
 
     __slots__ = ("_contents", "_file", "_ids", "_only_adds", "is_over", "is_written", "undo")
 
-    def __init__(
-        self,
-        file: RecordFile,
-        contents: Contents,
-        ids: Sequence[DatasetId],
-        *,
-        only_adds: bool,
-        undo: Callable[[], None] | None = None,
-    ):
+    def __init__(self, file: RecordFile, contents: Contents, ids: Sequence[DatasetId], *, only_adds: bool):
         self._file = file
         self._contents = contents
         self._ids = ids
         self._only_adds = only_adds
-        self.undo = undo
+        self.undo: Callable[[], None] | None = None
         """Takes the change back in memory (`~collections.abc.Callable` or
         `None`); there is nothing to take back as long as it has not been made.
         """
@@ -82,6 +79,11 @@ class Change:
         """Whether it is in the file (`bool`)."""
         self.is_over = False
         """Whether it was taken back (`bool`)."""
+
+    @property
+    def doubt(self) -> Doubt:
+        """What the file may have otherwise than memory (`tuple`)."""
+        return self._contents, self._ids
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what is in memory now.
@@ -108,7 +110,7 @@ class Change:
             return
         self.take_back()
         if self.is_written:
-            self._file.rewrite(self._contents, self._ids)
+            self._file.rewrite(self.doubt)
 
 
 class Unit:
@@ -118,37 +120,64 @@ class Unit:
     ----------
     frame : `~types.FrameType`
         Call that they are made in.
-    outer : `Unit` or `None`
-        Unit that the thread was at before, as a signal handler interrupts.
     """
 
-    __slots__ = ("changes", "frame", "outer", "outputs")
+    __slots__ = ("changes", "frame", "outputs", "unsettled", "unsettled_outputs")
 
-    def __init__(self, frame: FrameType, outer: Unit | None):
+    def __init__(self, frame: FrameType):
         self.frame: FrameType | None = frame
         """Call that they are made in (`~types.FrameType` or `None`)."""
-        self.outer = outer
-        """Unit that the thread was at before (`Unit` or `None`)."""
         self.changes: list[Any] = []
-        """Changes of records (`list` [ `Change` ])."""
+        """Changes of records to be written (`list` [ `Change` ])."""
         self.outputs: list[tuple[Any, Callable[[], None]]] = []
         """Refs that were made actual outputs or are none any more, each with
         what takes that back (`list`).
         """
+        self.unsettled: dict[object, Doubt] = {}
+        """What was announced and is not known to be written (`dict`), by what
+        tells one change from another.
+        """
+        self.unsettled_outputs: dict[object, Any] = {}
+        """The same of actual outputs (`dict`)."""
 
-    def take(self) -> tuple[list[Any], list[tuple[Any, Callable[[], None]]]]:
-        """Take what there is to write.
+    def announce(self, change: Change) -> None:
+        """Note a change that is about to be made.
 
-        Returns
-        -------
-        changes : `list` [ `Change` ]
-            Changes that nobody has taken back.
-        outputs : `list`
+        Parameters
+        ----------
+        change : `Change`
+            The change.
+        """
+        self.unsettled[change] = change.doubt
+        self.changes.append(change)
+
+    def announce_output(self, ref: Any, restore: Callable[[], None]) -> None:
+        """Note that a dataset is about to become an actual output, or none.
+
+        Parameters
+        ----------
+        ref : `DatasetRef`
+            The dataset.
+        restore : `~collections.abc.Callable`
+            Takes that back.
+        """
+        self.unsettled_outputs[restore] = ref
+        self.outputs.append((ref, restore))
+
+    def settle(self, changes: Iterable[Any], outputs: Iterable[tuple[Any, Callable[[], None]]]) -> None:
+        """Note what has been written.
+
+        Parameters
+        ----------
+        changes : `~collections.abc.Iterable` [ `Change` ]
+            Changes of records.
+        outputs : `~collections.abc.Iterable`
             Refs, each with what takes it back.
         """
-        changes, self.changes = self.changes, []
-        outputs, self.outputs = self.outputs, []
-        return [change for change in changes if not change.is_over], outputs
+        for change in changes:
+            self.unsettled.pop(change, None)
+        for _, restore in outputs:
+            self.unsettled_outputs.pop(restore, None)
 
     def is_above(self) -> bool:
         """Tell whether this thread is in the call that the changes are made in.
@@ -180,38 +209,44 @@ class UnitContext(contextlib.AbstractContextManager[Unit]):
         The file.
     join : `bool`, optional
         Whether they belong to the unit that the thread is at already.
+    or_nothing : `bool`, optional
+        Whether nothing is written if something fails.
     """
 
-    __slots__ = ("_file", "_join", "_unit")
+    __slots__ = ("_file", "_join", "_or_nothing", "_unit")
 
-    def __init__(self, file: RecordFile, join: bool = False):
+    def __init__(self, file: RecordFile, join: bool = False, or_nothing: bool = False):
         self._file = file
         self._join = join
+        self._or_nothing = or_nothing
         self._unit: Unit | None = None
 
     def __enter__(self) -> Unit:
         current = self._file.current_unit()
-        if self._join and current is not None:
+        if current is not None and self._join:
             return current
-        self._unit = self._file.begin_unit(sys._getframe(1), current)
+        if current is not None:
+            raise RecordFileError(
+                errno.EDEADLK,
+                "This thread is in a call that writes to the file, which a signal has interrupted",
+                self._file.path,
+            )
+        self._unit = self._file.begin_unit(sys._getframe(1))
         return self._unit
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         if (unit := self._unit) is None:
             return
-        is_settled = False
         try:
             if error_type is None:
                 self._file.commit()
+            elif self._or_nothing:
+                for _, restore in reversed(unit.outputs):
+                    restore()
             elif issubclass(error_type, Exception):
                 self._commit_the_rest()
-            is_settled = error_type is None or issubclass(error_type, Exception)
-        except Exception:
-            # What could not be written was taken back.
-            is_settled = True
-            raise
         finally:
-            self._file.end_unit(unit, is_settled)
+            self._file.end_unit(unit)
 
     def _commit_the_rest(self) -> None:
         """Write what stays after a failure, as it does without a file."""
@@ -222,9 +257,18 @@ class UnitContext(contextlib.AbstractContextManager[Unit]):
 
 
 class BeginningContext(UnitContext):
-    """The time in which a butler begins: all of it is written, or no file stays."""
+    """The time in which a butler begins: all of it is written, or no file stays.
+
+    Parameters
+    ----------
+    file : `RecordFile`
+        The file.
+    """
 
     __slots__ = ()
+
+    def __init__(self, file: RecordFile):
+        super().__init__(file, or_nothing=True)
 
     def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         try:
@@ -234,9 +278,6 @@ class BeginningContext(UnitContext):
             raise
         if error_type is not None:
             self._file.abandon()
-
-    def _commit_the_rest(self) -> None:
-        """Write nothing."""
 
 
 def is_running(frame: FrameType) -> bool:

@@ -25,10 +25,10 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python lint fuzz demo bench sdist wheel lock clean
+.PHONY: help venv build test test-rust test-python lint fuzz sanitize demo bench sdist wheel lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 venv: $(LOCKED) ## Make .venv with the locked requirements
 
@@ -82,6 +82,10 @@ lint: $(BUILT) ## Check format, types, the stub and what is committed
 fuzz: ## Run the fuzz targets: make fuzz RUNS=20000 (needs a C++ compiler)
 	$(say) "Fuzzing what strangers may hand us"
 	@fuzz/run.sh $(RUNS)
+
+sanitize: $(LOCKED) ## Run the tests of the core, and those of the extension, with AddressSanitizer (an hour)
+	$(say) "Testing with AddressSanitizer"
+	@.ci/sanitize.sh
 
 demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
 	$(say) "Running the demo"

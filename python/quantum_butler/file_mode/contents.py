@@ -16,7 +16,7 @@ from .. import _core
 from .keys import hex_of
 from .predictions import write_kept
 from .record_file import RecordFile
-from .units import Change
+from .units import Change, Unit
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
@@ -66,7 +66,11 @@ class TableContents:
         ids : `~collections.abc.Sequence` [ `DatasetId` ]
             Datasets that have such rows.
         """
-        self._write_rows(connection, self._table.fetch({"dataset_id": ids[0] if len(ids) == 1 else ids}))
+        if len(ids) > 1:
+            self._write_rows(connection, self._table.fetch({"dataset_id": ids}))
+            return
+        for row in self._table.fetch({"dataset_id": ids[0]}) if ids else ():
+            connection.execute(self._insert, self._to_file(row))
 
     def write(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None:
         """Write all rows of some datasets instead of what the file has.
@@ -344,16 +348,23 @@ class WriteThrough:
             Raised if it cannot be written; it is taken back.
         """
         announced = Change(self.file, self, ids, only_adds=only_adds)
-        with self.file.unit(join=True) as unit:
-            unit.announce(announced)
-            try:
-                announced.undo = change()
-            except Exception:
-                # Mostly it was refused; a signal handler's exception may come after it was made.
-                announced.is_over = True
-                self.file.doubt(announced.doubt)
-                raise
+        if (unit := self.file.current_unit()) is not None:
+            self._make(announced, change, unit)
+        else:
+            with self.file.unit() as unit:
+                self._make(announced, change, unit)
         return announced
+
+    def _make(self, announced: Change, change: Callable[[], Callable[[], None]], unit: Unit) -> None:
+        """Announce a change, and make it in memory."""
+        unit.announce(announced)
+        try:
+            announced.undo = change()
+        except Exception:
+            # Mostly it was refused; a signal handler's exception may come after it was made.
+            announced.is_over = True
+            self.file.doubt(announced.doubt)
+            raise
 
     def emptied(self, ids: Sequence[DatasetId], empty: Callable[[], None]) -> None:
         """Drop datasets in the trash and their records.

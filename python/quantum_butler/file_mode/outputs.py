@@ -58,9 +58,15 @@ class FiledOutputs(ActualOutputs):
 
     def add(self, ref: DatasetRef, /) -> None:
         # Docstring inherited.
-        if self._file is not None and ref not in self:
-            self._file.note_output(ref, functools.partial(self.discard, ref))
+        if (file := self._file) is None:
+            super().add(ref)
+            return
+        # To look for it first would take as long as to add it.
+        addition = _Addition(self, ref)
+        file.note_output(ref, addition)
+        before = len(self)
         super().add(ref)
+        addition.is_new = len(self) > before
 
     def discard(self, ref: object, /) -> None:
         """Remove a ref, if it is there.
@@ -74,6 +80,21 @@ class FiledOutputs(ActualOutputs):
             if self._file is not None:
                 self._file.note_output(ref, functools.partial(self.add, cast(DatasetRef, ref)))
             super().discard(ref)
+
+
+class _Addition:
+    """What takes back that a ref was added, unless it was there before."""
+
+    __slots__ = ("_ref", "_refs", "is_new")
+
+    def __init__(self, refs: FiledOutputs, ref: DatasetRef):
+        self._refs = refs
+        self._ref = ref
+        self.is_new = True
+
+    def __call__(self) -> None:
+        if self.is_new:
+            self._refs.discard(self._ref)
 
 
 def _telling_the_file(name: str) -> Callable[..., Any]:

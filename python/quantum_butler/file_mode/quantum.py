@@ -47,6 +47,8 @@ _WRITE_ROLES = """
         unavailable_input = excluded.unavailable_input,
         actual_input = excluded.actual_input"""
 
+_encode = json.JSONEncoder().encode
+
 _ROLES = ("predicted_input", "predicted_output", "available_input", "unavailable_input", "actual_input")
 
 
@@ -193,7 +195,7 @@ class QuantumTables:
             known = self._type_columns[id(dataset_type)] = (dataset_type, _type_columns(dataset_type))
         values: Mapping[str, Any] = data_id.mapping if data_id.hasFull() else data_id.required
         in_memory = self._locations is not None and not any(ref.id in one for one in self._locations)
-        return (key_of(ref.id), *known[1], ref.run, json.dumps(dict(values)), in_memory)
+        return (key_of(ref.id), *known[1], ref.run, _encode(dict(values)), in_memory)
 
 
 class _Beginning:

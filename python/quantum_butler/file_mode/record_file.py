@@ -441,8 +441,7 @@ class RecordFile:
         """Raise if somebody else has changed the file, or it is gone."""
         if file_identity(self.path) != self._identity:
             raise gone_error(self.path)
-        [(version,)] = connection.execute("PRAGMA data_version").fetchall()
-        if self._version != version:
+        if connection.execute("PRAGMA data_version").fetchone() != (self._version,):
             raise RecordFileError(
                 errno.EBUSY, "Another program has changed the file since it was opened", self.path
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("ActualOutputs",)
+__all__ = ("OTHER_CHANGES", "ActualOutputs")
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +11,23 @@ if TYPE_CHECKING:
     from lsst.daf.butler import DatasetRef
 
     from . import _core
+
+
+OTHER_CHANGES = (
+    "__iand__",
+    "__ior__",
+    "__isub__",
+    "__ixor__",
+    "clear",
+    "difference_update",
+    "discard",
+    "intersection_update",
+    "pop",
+    "remove",
+    "symmetric_difference_update",
+    "update",
+)
+"""Methods by which a `set` is changed, but for `set.add` (`tuple` [ `str` ])."""
 
 
 class ActualOutputs(set["DatasetRef"]):
@@ -84,18 +101,5 @@ def _telling_no_more(name: str) -> Any:
     return changed
 
 
-for _name in (
-    "__iand__",
-    "__ior__",
-    "__isub__",
-    "__ixor__",
-    "clear",
-    "difference_update",
-    "discard",
-    "intersection_update",
-    "pop",
-    "remove",
-    "symmetric_difference_update",
-    "update",
-):
+for _name in OTHER_CHANGES:
     setattr(ActualOutputs, _name, cast(Any, _telling_no_more(_name)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lsst.daf.butler import DatasetRef
 
 from .. import _core
-from ..actual_outputs import ActualOutputs
+from ..actual_outputs import OTHER_CHANGES, ActualOutputs
 
 if TYPE_CHECKING:
     from .record_file import RecordFile
@@ -113,20 +113,9 @@ def _telling_the_file(name: str) -> Callable[..., Any]:
     return changed
 
 
-for _name in (
-    "__iand__",
-    "__ior__",
-    "__isub__",
-    "__ixor__",
-    "clear",
-    "difference_update",
-    "intersection_update",
-    "pop",
-    "remove",
-    "symmetric_difference_update",
-    "update",
-):
-    setattr(FiledOutputs, _name, _telling_the_file(_name))
+for _name in OTHER_CHANGES:
+    if _name != "discard":
+        setattr(FiledOutputs, _name, _telling_the_file(_name))
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ __all__ = ("begin", "crash", "drop", "resume")
 import itertools
 import os
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,10 @@ def drop(butler: QuantumBackedButler) -> None:
 
 def crash(work: Callable[[], object]) -> None:
     """Do something in a process that ends without cleaning up."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        # From Python 3.12 on, of other threads: the child has no use for their locks.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         try:
             work()

@@ -14,6 +14,7 @@ from lsst.daf.butler.datastore import Datastore
 from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
+from .file_datastore import NativeFileDatastore
 from .file_mode.managers import FiledBridgeManager
 from .transactions import ThreadTransactions
 
@@ -98,6 +99,9 @@ def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.Abstract
     context : `contextlib.AbstractContextManager`
         Context in which to put it.
     """
+    # Upstream's datastores are of a protocol, and slow to tell from each other.
+    if type(datastore) is NativeFileDatastore:
+        return datastore.transaction()
     if isinstance(datastore, InMemoryDatastore):
         return _taken_back_on_failure(datastore, ref)
     if not isinstance(datastore, ChainedDatastore):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
 import shutil
+import sqlite3
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lsst.daf.butler import DatasetRef, QuantumBackedButler
+from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, QuantumBackedButler
 from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
 from record_files import beside, contents, definitions, roles, roles_of, stock_contents, stock_datastore
+from resuming import begin, resume
 
 import quantum_butler
 from repositories import NewRepository, Repository, example_metrics
@@ -324,3 +328,30 @@ def test_switched_off(repository: Repository, tmp_path: Path, monkeypatch: pytes
     assert contents(file) == stock_contents(file)
     with quantum_butler.QuantumBackedButler.resume(file, str(repository.root), repository.universe) as butler:
         assert butler.get(outputs[0]) == {"a": 1}
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_outputs_are_told_by_their_data_ids(repository: Repository, tmp_path: Path, is_full: bool) -> None:
+    # Text of which JSON must escape some.
+    name, day = 'a "quoted" \\ \N{GREEK SMALL LETTER ALPHA}', 20250101
+    dimensions = repository.universe.conform(["exposure", "detector"])
+    values = {"instrument": name, "detector": 3, "exposure": 2**40}
+    implied = {"band": "r", "day_obs": day, "group": name, "physical_filter": f"{name}-r"}
+    assert values.keys() | implied.keys() == set(dimensions.names)
+    data_id = DataCoordinate.standardize(values | implied if is_full else values, dimensions=dimensions)
+    assert data_id.hasFull() == is_full
+    dataset_type = DatasetType("told", dimensions, "StructuredDataDict")
+    ref = DatasetRef(dataset_type, data_id, run="a run")
+    file = tmp_path / "records.sqlite3"
+    butler = begin(repository, file, outputs=[ref])
+    butler._actual_output_refs.add(ref)
+    butler.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        [(told,)] = connection.execute("SELECT data_id FROM quantum_butler_output")
+    assert told == json.dumps(dict(data_id.mapping if is_full else data_id.required))
+    resumed = resume(repository, file)
+    assert resumed._actual_output_refs == {ref}
+    [again] = resumed._actual_output_refs
+    assert (again.id, again.run, again.dataId.hasFull()) == (ref.id, ref.run, is_full)
+    assert dict(again.dataId.mapping) == dict(data_id.mapping)
+    resumed.close()

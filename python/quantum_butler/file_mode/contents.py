@@ -66,11 +66,8 @@ class TableContents:
         ids : `~collections.abc.Sequence` [ `DatasetId` ]
             Datasets that have such rows.
         """
-        if len(ids) > 1:
-            self._write_rows(connection, self._table.fetch({"dataset_id": ids}))
-            return
-        for row in self._table.fetch({"dataset_id": ids[0]}) if ids else ():
-            connection.execute(self._insert, self._to_file(row))
+        rows = self._table.fetch_for_sqlite({"dataset_id": ids[0] if len(ids) == 1 else ids})
+        connection.executemany(self._insert, rows)
 
     def write(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None:
         """Write all rows of some datasets instead of what the file has.
@@ -127,10 +124,7 @@ class TableContents:
             Connection in a transaction.
         """
         connection.execute(f"DELETE FROM {self._name}")
-        self._write_rows(connection, self._table.fetch({}))
-
-    def _write_rows(self, connection: sqlite3.Connection, rows: Iterable[dict[str, Any]]) -> None:
-        connection.executemany(self._insert, map(self._to_file, rows))
+        connection.executemany(self._insert, self._table.fetch_for_sqlite({}))
 
     def load(self, file: RecordFile) -> None:
         """Read all rows from a file.
@@ -142,13 +136,6 @@ class TableContents:
         """
         rows = file.read(self._select)
         self._table.insert([dict(zip(self._columns, self._from_file(row), strict=True)) for row in rows])
-
-    def _to_file(self, row: dict[str, Any]) -> tuple[Any, ...]:
-        values = list(row.values())
-        for position in self._guids:
-            if (value := values[position]) is not None:
-                values[position] = hex_of(value)
-        return tuple(values)
 
     def _from_file(self, row: tuple[Any, ...]) -> list[Any]:
         values = list(row)

@@ -82,7 +82,7 @@ class QuantumTables:
         self._noted: list[DatasetRef] = []
         # Whether something was taken of which nobody knows if it was written.
         self._in_doubt = False
-        self._type_columns: dict[int, tuple[DatasetType, tuple[Any, ...]]] = {}
+        self._of_types: dict[int, _OfType] = {}
 
     def note_output(self, ref: DatasetRef) -> None:
         """Note that a dataset was made an output, or is none any more.
@@ -189,13 +189,53 @@ class QuantumTables:
 
     def _row(self, ref: DatasetRef) -> tuple[Any, ...]:
         """Return what an actual output is in the file."""
-        dataset_type, data_id = ref.datasetType, ref.dataId
+        dataset_type = ref.datasetType
         # Hashing a dataset type takes longer than all the rest.
-        if (known := self._type_columns.get(id(dataset_type))) is None:
-            known = self._type_columns[id(dataset_type)] = (dataset_type, _type_columns(dataset_type))
-        values: Mapping[str, Any] = data_id.mapping if data_id.hasFull() else data_id.required
-        in_memory = self._locations is not None and not any(ref.id in one for one in self._locations)
-        return (key_of(ref.id), *known[1], ref.run, _encode(dict(values)), in_memory)
+        if (known := self._of_types.get(id(dataset_type))) is None:
+            known = self._of_types[id(dataset_type)] = _OfType(dataset_type)
+        dataset_id = ref.id
+        in_memory = self._locations is not None and not any(dataset_id in one for one in self._locations)
+        return (key_of(dataset_id), *known.columns, ref.run, known.data_id(ref.dataId), in_memory)
+
+
+class _OfType:
+    """What rows of outputs have from their dataset type.
+
+    Parameters
+    ----------
+    dataset_type : `DatasetType`
+        The type.
+    """
+
+    __slots__ = ("_keys", "columns", "dataset_type")
+
+    def __init__(self, dataset_type: DatasetType):
+        # Kept, so that no other gets its address.
+        self.dataset_type = dataset_type
+        self.columns = _type_columns(dataset_type)
+        # Those that every data ID has come first.
+        self._keys = [f"{_encode(name)}: " for name in dataset_type.dimensions.data_coordinate_keys]
+
+    def data_id(self, data_id: DataCoordinate) -> str:
+        """Return a data ID as JSON.
+
+        Parameters
+        ----------
+        data_id : `DataCoordinate`
+            A data ID of the type's dimensions.
+
+        Returns
+        -------
+        text : `str`
+            An object with all the values that it has.
+        """
+        values = data_id.full_values if data_id.hasFull() else data_id.required_values
+        # Most are integers; an encoder is made anew with each call.
+        items = [
+            f"{key}{value}" if type(value) is int else key + _encode(value)
+            for key, value in zip(self._keys, values, strict=False)
+        ]
+        return f"{{{', '.join(items)}}}"
 
 
 class _Beginning:

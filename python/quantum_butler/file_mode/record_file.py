@@ -228,11 +228,13 @@ class RecordFile:
                     for ref in unit.unsettled_outputs.values():
                         self._quantum.note_output(ref)
 
-    def commit(self, *, only_changes: bool = False) -> None:
+    def commit(self, unit: Unit | None = None, *, only_changes: bool = False) -> None:
         """Write what this thread's unit, if any, has so far.
 
         Parameters
         ----------
+        unit : `Unit`, optional
+            The unit, if it is known.
         only_changes : `bool`, optional
             Whether not to write what has been read meanwhile unless something
             was changed, too.
@@ -242,7 +244,7 @@ class RecordFile:
         RecordFileError
             Raised if it cannot be written.  It is taken back.
         """
-        if (unit := self.current_unit()) is None:
+        if (unit := unit or self.current_unit()) is None:
             return
         while True:
             changes, unit.changes = unit.changes, []
@@ -418,7 +420,8 @@ class RecordFile:
 
     def _look_for_what_was_broken_off(self) -> None:
         """End the units of threads that are not at them any more."""
-        if len(self._units) > 1 or (self._units and self.current_unit() is None):
+        # A single one is that of whoever writes.
+        if len(self._units) > 1:
             for unit in [unit for unit in list(self._units) if not unit.is_running()]:
                 self._units.discard(unit)
                 self._doubt(unit)

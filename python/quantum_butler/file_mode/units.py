@@ -239,7 +239,7 @@ class UnitContext(contextlib.AbstractContextManager[Unit]):
             return
         try:
             if error_type is None:
-                self._file.commit()
+                self._file.commit(unit)
             elif self._or_nothing:
                 for _, restore in reversed(unit.outputs):
                     restore()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyMapping, PySet, PyString, PyTuple};
-use quantum_butler_core::{self as core, ColumnSpec, Filter, Kind, Mode, Rows, Schema};
+use quantum_butler_core::{self as core, ColumnSpec, Filter, Kind, Mode, Rows, Schema, Value};
 
 use crate::dataset_id::type_name;
 use crate::error;
@@ -84,22 +84,7 @@ impl Table {
     #[pyo3(signature = (r#where, /))]
     fn fetch<'py>(&self, r#where: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let py = r#where.py();
-        let mut conditions = Vec::new();
-        for (name, wanted) in &self.dict(r#where)? {
-            let column = self.position(&name)?;
-            conditions.push((column, Wanted::new(wanted)?));
-        }
-        let mut filters = Vec::with_capacity(conditions.len());
-        for (column, wanted) in &conditions {
-            filters.push((*column, wanted.filter(&self.schema, *column)?));
-        }
-        let keys = conditions.iter().find_map(|(column, wanted)| match wanted {
-            Wanted::Value(_) if self.leads_primary_key(*column) => Some(1),
-            Wanted::OneOf(keys) if self.leads_primary_key(*column) => Some(keys.len()),
-            _ => None,
-        });
-        let items = keys.unwrap_or(usize::MAX);
-        let rows = self.table.read(py, items, |table| table.fetch(&filters)).map_err(error::to_python)?;
+        let rows = self.rows(r#where)?;
         rows.iter()
             .map(|row| {
                 let result = PyDict::new(py);
@@ -107,6 +92,18 @@ impl Table {
                     result.set_item(name, value::to_python(py, value)?)?;
                 }
                 Ok(result)
+            })
+            .collect()
+    }
+
+    #[pyo3(signature = (r#where, /))]
+    fn fetch_for_sqlite<'py>(&self, r#where: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let py = r#where.py();
+        let rows = self.rows(r#where)?;
+        rows.iter()
+            .map(|row| {
+                let values = row.iter().map(|value| value::to_sqlite(py, value));
+                PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
             })
             .collect()
     }
@@ -180,6 +177,26 @@ impl Table {
     /// Whether rows are quickly found by a column; otherwise every row may have to be looked at.
     fn leads_primary_key(&self, column: usize) -> bool {
         self.schema.primary_key().first() == Some(&column)
+    }
+
+    /// The rows that meet all conditions of a mapping.
+    fn rows(&self, conditions: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<Value<'static>>>> {
+        let mut wanted = Vec::new();
+        for (name, value) in &self.dict(conditions)? {
+            let column = self.position(&name)?;
+            wanted.push((column, Wanted::new(value)?));
+        }
+        let mut filters = Vec::with_capacity(wanted.len());
+        for (column, wanted) in &wanted {
+            filters.push((*column, wanted.filter(&self.schema, *column)?));
+        }
+        let keys = wanted.iter().find_map(|(column, wanted)| match wanted {
+            Wanted::Value(_) if self.leads_primary_key(*column) => Some(1),
+            Wanted::OneOf(keys) if self.leads_primary_key(*column) => Some(keys.len()),
+            _ => None,
+        });
+        let items = keys.unwrap_or(usize::MAX);
+        self.table.read(conditions.py(), items, |table| table.fetch(&filters)).map_err(error::to_python)
     }
 
     fn put(&self, rows: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Undo> {

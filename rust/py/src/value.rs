@@ -76,3 +76,11 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bou
         Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
     })
 }
+
+/// A value as upstream's column types have it in SQLite: UUIDs as 32 hexadecimal digits, others as they are.
+pub(crate) fn to_sqlite<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        Value::Guid(uuid) => Ok(PyString::new(py, &format!("{uuid:032x}")).into_any()),
+        other => to_python(py, other),
+    }
+}

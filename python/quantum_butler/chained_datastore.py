@@ -59,7 +59,7 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
         # Docstring inherited.
-        with self._writing, all_or_nothing(self, ref):
+        with all_or_nothing(self, ref):
             super().put(inMemoryDataset, ref, provenance)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
@@ -106,11 +106,20 @@ def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.Abstract
         return _taken_back_on_failure(datastore, ref)
     if not isinstance(datastore, ChainedDatastore):
         return datastore.transaction()
-    with contextlib.ExitStack() as members:
-        # A member that took the dataset gives it back if another fails.
+    return _all_members_or_none(datastore, ref)
+
+
+@contextlib.contextmanager
+def _all_members_or_none(datastore: ChainedDatastore, ref: DatasetRef) -> Iterator[None]:
+    """Have a member that took the dataset give it back if another fails."""
+    # Nobody else may put it between the look at what there is and what is taken back.
+    writing = (
+        datastore._writing if isinstance(datastore, NativeChainedDatastore) else contextlib.nullcontext()
+    )
+    with writing, contextlib.ExitStack() as members:
         for member in datastore.datastores:
             members.enter_context(all_or_nothing(member, ref))
-        return members.pop_all()
+        yield
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ __all__ = (
     "NativeOpaqueTableStorageManager",
 )
 
+import copy
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -193,10 +194,7 @@ class NativeOpaqueTableStorageManager(OpaqueTableStorageManager):
         instance : `NativeOpaqueTableStorageManager`
             Manager that holds the same tables.
         """
-        other = type(self)(registry_schema_version=self._registry_schema_version)
-        other._tables = self._tables
-        other._lock = self._lock
-        return other
+        return copy.copy(self)
 
     def get(self, name: str) -> NativeOpaqueTableStorage | None:
         # Docstring inherited.
@@ -398,11 +396,9 @@ class NativeDatastoreRegistryBridgeManager(DatastoreRegistryBridgeManager):
             Manager that shares this one's locations, except those of
             ephemeral datastores.
         """
-        other = type(self)(
-            opaque=opaque, universe=self.universe, registry_schema_version=self._registry_schema_version
-        )
-        other._bridges = self._bridges
-        other._lock = self._lock
+        other = copy.copy(self)
+        other.opaque = opaque
+        other._ephemeral = {}
         return other
 
     def refresh(self) -> None:

@@ -9,16 +9,24 @@ from __future__ import annotations
 __all__ = (
     "Archive",
     "ArchiveError",
+    "BusyArchiveError",
     "ClosedButlerError",
     "CollectReport",
+    "ExistingArchiveError",
     "FileHasQuantumError",
+    "GraphError",
+    "NoSuchSourceError",
+    "NotASourceError",
     "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
     "QuantumProvenanceData",
     "RecordFileError",
+    "RejectedInputError",
     "Resumption",
+    "TransferError",
     "TransferReport",
+    "UnknownIdError",
     "__version__",
     "collect",
     "install",
@@ -30,8 +38,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError
+    from .archive.errors import UnknownIdError
     from .butler import ClosedButlerError, QuantumBackedButler
-    from .collecting.driver import CollectReport, collect
+    from .collecting.driver import CollectReport, ExistingArchiveError, RejectedInputError, collect
+    from .collecting.scratch import BusyArchiveError
+    from .collecting.sources import NoSuchSourceError, NotASourceError
     from .dropin import install, uninstall
     from .factory import QuantumBackedButlerFactory
     from .file_mode.errors import FileHasQuantumError, RecordFileError
@@ -39,24 +50,33 @@ if TYPE_CHECKING:
     from .provenance import QuantumProvenanceData
     from .provenance_log import ProvenanceLog
     from .transferring.archive import transfer
-    from .transferring.report import TransferReport
+    from .transferring.graph_outputs import GraphError
+    from .transferring.report import TransferError, TransferReport
 
     __version__: str
 else:
     _MODULES = {
         "Archive": "archive",
         "ArchiveError": "archive",
+        "BusyArchiveError": "collecting.scratch",
         "ClosedButlerError": "butler",
         "CollectReport": "collecting.driver",
+        "ExistingArchiveError": "collecting.driver",
         "FileHasQuantumError": "file_mode.errors",
+        "GraphError": "transferring.graph_outputs",
+        "NoSuchSourceError": "collecting.sources",
+        "NotASourceError": "collecting.sources",
         "ProvenanceLog": "provenance_log",
         "QuantumBackedButler": "butler",
         "QuantumBackedButlerFactory": "factory",
         "QuantumProvenanceData": "provenance",
         "RecordFileError": "file_mode.errors",
+        "RejectedInputError": "collecting.driver",
         "Resumption": "file_mode.resumption",
-        "collect": "collecting.driver",
+        "TransferError": "transferring.report",
         "TransferReport": "transferring.report",
+        "UnknownIdError": "archive.errors",
+        "collect": "collecting.driver",
         "install": "dropin",
         "transfer": "transferring.archive",
         "uninstall": "dropin",

@@ -225,9 +225,9 @@ def test_what_is_no_archive_takes_one_line(tmp_path: Path) -> None:
         ["diff", tmp_path],
         ["plot", "--output", tmp_path / "x"],
     ):
-        result = run(arguments[0], tmp_path, *arguments[1:], status=1)
+        result = run(arguments[0], tmp_path, *arguments[1:], status=2 if arguments[0] == "diff" else 1)
         assert result.stderr == f"Error: {tmp_path} is not a provenance archive: it has no manifest.json\n"
-    assert "there is no such folder" in run("stats", tmp_path / "missing", status=1).stderr
+    assert "missing' does not exist" in run("stats", tmp_path / "missing", status=2).stderr
 
 
 def test_text_of_strangers_does_nothing_to_a_terminal(tmp_path: Path) -> None:

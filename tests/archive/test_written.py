@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_butler import Archive, ArchiveError
-from quantum_butler.archive import written
+from quantum_butler.archive import rows
 from quantum_butler.archive.written import WrittenBatch
 
 
@@ -47,7 +47,7 @@ def test_quanta_come_with_their_rows(
 ) -> None:
     folder = write(tmp_path_factory.mktemp("written") / "archive", quanta)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(written, "_AT_ONCE", decoded)
+        patch.setattr(rows, "_AT_ONCE", decoded)
         batches = list(Archive(folder).written(at_once))
     assert described(batches) == expected(quanta)
     sizes = [len(batch.quanta) for batch in batches]

@@ -26,7 +26,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("table", "json", "csv")
 _GRAPHS = ("dot", "mermaid", "svg")
 
-_ARCHIVE = click.Path(path_type=Path)
+_ARCHIVE = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def _format(*more: str) -> Callable[[_F], _F]:
@@ -50,7 +50,9 @@ _actual = click.option(
 
 
 @contextmanager
-def _opened(*paths: Path) -> Iterator[list[Archive]]:
+def _opened(
+    *paths: Path, failure: type[click.ClickException] = click.ClickException
+) -> Iterator[list[Archive]]:
     """Open archives, and tell in one line what is wrong with them."""
     from .archive import Archive
     from .errors import ArchiveError
@@ -60,7 +62,7 @@ def _opened(*paths: Path) -> Iterator[list[Archive]]:
     except ArchiveError as error:
         from .reports import plain
 
-        raise click.ClickException(plain(str(error))) from error
+        raise failure(plain(str(error))) from error
 
 
 def _print(report: Report, style: str) -> None:
@@ -175,6 +177,13 @@ def consumers(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> No
         _print(of_quanta(quanta, nothing, single=False), style)
 
 
+class _NotComparedError(click.ClickException):
+    """Something other than a difference."""
+
+    # As with other commands of this name, one status says that there are differences, and nothing else.
+    exit_code = 2
+
+
 @click.command()
 @click.argument("left", type=_ARCHIVE)
 @click.argument("right", type=_ARCHIVE)
@@ -184,11 +193,11 @@ def diff(left: Path, right: Path, style: str) -> None:
 
     Lists quanta and datasets that only one of them has, and datasets that
     quanta of both have in different roles. The exit status is 1 if there are
-    any.
+    any, and 2 if an archive cannot be read.
     """
     from .reports import of_difference
 
-    with _opened(left, right) as (one, other):
+    with _opened(left, right, failure=_NotComparedError) as (one, other):
         difference = one.diff(other)
         _print(of_difference(difference, one, other), style)
     if difference:

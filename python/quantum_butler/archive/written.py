@@ -10,13 +10,13 @@ from __future__ import annotations
 __all__ = ("WrittenBatch", "read_written")
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArchiveError, unreadable
-from .tables import column_kind
+from .errors import ArchiveError
+from .rows import RECORD_COLUMNS, TableRows, row_counts, table_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,23 +24,9 @@ if TYPE_CHECKING:
     import numpy
     import pyarrow
 
-# Rows of a table that are decoded at once.
-_AT_ONCE = 1 << 14
-
-# Of each table, the columns that are read, what they have, and which may have nulls.
+# Of each table, the columns that are read, and what they have.
 _QUANTA = {"quantum_id": "ids", "edges": "integers", "records": "integers"}
 _EDGES = {"quantum_id": "ids", "dataset_id": "ids", "actual_output": "booleans"}
-_RECORDS = {
-    "datastore_name": "text",
-    "dataset_id": "ids",
-    "path": "text",
-    "formatter": "text",
-    "storage_class": "text",
-    "component": "text",
-    "checksum": "text",
-    "file_size": "integers",
-}
-_NULLABLE = ("component", "checksum", "file_size")
 
 
 @dataclass(frozen=True)
@@ -84,84 +70,21 @@ def read_written(folder: Path, at_once: int) -> Iterator[WrittenBatch]:
     """
     with ExitStack() as files:
         quanta, edges, records = (
-            files.enter_context(_opened(folder / f"{name}.parquet", columns))
-            for name, columns in {"quanta": _QUANTA, "edges": _EDGES, "records": _RECORDS}.items()
+            files.enter_context(table_rows(folder / f"{name}.parquet", columns))
+            for name, columns in {"quanta": _QUANTA, "edges": _EDGES, "records": RECORD_COLUMNS}.items()
         )
         while (some := quanta.take(at_once)).num_rows:
             yield _together(some, edges, records)
         for table in (edges, records):
-            if table.take(1).num_rows:
-                raise ArchiveError(f"{table.path}: there are rows of no quantum")
+            table.require_end()
 
 
-class _Rows:
-    """A Parquet file that is read once through."""
-
-    def __init__(self, path: Path, columns: Mapping[str, str], file: Any):
-        import pyarrow
-
-        self.path = path
-        self._errors = (pyarrow.ArrowException, OSError, ValueError)
-        schema = file.schema_arrow
-        for name, kind in columns.items():
-            if name not in schema.names or column_kind(schema.field(name).type) != kind:
-                raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
-        self._schema = pyarrow.schema([schema.field(name) for name in columns])
-        self._batches = file.iter_batches(_AT_ONCE, columns=list(columns))
-        self._left: list[pyarrow.RecordBatch] = []
-
-    def take(self, rows: int) -> pyarrow.Table:
-        """Return the next rows; fewer if there are no more."""
-        import pyarrow
-
-        taken: list[pyarrow.RecordBatch] = []
-        try:
-            while rows:
-                batch = self._left.pop() if self._left else next(self._batches, None)
-                if batch is None:
-                    break
-                batch = batch.select(self._schema.names)
-                taken.append(batch.slice(0, rows))
-                if batch.num_rows > rows:
-                    self._left.append(batch.slice(rows))
-                rows -= taken[-1].num_rows
-            table = pyarrow.Table.from_batches(taken, self._schema)
-        except self._errors as error:
-            raise unreadable(self.path, error) from error
-        for name in table.column_names:
-            if table[name].null_count and name not in _NULLABLE:
-                raise ArchiveError(f"{self.path}: column {name} has a row without a value")
-        return table
-
-    def take_all(self, rows: int) -> pyarrow.Table:
-        """Return as many of the next rows as there have to be."""
-        table = self.take(rows)
-        if table.num_rows != rows:
-            raise ArchiveError(f"{self.path}: there are fewer rows than the quanta should have")
-        return table
-
-
-@contextmanager
-def _opened(path: Path, columns: Mapping[str, str]) -> Iterator[_Rows]:
-    """Open a table for reading it once through."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        # Whole columns of a row group are not wanted ahead of time.
-        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    with file:
-        yield _Rows(path, columns, file)
-
-
-def _together(quanta: pyarrow.Table, edges: _Rows, records: _Rows) -> WrittenBatch:
+def _together(quanta: pyarrow.Table, edges: TableRows, records: TableRows) -> WrittenBatch:
     """Return quanta with their rows of the other tables."""
     import numpy
 
     ids = _id_values(quanta["quantum_id"])
-    edge_counts, record_counts = _counts(quanta["edges"], edges), _counts(quanta["records"], records)
+    edge_counts, record_counts = row_counts(quanta["edges"], edges), row_counts(quanta["records"], records)
     of_quanta = edges.take_all(int(edge_counts.sum()))
     rows = records.take_all(int(record_counts.sum()))
     if not numpy.array_equal(_id_values(of_quanta["quantum_id"]), numpy.repeat(ids, edge_counts, axis=0)):
@@ -179,14 +102,6 @@ def _together(quanta: pyarrow.Table, edges: _Rows, records: _Rows) -> WrittenBat
     names = list(columns)
     listed = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return WrittenBatch(_uuids(ids), outputs, list(_parted(listed, record_counts.tolist())))
-
-
-def _counts(column: pyarrow.ChunkedArray, table: _Rows) -> numpy.ndarray[Any, Any]:
-    """Return how many rows of another table each quantum has."""
-    counts: numpy.ndarray[Any, Any] = column.to_numpy().astype("int64")
-    if len(counts) and counts.min() < 0:
-        raise ArchiveError(f"{table.path}: a quantum cannot have {counts.min()} rows")
-    return counts
 
 
 def _id_values(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:

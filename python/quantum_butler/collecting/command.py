@@ -82,10 +82,12 @@ def collect(
     there before is there still.
     """  # noqa: D301 - click wants the character \b itself
     from ..archive.errors import ArchiveError
+    from ..archive.reports import plain
     from .driver import ExistingArchiveError, RejectedInputError
     from .driver import collect as run
     from .progress import shown
     from .scratch import BusyArchiveError
+    from .sources import NoSuchSourceError, NotASourceError
 
     if append and overwrite:
         raise click.UsageError("--append and --overwrite exclude each other")
@@ -108,13 +110,13 @@ def collect(
         except ExistingArchiveError as error:
             message = str(error).replace("(append)", "(--append)").replace("(overwrite)", "(--overwrite)")
             raise click.UsageError(message) from error
-        except FileNotFoundError as error:
+        except (NoSuchSourceError, NotASourceError) as error:
             raise click.UsageError(str(error)) from error
         except RejectedInputError as error:
             _tell_rejected(error.report, None)
             raise click.ClickException(str(error)) from error
         except (ArchiveError, BusyArchiveError, ValueError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(plain(str(error))) from error
     _print(report, style)
     if report.rejected:
         _tell_rejected(report, output / "rejected.jsonl")

@@ -184,8 +184,10 @@ def collect(
 
     Raises
     ------
-    FileNotFoundError
+    NoSuchSourceError
         Raised if a source is not there, or has nothing to collect.
+    NotASourceError
+        Raised if a source is a file of another kind.
     ExistingArchiveError
         Raised if there is an archive and neither ``append`` nor ``overwrite``
         is given, or if something else is there.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "Kind", "NoSuchSourceError", "Piece", "Sources")
+__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "Kind", "NoSuchSourceError", "NotASourceError", "Piece", "Sources")
 
 import glob
 import os
@@ -40,6 +40,10 @@ _LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
 class NoSuchSourceError(FileNotFoundError):
     """A source that is not there, or has nothing to collect in it."""
+
+
+class NotASourceError(ValueError):
+    """A source that is a file of another kind."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Sources:
     ------
     NoSuchSourceError
         Raised if one of them is not there, or has nothing to collect.
-    ValueError
+    NotASourceError
         Raised if one of them is a file with another ending.
     """
 
@@ -190,7 +194,7 @@ class Sources:
                 if len(matches) > 1:
                     continue
                 endings = ", ".join((*LOG_ENDINGS, *FILE_ENDINGS))
-                raise ValueError(f"{match}: the name of a source ends with one of {endings}")
+                raise NotASourceError(f"{match}: the name of a source ends with one of {endings}")
             else:
                 shown, name = os.path.split(match)
                 yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)

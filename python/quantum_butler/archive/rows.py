@@ -1,0 +1,180 @@
+"""Rows of a Parquet file, once through from beginning to end."""
+
+from __future__ import annotations
+
+__all__ = ("RECORD_COLUMNS", "TableRows", "row_counts", "table_rows")
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArchiveError, unreadable
+from .tables import column_kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy
+    import pyarrow
+
+RECORD_COLUMNS = {
+    "datastore_name": "text",
+    "dataset_id": "ids",
+    "path": "text",
+    "formatter": "text",
+    "storage_class": "text",
+    "component": "text",
+    "checksum": "text",
+    "file_size": "integers",
+}
+"""Columns of ``records.parquet``, and what they have (`dict` [`str`, `str`])."""
+
+# Columns of any table that may have nulls.
+_NULLABLE = ("task_label", "data_id", "component", "checksum", "file_size")
+
+# Rows that are decoded at once.
+_AT_ONCE = 1 << 14
+
+
+class TableRows:
+    """A Parquet file of an archive that is read once through.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The file.
+    columns : `~collections.abc.Mapping` [`str`, `str`]
+        Columns to read, and what they must have; see `column_kind`.
+    file : `pyarrow.parquet.ParquetFile`
+        The file, opened.
+
+    Raises
+    ------
+    ArchiveError
+        Raised, here and later, if it is damaged, or is another table.
+    """
+
+    def __init__(self, path: Path, columns: Mapping[str, str], file: Any):
+        import pyarrow
+
+        self.path = path
+        """The file (`pathlib.Path`)."""
+        self._errors = (pyarrow.ArrowException, OSError, ValueError)
+        schema = file.schema_arrow
+        for name, kind in columns.items():
+            if name not in schema.names or column_kind(schema.field(name).type) != kind:
+                raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
+        self._schema = pyarrow.schema([schema.field(name) for name in columns])
+        self._batches = file.iter_batches(_AT_ONCE, columns=list(columns))
+        self._left: list[pyarrow.RecordBatch] = []
+
+    def take(self, rows: int) -> pyarrow.Table:
+        """Return the next rows.
+
+        Parameters
+        ----------
+        rows : `int`
+            How many.
+
+        Returns
+        -------
+        table : `pyarrow.Table`
+            The rows; fewer if there are no more.
+        """
+        import pyarrow
+
+        taken: list[pyarrow.RecordBatch] = []
+        try:
+            while rows:
+                batch = self._left.pop() if self._left else next(self._batches, None)
+                if batch is None:
+                    break
+                batch = batch.select(self._schema.names)
+                taken.append(batch.slice(0, rows))
+                if batch.num_rows > rows:
+                    self._left.append(batch.slice(rows))
+                rows -= taken[-1].num_rows
+            table = pyarrow.Table.from_batches(taken, self._schema)
+        except self._errors as error:
+            raise unreadable(self.path, error) from error
+        for name in table.column_names:
+            if table[name].null_count and name not in _NULLABLE:
+                raise ArchiveError(f"{self.path}: column {name} has a row without a value")
+        return table
+
+    def take_all(self, rows: int) -> pyarrow.Table:
+        """Return the next rows, all of which there have to be.
+
+        Parameters
+        ----------
+        rows : `int`
+            How many.
+
+        Returns
+        -------
+        table : `pyarrow.Table`
+            The rows.
+        """
+        table = self.take(rows)
+        if table.num_rows != rows:
+            raise ArchiveError(f"{self.path}: there are fewer rows than the quanta should have")
+        return table
+
+    def require_end(self) -> None:
+        """Make sure that there are no more rows."""
+        if self.take(1).num_rows:
+            raise ArchiveError(f"{self.path}: there are rows of no quantum")
+
+
+@contextmanager
+def table_rows(path: Path, columns: Mapping[str, str]) -> Iterator[TableRows]:
+    """Open a table for reading it once through.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The Parquet file.
+    columns : `~collections.abc.Mapping` [`str`, `str`]
+        Columns to read, and what they must have.
+
+    Yields
+    ------
+    rows : `TableRows`
+        Its rows.
+
+    Raises
+    ------
+    ArchiveError
+        Raised if it is missing, damaged, or another table.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        # Whole columns of a row group are not wanted ahead of time.
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    with file:
+        yield TableRows(path, columns, file)
+
+
+def row_counts(column: pyarrow.ChunkedArray, table: TableRows) -> numpy.ndarray[Any, Any]:
+    """Return how many rows of another table each quantum has.
+
+    Parameters
+    ----------
+    column : `pyarrow.ChunkedArray`
+        Column of ``quanta.parquet`` that tells.
+    table : `TableRows`
+        The other table.
+
+    Returns
+    -------
+    counts : `numpy.ndarray`
+        The counts.
+    """
+    counts: numpy.ndarray[Any, Any] = column.to_numpy().astype("int64")
+    if len(counts) and counts.min() < 0:
+        raise ArchiveError(f"{table.path}: a quantum cannot have {counts.min()} rows")
+    return counts

@@ -29,7 +29,7 @@ from sqlalchemy.exc import IntegrityError
 
 from . import _core
 from .actual_outputs import ActualOutputs
-from .chained_datastore import all_or_nothing
+from .chained_datastore import all_or_nothing, writing
 from .datastores import record_sources
 from .documented_names import DocumentedNames
 from .factory import (
@@ -883,7 +883,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             return
         try:
             # The artifact goes as well if the file does not take the record.
-            with all_or_nothing(datastore, ref), file.unit(or_nothing=True):
+            with writing(datastore), all_or_nothing(datastore, ref), file.unit(or_nothing=True):
                 datastore.put(obj, ref, provenance=provenance)
                 self._outputs.add(ref)
         except IntegrityError as error:

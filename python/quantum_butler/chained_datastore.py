@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("NativeChainedDatastore", "all_or_nothing")
+__all__ = ("NativeChainedDatastore", "all_or_nothing", "writing")
 
 import contextlib
-import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lsst.daf.butler import DatasetRef
@@ -16,6 +15,7 @@ from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .file_datastore import NativeFileDatastore
 from .file_mode.managers import FiledBridgeManager
+from .locks import ForkSafeLock
 from .transactions import ThreadTransactions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lsst.resources import ResourcePath
 
 
-class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
+class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ignore[misc]  # transaction()
     """Upstream's chained datastore, whose put is all or nothing.
 
     Writes take turns, because members kept in memory are not safe to change
@@ -49,7 +49,7 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
         super().__init__(prototype.config, bridgeManager, datastores)
         # The class's name is no part of the data.
         self.name = f"{ChainedDatastore.__qualname__}[{','.join(self.names)}]"
-        self._writing = threading.RLock()
+        self._writing = ForkSafeLock()
         # What the members' records go to, if not only to memory.
         self._file = bridgeManager.file if isinstance(bridgeManager, FiledBridgeManager) else None
 
@@ -59,7 +59,7 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
         # Docstring inherited.
-        with all_or_nothing(self, ref):
+        with self._writing, all_or_nothing(self, ref):
             super().put(inMemoryDataset, ref, provenance)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
@@ -103,35 +103,54 @@ def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.Abstract
     if type(datastore) is NativeFileDatastore:
         return datastore.transaction()
     if isinstance(datastore, InMemoryDatastore):
-        return _taken_back_on_failure(datastore, ref)
+        return _TakenBackOnFailure(datastore, ref)
     if not isinstance(datastore, ChainedDatastore):
         return datastore.transaction()
-    return _all_members_or_none(datastore, ref)
-
-
-@contextlib.contextmanager
-def _all_members_or_none(datastore: ChainedDatastore, ref: DatasetRef) -> Iterator[None]:
-    """Have a member that took the dataset give it back if another fails."""
-    # Nobody else may put it between the look at what there is and what is taken back.
-    writing = (
-        datastore._writing if isinstance(datastore, NativeChainedDatastore) else contextlib.nullcontext()
-    )
-    with writing, contextlib.ExitStack() as members:
+    with contextlib.ExitStack() as members:
+        # A member that took the dataset gives it back if another fails.
         for member in datastore.datastores:
             members.enter_context(all_or_nothing(member, ref))
-        yield
+        return members.pop_all()
 
 
-@contextlib.contextmanager
-def _taken_back_on_failure(datastore: InMemoryDatastore, ref: DatasetRef) -> Iterator[None]:
-    """Remove a dataset that came to be in a datastore before a failure.
+def writing(datastore: Datastore) -> contextlib.AbstractContextManager[Any]:
+    """Return what keeps others from putting into a datastore meanwhile.
 
-    Such a datastore's own rollback also removes what was there before.
+    Parameters
+    ----------
+    datastore : `Datastore`
+        The datastore.
+
+    Returns
+    -------
+    context : `contextlib.AbstractContextManager`
+        A lock, if its members need one; see `NativeChainedDatastore`.
     """
-    known = datastore.knows(ref)
-    try:
-        yield
-    except BaseException:
-        if not known and datastore.knows(ref):
-            datastore.remove(ref)
-        raise
+    if type(datastore) is not NativeFileDatastore and isinstance(datastore, NativeChainedDatastore):
+        return datastore._writing
+    return contextlib.nullcontext()
+
+
+class _TakenBackOnFailure(contextlib.AbstractContextManager[None]):
+    """Removes a dataset that came to be in a datastore before a failure.
+
+    Such a datastore's own rollback also removes what was there before.  What
+    is said of transactions in general goes for this, too: it must not do
+    anything when it is only collected.
+
+    Parameters
+    ----------
+    datastore : `InMemoryDatastore`
+        The datastore.
+    ref : `DatasetRef`
+        The dataset.
+    """
+
+    def __init__(self, datastore: InMemoryDatastore, ref: DatasetRef):
+        self._datastore = datastore
+        self._ref = ref
+        self._known = datastore.knows(ref)
+
+    def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
+        if error_type is not None and not self._known and self._datastore.knows(self._ref):
+            self._datastore.remove(self._ref)

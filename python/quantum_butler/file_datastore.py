@@ -82,7 +82,7 @@ _LOG = getLogger(FileDatastore.__module__)
 _CHUNK = 50_000
 
 
-class NativeFileDatastore(ThreadTransactions, FileDatastore):
+class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[misc]  # transaction()
     """Upstream's file datastore over records kept in Rust.
 
     Instances are made after another datastore, by `from_prototype` and

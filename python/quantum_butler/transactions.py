@@ -6,7 +6,8 @@ __all__ = ("ThreadTransactions",)
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import weakref
+from typing import Any
 
 from lsst.daf.butler.datastore import DatastoreTransaction
 
@@ -21,39 +22,76 @@ class ThreadTransactions:
     """
 
     _thread: threading.local | None = None
-    """Each thread's transaction, from the first one on."""
+    """Each thread's transactions, from the first one on."""
 
     @property
     def _transaction(self) -> DatastoreTransaction | None:
-        return None if (thread := self._thread) is None else getattr(thread, "transaction", None)
+        if (thread := self._thread) is None:
+            return None
+        contexts: list[weakref.ref[_TransactionContext]] = getattr(thread, "contexts", [])
+        while contexts:
+            if (context := contexts[-1]()) is not None:
+                return context.transaction
+            # `KeyboardInterrupt` came just before its block began, or ended.
+            contexts.pop()
+        return None
 
     @_transaction.setter
-    def _transaction(self, transaction: DatastoreTransaction | None) -> None:
-        if (thread := self._thread) is None:
-            # Upstream's constructors begin with this.
-            if transaction is None:
-                return
-            # Two threads that come here at once must get the same.
-            thread = self.__dict__.setdefault("_thread", threading.local())
-        thread.transaction = transaction
+    def _transaction(self, transaction: None) -> None:
+        # Upstream's constructors begin with this, and nobody else does it.
+        assert transaction is None and self._thread is None
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[DatastoreTransaction]:
+    def transaction(self) -> contextlib.AbstractContextManager[DatastoreTransaction]:
         """Make this thread's changes to the datastore revocable.
 
-        Yields
-        ------
-        transaction : `DatastoreTransaction`
-            Transaction that is rolled back if the block raises.
+        Returns
+        -------
+        context : `contextlib.AbstractContextManager`
+            Context of a transaction that is rolled back if the block raises.
         """
-        parent = self._transaction
-        transaction = self._transaction = DatastoreTransaction(parent)
+        return _TransactionContext(self)
+
+    def _contexts(self) -> list[weakref.ref[_TransactionContext]]:
+        """Return this thread's transactions, the innermost last."""
+        if (thread := self._thread) is None:
+            # Two threads that come here at once must get the same.
+            thread = self.__dict__.setdefault("_thread", threading.local())
+        contexts: list[weakref.ref[_TransactionContext]] | None = getattr(thread, "contexts", None)
+        if contexts is None:
+            contexts = thread.contexts = []
+        return contexts
+
+
+class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction]):
+    """The time of one transaction.
+
+    Something like `KeyboardInterrupt` can come when the block has not begun
+    yet, or is over, and `__exit__` is not: then nobody rolls it back.  So a
+    generator must not be made of this: such a one is rolled back whenever it
+    is collected, with all that was done in between.  The datastore only keeps
+    it as long as somebody is in its block.
+
+    Parameters
+    ----------
+    datastore : `ThreadTransactions`
+        The datastore.
+    """
+
+    def __init__(self, datastore: ThreadTransactions):
+        self._datastore = datastore
+
+    def __enter__(self) -> DatastoreTransaction:
+        self.transaction = DatastoreTransaction(self._datastore._transaction)
+        self._contexts = self._datastore._contexts()
+        self._depth = len(self._contexts)
+        self._contexts.append(weakref.ref(self))
+        return self.transaction
+
+    def __exit__(self, error_type: type[BaseException] | None, error: Any, traceback: Any) -> None:
         try:
-            yield transaction
-        except BaseException:
-            transaction.rollback()
-            raise
-        else:
-            transaction.commit()
+            if error_type is None:
+                self.transaction.commit()
+            else:
+                self.transaction.rollback()
         finally:
-            self._transaction = parent
+            del self._contexts[self._depth :]

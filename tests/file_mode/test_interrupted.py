@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -20,12 +21,21 @@ from record_files import beside, roles, roles_of
 from resuming import begin, crash, drop, resume
 
 import quantum_butler
-from quantum_butler import QuantumBackedButler, RecordFileError, process_log
-from quantum_butler.file_mode import opening
+from quantum_butler import (
+    QuantumBackedButler,
+    RecordFileError,
+    butler,
+    chained_datastore,
+    process_log,
+    transactions,
+)
+from quantum_butler.file_mode import opening, units
 from quantum_butler.file_mode.record_file import RecordFile
-from repositories import Repository
+from repositories import NewRepository, Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
+# What a put consists of before it begins, and after it has ended.
+AROUND_A_PUT = {module.__file__ for module in (contextlib, butler, chained_datastore, transactions, units)}
 PURGE = {"disassociate": True, "unstore": True, "purge": True}
 
 
@@ -85,6 +95,58 @@ def work_of(butler: QuantumBackedButler, refs: list[DatasetRef], what: str) -> C
         return lambda: butler.pruneDatasets([first], **PURGE)
     assert butler._record_file is not None
     return butler._record_file.dispose
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["file", "chained"])
+def test_what_is_put_while_an_interruption_is_handled_stays(
+    new_repository: NewRepository, tmp_path: Path, kind: str
+) -> None:
+    """As by an executor that puts its log in any case."""
+    crash(lambda: _put_while_interrupted(new_repository(kind), tmp_path))
+
+
+def _put_while_interrupted(repository: Repository, folder: Path) -> None:
+    first, second = repository.predicted["derived"][:2]
+    for at in itertools.count(1):
+        file = folder / f"{at}.sqlite3"
+        ours = begin(repository, file, durability="process")
+        left = at
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename not in AROUND_A_PUT:
+                return None
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            return trace
+
+        try:
+            sys.settrace(trace)
+            try:
+                ours.put({"a": 1}, first)
+            finally:
+                sys.settrace(None)
+                ours.put({"a": 2}, second)
+        except KeyboardInterrupt:
+            """Its traceback has kept alive whatever it went through."""
+        datastores = getattr(ours._datastore, "datastores", [ours._datastore])
+        if any(datastore._transaction is not None for datastore in datastores):
+            # Something of the traceback is in a cycle.
+            gc.collect()
+        for datastore in datastores:
+            assert datastore._transaction is None, f"interrupted at {at}"
+            assert datastore.knows(second) == datastore.exists(second)
+        # Of the third in a chain it is none of the business.
+        assert all(datastore.knows(second) for datastore in datastores[:2])
+        assert ours.get(second) == {"a": 2}
+        assert second.id.hex in roles(file)["actual_output"]
+        ours.pruneDatasets([first, second], **PURGE)
+        ours.close()
+        if left > 0:
+            assert at > 100
+            return
 
 
 @pytest.mark.timeout(600)

@@ -537,7 +537,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
 
     @_actual_output_refs.setter
     def _actual_output_refs(self, refs: set[DatasetRef]) -> None:
-        self._outputs = refs if (file := self._record_file) is None else file.replace_outputs(refs)
+        if (file := self._record_file) is None:
+            self._outputs = refs
+        else:
+            file.replace_outputs(refs, self)
 
     _predicted_inputs = _id_set("predicted_inputs", "Datasets that may be read.")
     _predicted_outputs = _id_set("predicted_outputs", "Datasets that may be written.")

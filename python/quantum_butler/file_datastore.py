@@ -39,6 +39,7 @@ from .artifact_reading import DEFERRED, read_artifact
 from .artifact_writing import put_artifact
 from .columns import Columns, sql_errors
 from .file_mode.managers import FiledBridge, FiledTable
+from .file_mode.predictions import PredictedArtifact, identity_if_known
 from .id_sets import dataset_key
 from .locations import PlainLocationFactory
 from .managers import NativeDatastoreRegistryBridge, NativeOpaqueTableStorage
@@ -265,6 +266,26 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         if (through := self._through) is None:
             return add()
         return through.change(list(ids), add, only_adds=True)
+
+    def forget(self, refs: Iterable[DatasetRef]) -> None:
+        # Docstring inherited.
+        refs = list(refs)
+        if (through := self._through) is None:
+            super().forget(refs)
+            return
+        table = cast(FiledTable, self._table)
+        ids = [ref.id for ref in refs]
+        kept = [
+            PredictedArtifact(self.name, ref.id, info.path, identity_if_known(self.root_path, info.path))
+            for ref in refs
+            for info in self._records.get(ref)
+        ]
+
+        def forget() -> None:
+            self._records.locations.forget(refs)
+            table.delete_in_memory(ids)
+
+        through.forgotten(ids, kept, forget)
 
     def _register_undo(self, name: str, undo: Callable[[], None]) -> None:
         """Tell this thread's transaction, if any, how to take a change back."""

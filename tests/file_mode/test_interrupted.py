@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import itertools
 import os
@@ -146,6 +147,26 @@ def _put_while_interrupted(repository: Repository, folder: Path) -> None:
         ours.close()
         if left > 0:
             assert at > 100
+            return
+
+
+def test_outputs_that_are_replaced_while_it_is_interrupted(repository: Repository, tmp_path: Path) -> None:
+    """The butler has the set that the file is told of, whichever it is."""
+    refs = repository.predicted["derived"]
+    for at in itertools.count(1):
+        file = tmp_path / f"{at}.sqlite3"
+        butler = begin(repository, file, durability="process")
+        replace = functools.partial(setattr, butler, "_actual_output_refs", set(refs[:1]))
+        reached = interrupted(replace, at, KeyboardInterrupt)
+        butler.put({"a": 1}, refs[1])
+        butler.close()
+        assert refs[1].id.hex in roles(file)["actual_output"]
+        assert roles(file) == roles_of(butler)
+        butler = resume(repository, file)
+        butler.pruneDatasets([refs[1]], **PURGE)
+        butler.close()
+        if not reached:
+            assert at > 5
             return
 
 

@@ -111,7 +111,7 @@ def test_what_was_forgotten_stays(repository: Repository, file: Path) -> None:
         butler.put({"a": 1}, ref)
         butler._datastore.forget([ref])
     with resume(repository, file, repair=True) as again:
-        assert [found.dataset_id for found in again.resumption.unrecorded_artifacts] == [ref.id]
+        assert not again.resumption
         assert again._actual_output_refs == {ref}
         assert again.get(ref) == {"a": 1}
 

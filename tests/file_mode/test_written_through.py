@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, QuantumBackedButler
 from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
@@ -371,3 +372,31 @@ def test_clones_of_managers_write_to_the_same_file(repository: Repository, tmp_p
     assert managers.register("a datastore") is bridge
     assert ("a datastore", output.id.hex) in contents(file)["dataset_location"]
     butler.close()
+
+
+def test_an_output_with_two_storage_classes(repository: Repository, tmp_path: Path) -> None:
+    file, ref = tmp_path / "records.sqlite3", repository.predicted["plain_out"][0]
+    other = ref.overrideStorageClass("MetricsModel")
+    butler = begin(repository, file)
+    butler.put(example_metrics(1), ref)
+    butler.pruneDatasets([ref], disassociate=False, unstore=True)
+    butler.put(example_metrics(1), other)
+    butler.pruneDatasets([ref], disassociate=True, unstore=True, purge=True)
+    assert butler._actual_output_refs == {other}
+    butler.close()
+    assert roles(file) == roles_of(butler)
+    with resume(repository, file) as resumed:
+        assert resumed._actual_output_refs == {other}
+
+
+def test_numbers_that_are_no_integers_of_python(repository: Repository, tmp_path: Path) -> None:
+    file, ref = tmp_path / "records.sqlite3", repository.predicted["derived"][0]
+    values = tuple(numpy.int64(one) if isinstance(one, int) else one for one in ref.dataId.required_values)
+    data_id = DataCoordinate.from_required_values(ref.dataId.dimensions, values)
+    strange = DatasetRef(ref.datasetType, data_id, ref.run, id=ref.id)
+    assert any(type(one) is not int for one in strange.dataId.required_values[1:])
+    butler = begin(repository, file, outputs=[strange])
+    butler._actual_output_refs.add(strange)
+    butler.close()
+    with resume(repository, file) as resumed:
+        assert resumed._actual_output_refs == {ref}

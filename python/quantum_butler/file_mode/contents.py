@@ -14,7 +14,7 @@ from lsst.daf.butler import ddl
 
 from .. import _core
 from .keys import hex_of
-from .predictions import write_kept
+from .predictions import PredictedArtifact, write_kept
 from .record_file import RecordFile
 from .units import Change, Unit
 
@@ -209,9 +209,7 @@ class LocationContents:
             "INSERT INTO dataset_location_trash (datastore_name, dataset_id) VALUES (?, ?)", self._keys(ids)
         )
 
-    def write_forgetting(
-        self, connection: sqlite3.Connection, ids: Iterable[DatasetId], *, keep_artifacts: bool = False
-    ) -> None:
+    def write_forgetting(self, connection: sqlite3.Connection, ids: Iterable[DatasetId]) -> None:
         """Remove datasets from the locations in the file.
 
         Parameters
@@ -220,16 +218,10 @@ class LocationContents:
             Connection in a transaction.
         ids : `~collections.abc.Iterable` [ `DatasetId` ]
             The datasets.
-        keep_artifacts : `bool`, optional
-            Whether their artifacts are to stay where they are, without
-            records.
         """
-        keys = self._keys(ids)
         connection.executemany(
-            "DELETE FROM dataset_location WHERE datastore_name = ? AND dataset_id = ?", keys
+            "DELETE FROM dataset_location WHERE datastore_name = ? AND dataset_id = ?", self._keys(ids)
         )
-        if keep_artifacts:
-            write_kept(connection, keys)
 
     def write_emptying(self, connection: sqlite3.Connection, ids: Iterable[DatasetId]) -> None:
         """Remove datasets from the trash in the file.
@@ -376,6 +368,35 @@ class WriteThrough:
                 self._locations.write_emptying(connection, ids)
 
         self.file.remove((self, ids), write, empty)
+
+    def forgotten(
+        self, ids: Sequence[DatasetId], kept: Sequence[PredictedArtifact], forget: Callable[[], None]
+    ) -> None:
+        """Drop datasets and their records, and leave their artifacts.
+
+        Parameters
+        ----------
+        ids : `~collections.abc.Sequence` [ `DatasetId` ]
+            The datasets.
+        kept : `~collections.abc.Sequence` [ `PredictedArtifact` ]
+            Their artifacts, as they are now.
+        forget : `~collections.abc.Callable`
+            Does so in memory.
+
+        Raises
+        ------
+        RecordFileError
+            Raised if it cannot be written; nothing was done.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            if self._table is not None:
+                self._table.write_removal(connection, ids)
+            if self._locations is not None:
+                self._locations.write_forgetting(connection, ids)
+            write_kept(connection, kept)
+
+        self.file.remove((self, ids), write, forget)
 
     def write_added(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None:
         """Write what was added to table and locations.

@@ -149,11 +149,7 @@ class FiledBridge(NativeDatastoreRegistryBridge):
         # Docstring inherited.
         refs = list(refs)
         ids = [ref.id for ref in refs]
-        self.through.file.remove(
-            (self.through, ids),
-            lambda connection: self._contents.write_forgetting(connection, ids, keep_artifacts=True),
-            lambda: self._locations.forget(refs),
-        )
+        self.through.forgotten(ids, (), lambda: self._locations.forget(refs))
 
     def moveToTrash(self, refs: Iterable[DatasetIdRef], transaction: DatastoreTransaction | None) -> None:
         # Docstring inherited.

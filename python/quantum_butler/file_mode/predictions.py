@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("PredictedArtifact", "identity_of", "predict_artifacts", "write_kept", "write_predicted")
+__all__ = (
+    "PredictedArtifact",
+    "identity_if_known",
+    "identity_of",
+    "predict_artifacts",
+    "write_kept",
+    "write_predicted",
+)
 
 import contextlib
 import os
@@ -34,8 +41,8 @@ class PredictedArtifact(NamedTuple):
     """Where it is going to be, below the datastore's root."""
 
     before: str | None
-    """What was there when the butler was made, as `identity_of` has it;
-    `None` if that is not known.
+    """What was there when the butler was made, or what `Datastore.forget` has
+    left there, as `identity_of` has it; `None` if that is not known.
     """
 
 
@@ -74,14 +81,28 @@ def _predict(datastore: NativeFileDatastore, refs: Iterable[DatasetRef]) -> Iter
             owners += [ref.id] * len(found)
             paths += found
     root = datastore.root_path
-    before = [None if root is None else _identity_if_known(root + path) for path in paths]
+    before = [identity_if_known(root, path) for path in paths]
     for owner, path, what in zip(owners, paths, before, strict=True):
         yield PredictedArtifact(datastore.name, owner, path, what)
 
 
-def _identity_if_known(ospath: str) -> str | None:
+def identity_if_known(root: str | None, path: str) -> str | None:
+    """Return what tells an artifact from one that takes its place, if that can be told.
+
+    Parameters
+    ----------
+    root : `str` or `None`
+        Root of its datastore, with a final slash; `None` if that is remote.
+    path : `str`
+        Where it is below that.
+
+    Returns
+    -------
+    identity : `str` or `None`
+        As `identity_of` has it.
+    """
     try:
-        return identity_of(ospath)
+        return None if root is None else identity_of(root + path)
     except OSError:
         # There may be one that cannot be looked at.
         return None
@@ -128,18 +149,19 @@ def write_predicted(connection: sqlite3.Connection, predicted: Iterable[Predicte
     )
 
 
-def write_kept(connection: sqlite3.Connection, keys: Iterable[tuple[str, str]]) -> None:
+def write_kept(connection: sqlite3.Connection, kept: Iterable[PredictedArtifact]) -> None:
     """Write that artifacts are to stay, though they lose their records.
 
     Parameters
     ----------
     connection : `sqlite3.Connection`
         Connection in a transaction.
-    keys : `~collections.abc.Iterable` [ `tuple` ]
-        Names of datastores and keys of datasets.
+    kept : `~collections.abc.Iterable` [ `PredictedArtifact` ]
+        The artifacts, as they are now; those at other than predicted places
+        stay in any case.
     """
     connection.executemany(
-        "UPDATE quantum_butler_predicted_artifact SET before = NULL "
-        "WHERE datastore_name = ? AND dataset_id = ?",
-        keys,
+        "UPDATE quantum_butler_predicted_artifact SET before = ? "
+        "WHERE datastore_name = ? AND dataset_id = ? AND path = ?",
+        [(before, name, key_of(dataset_id), path) for name, dataset_id, path, before in kept],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
+    "OutputHolder",
     "QuantumTables",
     "begin",
     "has_quantum",
@@ -16,7 +17,7 @@ import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
 from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
@@ -24,6 +25,7 @@ from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .. import _core
 from ..actual_outputs import ActualOutputs
+from ..id_sets import dataset_key
 from .errors import FileHasQuantumError, RecordFileError, damage_told
 from .identity import DatastoreIdentity, write_identities
 from .keys import id_of, key_of
@@ -47,9 +49,16 @@ _WRITE_ROLES = """
         unavailable_input = excluded.unavailable_input,
         actual_input = excluded.actual_input"""
 
-_encode = json.JSONEncoder().encode
+# Data IDs may have the integers of numpy.
+_encode = json.JSONEncoder(default=int).encode
 
 _ROLES = ("predicted_input", "predicted_output", "available_input", "unavailable_input", "actual_input")
+
+
+class OutputHolder(Protocol):
+    """A butler, as far as its outputs go."""
+
+    _outputs: Any
 
 
 class _Noted(NamedTuple):
@@ -94,8 +103,8 @@ class QuantumTables:
         """
         self._noted.append(ref)
 
-    def replace_outputs(self, refs: Iterable[DatasetRef], file: RecordFile) -> FiledOutputs:
-        """Let other refs be the actual outputs.
+    def replace_outputs(self, refs: Iterable[DatasetRef], file: RecordFile, butler: OutputHolder) -> None:
+        """Let other refs be a butler's actual outputs.
 
         Parameters
         ----------
@@ -103,16 +112,13 @@ class QuantumTables:
             The refs.
         file : `RecordFile`
             The file that this is written to.
-
-        Returns
-        -------
-        outputs : `FiledOutputs`
-            The refs, in a set that tells the file what is changed.
+        butler : `OutputHolder`
+            The butler.
         """
         outputs = FiledOutputs.of(refs, file)
         self._noted += set(self._outputs) ^ set(outputs)
-        self._outputs = outputs
-        return outputs
+        # Nothing comes between the two.
+        self._outputs = butler._outputs = outputs
 
     def take(self, outputs: Iterable[DatasetRef]) -> _Noted | None:
         """Take what has changed since the last time.
@@ -170,13 +176,24 @@ class QuantumTables:
             connection.execute("DELETE FROM quantum_butler_output")
         if noted.roles:
             self._write_roles(connection, noted.roles)
+        gone = []
         for ref in noted.outputs:
             if ref in self._outputs:
                 self._write_output(connection, ref)
             else:
-                connection.execute(
-                    "DELETE FROM quantum_butler_output WHERE dataset_id = ?", (key_of(ref.id),)
-                )
+                gone.append(ref)
+        if gone:
+            self._write_gone(connection, gone)
+
+    def _write_gone(self, connection: sqlite3.Connection, refs: Sequence[DatasetRef]) -> None:
+        connection.executemany(
+            "DELETE FROM quantum_butler_output WHERE dataset_id = ?", [(key_of(ref.id),) for ref in refs]
+        )
+        # A dataset may be among the outputs with several storage classes.
+        ids = set(map(dataset_key, refs))
+        for ref in self._outputs.copy():
+            if dataset_key(ref) in ids:
+                self._write_output(connection, ref)
 
     @staticmethod
     def _write_roles(connection: sqlite3.Connection, roles: Iterable[tuple[Any, ...]]) -> None:

@@ -39,7 +39,7 @@ from .opening import (
 from .units import BeginningContext, Doubt, Unit, UnitContext, is_running
 
 if TYPE_CHECKING:
-    from .quantum import QuantumTables
+    from .quantum import OutputHolder, QuantumTables
     from .schema import FileSchema
 
 
@@ -223,9 +223,9 @@ class RecordFile:
         """Have written anew what a unit has announced, and nobody knows to be written."""
         if unit.unsettled or unit.unsettled_outputs:
             with self._lock:
-                self._doubts += unit.unsettled.values()
+                self._doubts += list(unit.unsettled.values())
                 if self._quantum is not None:
-                    for ref in unit.unsettled_outputs.values():
+                    for ref in list(unit.unsettled_outputs.values()):
                         self._quantum.note_output(ref)
 
     def commit(self, unit: Unit | None = None, *, only_changes: bool = False) -> None:
@@ -285,22 +285,20 @@ class RecordFile:
             if self._quantum is not None:
                 self._quantum.note_output(ref)
 
-    def replace_outputs(self, refs: Iterable[Any]) -> Any:
-        """Let other refs be the actual outputs.
+    def replace_outputs(self, refs: Iterable[Any], butler: OutputHolder) -> None:
+        """Let other refs be a butler's actual outputs.
 
         Parameters
         ----------
         refs : `~collections.abc.Iterable` [ `DatasetRef` ]
             The refs.
-
-        Returns
-        -------
-        outputs : `FiledOutputs`
-            The refs, in a set that tells the file what is changed.
+        butler : `OutputHolder`
+            The butler, which gets them in a set that tells the file what is
+            changed.
         """
         with self._lock:
             assert self._quantum is not None, "a butler's file has a quantum"
-            return self._quantum.replace_outputs(refs, self)
+            self._quantum.replace_outputs(refs, self, butler)
 
     def doubt(self, doubt: Doubt) -> None:
         """Have something written anew with what comes next.

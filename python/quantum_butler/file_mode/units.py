@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+# How often to look for a call before it is taken for broken off.
+_LOOKS = 5
+
 
 class Contents(Protocol):
     """What can be written to the file as it is in memory."""
@@ -293,7 +296,8 @@ def is_running(frame: FrameType) -> bool:
     is_running : `bool`
         Whether it does.
     """
-    return any(_leads_to(current, frame) for current in sys._current_frames().values())
+    # The call of a generator loses its caller when it yields, be it while somebody looks.
+    return any(_leads_to(current, frame) for _ in range(_LOOKS) for current in sys._current_frames().values())
 
 
 def _leads_to(current: FrameType, frame: FrameType) -> bool:

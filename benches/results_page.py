@@ -279,9 +279,12 @@ def results(
     yield from file_part(files)
     yield from provenance
     yield "\n## What did not get faster\n"
-    yield f"Operations that gained less than a factor of {_FASTER:g} at any size:\n"
+    yield f"Operations of one butler in one thread that gained less than a factor of {_FASTER:g}:\n"
     yield from slow_operations(operations)
-    yield "\n`docs/performance.md` says what bounds the others."
+    yield (
+        "\nOf what the other tables tell, putting outputs back into a repository takes the registry's time, "
+        "and two threads of one process take turns. `docs/performance.md` says what bounds the rest."
+    )
     if kernels:
         yield "\n## Kernels\n"
         yield "Rust alone, medians of criterion; most of each operation above is Python around these.\n"

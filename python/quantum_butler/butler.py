@@ -44,6 +44,7 @@ from .factory import (
 from .file_datastore import NativeFileDatastore
 from .file_mode import RecordFile
 from .file_mode.identity import check_datastores, identities
+from .file_mode.opening import check_log
 from .file_mode.predictions import predict_artifacts
 from .file_mode.quantum import (
     begin,
@@ -168,8 +169,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
     _record_file: RecordFile | None = None
 
     resumption: Resumption | None = None
-    """What was found amiss when the butler was made by `resume`
-    (`Resumption` or `None`).
+    """What was found amiss when the butler was made by `resume`; `None` if it
+    was made otherwise (`Resumption` or `None`).
     """
 
     def __init__(
@@ -253,6 +254,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is no configuration at ``config``.
         ValueError
             Raised if the configured datastore has no usable root.
+        FileHasQuantumError
+            Raised if there is a quantum in the SQLite file; see `resume`.
         RecordFileError
             Raised if the SQLite file cannot be opened or written.
         """
@@ -338,6 +341,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is no configuration at ``config``.
         ValueError
             Raised if the configured datastore has no usable root.
+        FileHasQuantumError
+            Raised if there is a quantum in the SQLite file; see `resume`.
         RecordFileError
             Raised if the SQLite file cannot be opened or written.
         """
@@ -487,7 +492,8 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is no such file, or no configuration at ``config``.
         RecordFileError
             Raised if the file cannot be opened, is none of a butler's, or has
-            no quantum in it.
+            no quantum in it; or if ``repair``, and what SQLite keeps beside a
+            file that was not closed is not there.
         NotImplementedError
             Raised if the configured datastore is of a class that has no file
             of ours.
@@ -496,6 +502,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         if (wanted := file_wanted(filename)) is None:
             raise ValueError(f"A butler is resumed from a file, not from {filename!r}.")
         blueprint = cached_blueprint(config, dimensions, search_paths)
+        check_log(wanted, is_needed=repair)
         parts = blueprint.make_parts(wanted, durability, must_exist=True)
         if parts is None:
             raise NotImplementedError("Only upstream's own classes of datastores can be resumed.")
@@ -578,6 +585,13 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         self._require_open()
         return self
 
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> Literal[False]:
+        if exc_type is not None:
+            # Upstream only logs what goes wrong now, and so the first failure is what is raised.
+            return super().__exit__(exc_type, exc_val, exc_tb)
+        self.close()
+        return False
+
     def close(self) -> None:
         """Release all resources.  Closing a closed butler does nothing.
 
@@ -586,12 +600,19 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         OSError
             Raised if the quantum's provenance was to be logged and cannot be.
             The butler is closed nevertheless.
+        RecordFileError
+            Raised if the butler's file cannot be written or closed.  No data
+            can be had from the butler any more, but `close` can be called
+            again.
 
         Notes
         -----
         With `quantum_butler.install` or the environment variable
         ``QUANTUM_BUTLER_PROVENANCE`` told to, a butler that was made for a
         `Quantum` appends its provenance to a log first.
+
+        At the end of a ``with`` block these errors are raised, too, unless the
+        block has raised something.
         """
         if self._quantum_label is None:
             self._release()
@@ -855,12 +876,17 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if the datastore is configured to reject the dataset.
         TypeError
             Raised if the object does not fit the storage class.
+        RecordFileError
+            Raised if the butler has a file that cannot be written; nothing
+            has changed.
         ClosedButlerError
             Raised if the butler has been closed.
 
         Notes
         -----
-        Either the artifact is written and recorded, or neither.
+        Either the artifact is written and recorded, or neither.  As upstream
+        does, putting a dataset that is stored already removes its artifact
+        and fails with `sqlalchemy.exc.IntegrityError`; prune it first.
         """
         self._require_open()
         _require_id(ref)
@@ -938,6 +964,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if a ref is that of a component.
         AmbiguousDatasetError
             Raised if the ``id`` of a ref is `None`.
+        RecordFileError
+            Raised if the butler has a file that cannot be written.  If that
+            happens when the artifacts have been removed already, the datasets
+            stay in the trash; prune them again.
         ClosedButlerError
             Raised if the butler has been closed.
 

@@ -45,10 +45,10 @@ class ProvenanceLog:
     Raises
     ------
     ValueError
-        Raised if the path has another ending, or is a file that is not a
-        provenance log.
+        Raised if the path has another ending, is a file that is not a
+        provenance log, or is a log that somebody is writing to.
     OSError
-        Raised if the file cannot be opened, or another writer has it.
+        Raised if the file cannot be opened or made; its folder must exist.
 
     Notes
     -----

@@ -38,7 +38,12 @@ def drop(butler: QuantumBackedButler) -> None:
     assert connection is not None
     if connection.in_transaction:
         connection.rollback()
+    # What would be left of it; the end of the last connection would tidy up.
+    left = [path for path in (Path(file.path), Path(f"{file.path}-wal")) if path.exists()]
+    kept = [path.read_bytes() for path in left]
     connection.close()
+    for path, content in zip(left, kept, strict=True):
+        path.write_bytes(content)
 
 
 def crash(work: Callable[[], object]) -> None:

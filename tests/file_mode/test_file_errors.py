@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from lsst.daf.butler import DatasetRef, DimensionUniverse
 from record_files import beside, contents, roles, roles_of, stock_contents
+from resuming import resume
 
 from quantum_butler import QuantumBackedButler, RecordFileError
 from quantum_butler.file_mode import opening
@@ -380,3 +381,41 @@ def test_a_forked_child_leaves_the_file_alone(repository: Repository, file: Path
         child.join()
         butler.put({}, other)
     assert roles(file)["actual_output"] == {other.id.hex}
+
+
+def test_a_folder_is_no_file(repository: Repository, file: Path) -> None:
+    file.mkdir()
+    for way in (begin, resume):
+        with pytest.raises(RecordFileError, match=r"folder.*records\.sqlite3") as caught:
+            way(repository, file)
+        assert caught.value.errno == errno.EISDIR
+    assert list(file.iterdir()) == []
+
+
+def test_a_block_that_cannot_close_its_butler_raises(repository: Repository, file: Path) -> None:
+    ref = repository.predicted["derived"][0]
+    with pytest.raises(RecordFileError, match=r"records\.sqlite3"), begin(repository, file) as butler:
+        butler.put({"a": 1}, ref)
+        reader = reading(file)
+    reader.close()
+    butler.close()
+    assert beside(file) == []
+
+
+def test_a_block_that_has_failed_raises_that(
+    repository: Repository, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyError, match="of the block"), begin(repository, file) as butler:
+        reader = reading(file)
+        raise KeyError("of the block")
+    assert "An exception occurred during Butler.close()" in caplog.text
+    reader.close()
+    butler.close()
+    assert beside(file) == []
+
+
+def reading(file: Path) -> sqlite3.Connection:
+    """Open a file, and read some of it."""
+    reader = sqlite3.connect(file, isolation_level=None)
+    assert reader.execute("SELECT * FROM quantum_butler_role").fetchall()
+    return reader

@@ -358,6 +358,8 @@ def test_a_trash_without_records_is_emptied(repository: Repository, file: Path) 
     drop(butler)
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM file_datastore_records WHERE dataset_id = ?", (ref.id.hex,))
+    # As another program has closed it.
+    resume(repository, file).close()
     with resume(repository, file, repair=True) as again:
         assert [found.dataset_id for found in again.resumption.unfinished_removals] == [ref.id]
         again.put({"a": 2}, ref)

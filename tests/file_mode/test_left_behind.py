@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -207,3 +209,40 @@ def test_a_prune_of_a_chain_that_fails_leaves_what_is_in_memory(
     assert not butler.stored(ref)
     butler.close()
     assert roles(file) == roles_of(butler)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_copy_without_its_log_is_not_repaired(
+    repository: Repository, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    first, second = repository.predicted["derived"][:2]
+    butler = begin(repository, file)
+    butler.put({"a": 1}, first)
+    if not at_once:
+        assert butler._record_file is not None
+        butler._record_file.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    butler.put({"a": 2}, second)
+    copy, whole = tmp_path / "copy.sqlite3", tmp_path / "whole.sqlite3"
+    for target in (copy, whole):
+        shutil.copy(file, target)
+    shutil.copy(f"{file}-wal", f"{whole}-wal")
+    before = repository.artifacts()
+    with pytest.raises(RecordFileError, match=r"copy\.sqlite3-wal") as raised:
+        resume(repository, copy, repair=True)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENODATA, str(copy))
+    assert beside(copy) == []
+    if at_once:
+        with pytest.raises(RecordFileError, match="copied without the -wal"):
+            resume(repository, copy)
+    else:
+        told = resume(repository, copy)
+        assert "copy.sqlite3-wal" in caplog.text
+        assert [found.dataset_id for found in told.resumption.unrecorded_artifacts] == [second.id]
+        told.close()
+    assert repository.artifacts() == before
+    caplog.clear()
+    with resume(repository, whole, repair=True) as again:
+        assert not again.resumption
+        assert again._actual_output_refs == {first, second}
+    assert caplog.text == ""
+    butler.close()

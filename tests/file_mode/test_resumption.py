@@ -292,7 +292,7 @@ def test_a_strangers_file_leads_nowhere_outside(repository: Repository, file: Pa
     ref, other = repository.predicted["derived"][:2]
     butler = begin(repository, file)
     butler.put({"a": 1}, ref)
-    drop(butler)
+    butler.close()
     path = path.format(outside=outside)
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE file_datastore_records SET path = ?, file_size = 7", (path,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = (
     "Durability",
     "OpenedFile",
+    "check_log",
     "close_connection",
     "end_log",
     "file_identity",
@@ -16,6 +17,7 @@ __all__ = (
 
 import contextlib
 import errno
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -26,11 +28,19 @@ from .errors import RecordFileError, record_file_error
 if TYPE_CHECKING:
     from .schema import FileSchema
 
+_LOG = logging.getLogger(__name__)
+
 Durability = Literal["disk", "process"]
 """What survives what: power cuts, or killed processes."""
 
 # How long to wait for others, in seconds.  Nobody has a reason to write.
 _PATIENCE = 5.0
+
+# Of the header of a SQLite file: its size, and where it tells whether there is a write-ahead log.
+# Source: "Database File Format" in SQLite's documentation.
+_HEADER = 100
+_READ_VERSION = 19
+_WRITE_AHEAD = b"\x02"
 
 # What SQLite keeps beside a file.
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -92,6 +102,8 @@ def open_file(
         if must_exist:
             raise FileNotFoundError(errno.ENOENT, "There is no file of a quantum's records", path)
         _check_place(path)
+    elif os.path.isdir(path):
+        raise RecordFileError(errno.EISDIR, "There is a folder where the file should be", path)
     is_complete = not must_exist and schema.create(path, on_disk=durability == "disk")
     is_new = not must_exist and (is_complete or _create_empty(path))
     connection = None
@@ -113,6 +125,44 @@ def open_file(
             raise record_file_error(path, error) from error
         raise
     return OpenedFile(path, connection, version, to_create, is_new, identity)
+
+
+def check_log(filename: str | os.PathLike[str], *, is_needed: bool) -> None:
+    """Look whether a file that was not closed has lost what was beside it.
+
+    Parameters
+    ----------
+    filename : `str` or `os.PathLike`
+        Name of the file.
+    is_needed : `bool`
+        Whether to raise if it may have, instead of logging a warning.
+
+    Raises
+    ------
+    RecordFileError
+        Raised if it may have.
+    """
+    path = os.path.realpath(os.fspath(filename))
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER)
+    except OSError:
+        # Whoever opens it will say so.
+        return
+    if header[_READ_VERSION : _READ_VERSION + 1] != _WRITE_AHEAD or os.path.lexists(path + "-wal"):
+        return
+    what = (
+        f"The file was not closed by its butler, and there is no {path}-wal beside it; if it was copied "
+        "without that, what was written last is missing"
+    )
+    if is_needed:
+        raise RecordFileError(
+            errno.ENODATA,
+            f"{what}, and artifacts may be taken for unrecorded. Copy that as well; or, if another program "
+            "has opened and closed the file meanwhile, resume without repair, close, and repair then",
+            path,
+        )
+    _LOG.warning("%s: %s.", path, what)
 
 
 def file_identity(path: str) -> tuple[int, int] | None:

@@ -377,7 +377,10 @@ def read_roles(file: RecordFile) -> dict[str, list[DatasetId]]:
     if not has_quantum(file):
         if not file.has_table("dataset_location") or file.has_table("quantum_butler_meta"):
             raise RecordFileError(
-                errno.EINVAL, "The file has no quantum in it yet; make its butler with initialize", file.path
+                errno.EINVAL,
+                "The file has no quantum in it, be it that none has begun or that it was copied without "
+                "the -wal beside it; a new one is begun by initialize",
+                file.path,
             )
         # A file of the stock class has records, and none of this.
         return {f"{role}s": [] for role in _ROLES}

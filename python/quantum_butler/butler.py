@@ -44,7 +44,6 @@ from .factory import (
 from .file_datastore import NativeFileDatastore
 from .file_mode import RecordFile
 from .file_mode.identity import check_datastores, identities
-from .file_mode.opening import check_log
 from .file_mode.predictions import predict_artifacts
 from .file_mode.quantum import (
     begin,
@@ -54,7 +53,7 @@ from .file_mode.quantum import (
     require_no_quantum,
     restore_outputs,
 )
-from .file_mode.resumption import Resumption, explain_trash, look_around
+from .file_mode.resumption import Resumption, explain_trash, look_around, require_log
 from .id_sets import DatasetIdSet, IdSample
 from .locks import ForkSafeLock
 from .process_log import QuantumLabel, label_of, process_log, wanted_folder
@@ -502,12 +501,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         if (wanted := file_wanted(filename)) is None:
             raise ValueError(f"A butler is resumed from a file, not from {filename!r}.")
         blueprint = cached_blueprint(config, dimensions, search_paths)
-        check_log(wanted, is_needed=repair)
         parts = blueprint.make_parts(wanted, durability, must_exist=True)
         if parts is None:
             raise NotImplementedError("Only upstream's own classes of datastores can be resumed.")
         file = cast(RecordFile, parts.database)
         with file.beginning():
+            require_log(file, is_needed=repair)
             datastores = identities(parts.datastore)
             check_datastores(file, datastores, same_roots=repair)
             roles = read_roles(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,8 @@ from lsst.daf.butler import DatasetRef
 from record_files import beside, contents, roles, roles_of
 from resuming import begin, crash, drop, resume
 
-from quantum_butler import QuantumBackedButler, RecordFileError
+from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError
+from quantum_butler import butler as butler_module
 from quantum_butler.file_mode.record_file import RecordFile
 from repositories import NewRepository, Repository
 
@@ -213,7 +215,12 @@ def test_a_prune_of_a_chain_that_fails_leaves_what_is_in_memory(
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_copy_without_its_log_is_not_repaired(
-    repository: Repository, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, at_once: bool
+    repository: Repository,
+    file: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: bool,
 ) -> None:
     first, second = repository.predicted["derived"][:2]
     butler = begin(repository, file)
@@ -227,10 +234,22 @@ def test_a_copy_without_its_log_is_not_repaired(
         shutil.copy(file, target)
     shutil.copy(f"{file}-wal", f"{whole}-wal")
     before = repository.artifacts()
-    with pytest.raises(RecordFileError, match=r"copy\.sqlite3-wal") as raised:
-        resume(repository, copy, repair=True)
-    assert (raised.value.errno, raised.value.filename) == (errno.ENODATA, str(copy))
-    assert beside(copy) == []
+    for _ in range(2):
+        # Whatever else is tried, it does not look whole afterwards.
+        with pytest.raises(RecordFileError, match=r"copy\.sqlite3-wal") as raised:
+            resume(repository, copy, repair=True)
+        assert (raised.value.errno, raised.value.filename) == (errno.ENODATA, str(copy))
+        assert beside(copy) == []
+        if not at_once:
+            with pytest.raises(FileHasQuantumError):
+                begin(repository, copy)
+            with monkeypatch.context() as patch:
+                patch.setattr(butler_module, "look_around", lambda *_, **__: 1 // 0)
+                with pytest.raises(ZeroDivisionError):
+                    resume(repository, copy)
+            # Nobody closes this one.
+            resume(repository, copy)
+            gc.collect()
     if at_once:
         with pytest.raises(RecordFileError, match="copied without the -wal"):
             resume(repository, copy)
@@ -239,6 +258,8 @@ def test_a_copy_without_its_log_is_not_repaired(
         assert "copy.sqlite3-wal" in caplog.text
         assert [found.dataset_id for found in told.resumption.unrecorded_artifacts] == [second.id]
         told.close()
+        # Whoever does that wants it so.
+        assert resume(repository, copy).resumption == told.resumption
     assert repository.artifacts() == before
     caplog.clear()
     with resume(repository, whole, repair=True) as again:

@@ -107,8 +107,8 @@ class _OfFile(OfButler):
         if call in ("write", "pwrite") and fault.code == errno.ENOSPC and not path.endswith("-shm"):
             return {errno.ENOSPC}
         if call == "open":
-            # It cannot be opened, or only be read.
-            return {errno.EACCES}
+            # It cannot be opened, or, as SQLite tells it, only be read.
+            return {errno.EACCES, fault.code}
         if call == "stat":
             # SQLite takes it for one that has been moved, and can only be read.
             return {errno.EIO, errno.EACCES, fault.code}
@@ -398,10 +398,10 @@ class CloseFile(_OfFile):
         elif not self.is_gone:
             assert beside(self.file) == []
         if not self.is_gone:
-            # Until it is closed, what has been read may be there or not.
+            # Until it is closed, what has been read may be there or not, and that it was closed.
             now = contents(self.file)
             for name in self.before:
-                if name not in ("quantum_butler_role", "quantum_butler_dataset"):
+                if name not in ("quantum_butler_role", "quantum_butler_dataset", "quantum_butler_meta"):
                     assert now[name] == self.before[name], name
 
     def again(self) -> None:

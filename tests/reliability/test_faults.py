@@ -44,11 +44,11 @@ CALLS = {
 # Of so many calls one is tried for each fault, unless all are; it is not the same for every fault.
 STEPS = {
     "collect": 60,
-    "open file": 8,
+    "open file": 7,
     "put to file": 4,
     "prune from file": 4,
     "close file": 6,
-    "resume file": 12,
+    "resume file": 11,
 }
 # A process for each takes long.
 STEPS_OF_KILLS = {**STEPS, "put": 4}

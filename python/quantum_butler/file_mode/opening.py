@@ -5,30 +5,31 @@ from __future__ import annotations
 __all__ = (
     "Durability",
     "OpenedFile",
-    "check_log",
     "close_connection",
     "end_log",
     "file_identity",
     "gone_error",
     "is_closed",
+    "is_marked",
+    "lacks_log",
     "open_file",
     "remove_database",
+    "remove_mark",
 )
 
 import contextlib
 import errno
-import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .errors import RecordFileError, record_file_error
 
 if TYPE_CHECKING:
     from .schema import FileSchema
-
-_LOG = logging.getLogger(__name__)
 
 Durability = Literal["disk", "process"]
 """What survives what: power cuts, or killed processes."""
@@ -41,6 +42,12 @@ _PATIENCE = 5.0
 _HEADER = 100
 _READ_VERSION = 19
 _WRITE_AHEAD = b"\x02"
+
+_HAS_META = "SELECT 1 FROM sqlite_master WHERE name = 'quantum_butler_meta'"
+# Files without a quantum have nothing to lose.
+_MARK = """
+    INSERT OR IGNORE INTO quantum_butler_meta
+    SELECT 'closed', 'whole' FROM quantum_butler_meta WHERE name = 'format_version'"""
 
 # What SQLite keeps beside a file.
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -66,6 +73,12 @@ class OpenedFile(NamedTuple):
 
     identity: tuple[int, int]
     """Device and inode, which tell it from another file of its name."""
+
+    lacks_log: bool
+    """Whether what was written last may be missing; see `lacks_log`."""
+
+    is_marked: bool
+    """Whether the file says that it was closed."""
 
 
 def open_file(
@@ -102,8 +115,9 @@ def open_file(
         if must_exist:
             raise FileNotFoundError(errno.ENOENT, "There is no file of a quantum's records", path)
         _check_place(path)
-    elif os.path.isdir(path):
+    elif _is_folder(path, path):
         raise RecordFileError(errno.EISDIR, "There is a folder where the file should be", path)
+    was_without_log = lacks_log(path)
     is_complete = not must_exist and schema.create(path, on_disk=durability == "disk")
     is_new = not must_exist and (is_complete or _create_empty(path))
     connection = None
@@ -116,53 +130,91 @@ def open_file(
         [(version,)] = connection.execute("PRAGMA data_version").fetchall()
         if (identity := file_identity(path)) is None:
             raise gone_error(path)
+        marked = not is_complete and is_marked(connection)
     except BaseException as error:
         if connection is not None:
             connection.close()
+            if not was_without_log:
+                _end_lost_log(path)
         if is_new:
             remove_database(path)
         if isinstance(error, sqlite3.Error):
             raise record_file_error(path, error) from error
         raise
-    return OpenedFile(path, connection, version, to_create, is_new, identity)
+    return OpenedFile(path, connection, version, to_create, is_new, identity, was_without_log, marked)
 
 
-def check_log(filename: str | os.PathLike[str], *, is_needed: bool) -> None:
-    """Look whether a file that was not closed has lost what was beside it.
+def lacks_log(path: str) -> bool:
+    """Tell whether what was beside a file that was not closed may be lost.
 
     Parameters
     ----------
-    filename : `str` or `os.PathLike`
+    path : `str`
         Name of the file.
-    is_needed : `bool`
-        Whether to raise if it may have, instead of logging a warning.
+
+    Returns
+    -------
+    lacks_log : `bool`
+        Whether there should be a write-ahead log, and is none.
 
     Raises
     ------
     RecordFileError
-        Raised if it may have.
+        Raised if nobody can tell.
+
+    Notes
+    -----
+    So it is if the file was copied without its log, and what was written last
+    is missing.  So it is, too, if another program has opened the file of a
+    killed process and closed it, and all is in the file; nobody can tell one
+    from the other.  If the butler was killed while it closed the file, there
+    is a mark in it.
     """
-    path = os.path.realpath(os.fspath(filename))
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER)
     except OSError:
         # Whoever opens it will say so.
-        return
-    if header[_READ_VERSION : _READ_VERSION + 1] != _WRITE_AHEAD or os.path.lexists(path + "-wal"):
-        return
-    what = (
-        f"The file was not closed by its butler, and there is no {path}-wal beside it; if it was copied "
-        "without that, what was written last is missing"
-    )
-    if is_needed:
-        raise RecordFileError(
-            errno.ENODATA,
-            f"{what}, and artifacts may be taken for unrecorded. Copy that as well; or, if another program "
-            "has opened and closed the file meanwhile, resume without repair, close, and repair then",
-            path,
-        )
-    _LOG.warning("%s: %s.", path, what)
+        return False
+    if header[_READ_VERSION : _READ_VERSION + 1] != _WRITE_AHEAD or _is_beside(path, "-wal"):
+        return False
+    # It must stay as it is, so that it will be seen next time, too.
+    address = f"{Path(path).as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+        return not is_marked(connection)
+
+
+def is_marked(connection: sqlite3.Connection) -> bool:
+    """Tell whether a file says that a butler has closed it.
+
+    Parameters
+    ----------
+    connection : `sqlite3.Connection`
+        Connection to it.
+
+    Returns
+    -------
+    is_marked : `bool`
+        `True` if nobody has written to it since.
+    """
+    try:
+        return bool(connection.execute("SELECT 1 FROM quantum_butler_meta WHERE name = 'closed'").fetchall())
+    except sqlite3.Error:
+        # It has no such table, or is damaged.
+        return False
+
+
+def remove_mark(connection: sqlite3.Connection) -> None:
+    """Note in a file that it is open again.
+
+    Parameters
+    ----------
+    connection : `sqlite3.Connection`
+        Connection to it, without a transaction.
+    """
+    connection.execute("DELETE FROM quantum_butler_meta WHERE name = 'closed'")
+    # It must not be in the file itself any more when there is something to lose in the log.
+    connection.execute("PRAGMA wal_checkpoint").fetchall()
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
@@ -188,9 +240,7 @@ def file_identity(path: str) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise RecordFileError(
-            error.errno, f"The file cannot be looked at ({error.strerror})", path
-        ) from error
+        raise _not_seen("The file", path, error) from error
     return status.st_dev, status.st_ino
 
 
@@ -224,10 +274,10 @@ def _create_empty(path: str) -> bool:
 def _check_place(path: str) -> None:
     """Raise if a file cannot begin at a place where there is none."""
     folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
+    if not _is_folder(folder, path):
         raise RecordFileError(errno.ENOENT, f"There is no folder {folder} for the file", path)
     for suffix in _BESIDE:
-        if os.path.lexists(path + suffix):
+        if _is_beside(path, suffix):
             # SQLite would take it for a part of the new file.
             raise RecordFileError(
                 errno.EEXIST,
@@ -236,8 +286,33 @@ def _check_place(path: str) -> None:
             )
 
 
+def _is_folder(folder: str, path: str) -> bool:
+    """Tell whether a folder is there, or raise the error of a file if nobody can tell."""
+    try:
+        return stat.S_ISDIR(os.stat(folder).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _not_seen(folder, path, error) from error
+
+
+def _is_beside(path: str, suffix: str) -> bool:
+    """Tell whether something is beside a file, or raise if nobody can tell."""
+    try:
+        os.lstat(path + suffix)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _not_seen(path + suffix, path, error) from error
+    return True
+
+
+def _not_seen(what: str, path: str, error: OSError) -> RecordFileError:
+    return RecordFileError(error.errno, f"{what} cannot be looked at ({error.strerror})", path)
+
+
 def close_connection(
-    connection: sqlite3.Connection, path: str, identity: tuple[int, int], process: int
+    connection: sqlite3.Connection, path: str, identity: tuple[int, int], process: int, is_whole: bool
 ) -> None:
     """Close a connection, and leave nothing beside the file if possible.
 
@@ -251,16 +326,29 @@ def close_connection(
         Device and inode of the file.
     process : `int`
         Process that it belongs to; others leave it alone.
+    is_whole : `bool`
+        Whether the file has all that it should have.  Otherwise it must not
+        look as if it had.
     """
     if os.getpid() == process:
         with contextlib.suppress(OSError, sqlite3.Error):
             # What is beside it goes by name, and may be another file's by now.
-            if file_identity(path) == identity:
-                end_log(connection, path)
+            if is_whole and file_identity(path) == identity:
+                end_log(connection, path, is_ours=False)
         connection.close()
+        if is_whole:
+            _end_lost_log(path)
 
 
-def end_log(connection: sqlite3.Connection, path: str) -> None:
+def _end_lost_log(path: str) -> None:
+    """Have a file look whole whose log SQLite has ended when the last connection was closed."""
+    with contextlib.suppress(OSError, sqlite3.Error):
+        if lacks_log(path):
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+def end_log(connection: sqlite3.Connection, path: str, *, is_ours: bool) -> None:
     """Bring everything into the file, and remove what is beside it.
 
     Parameters
@@ -269,6 +357,8 @@ def end_log(connection: sqlite3.Connection, path: str) -> None:
         The connection.
     path : `str`
         The file.
+    is_ours : `bool`
+        Whether it is this butler's, so that nobody else writes to it.
 
     Raises
     ------
@@ -276,6 +366,9 @@ def end_log(connection: sqlite3.Connection, path: str) -> None:
         Raised if that cannot be done.
     """
     try:
+        if is_ours and connection.execute(_HAS_META).fetchall():
+            # Killed within what comes next, it would look as if the log had been lost.
+            connection.execute(_MARK)
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
     except sqlite3.Error as error:
         raise record_file_error(path, error) from error

@@ -35,6 +35,7 @@ from .opening import (
     is_closed,
     open_file,
     remove_database,
+    remove_mark,
 )
 from .units import BeginningContext, Doubt, Unit, UnitContext, is_running
 
@@ -59,8 +60,19 @@ class RecordFile:
         self._process = os.getpid()
         # For a butler that nobody closes.
         self._last_resort = weakref.finalize(
-            self, close_connection, opened.connection, opened.path, opened.identity, self._process
+            self,
+            close_connection,
+            opened.connection,
+            opened.path,
+            opened.identity,
+            self._process,
+            not opened.lacks_log,
         )
+        self.lacks_log = opened.lacks_log
+        """Whether what was written last may be missing (`bool`); see
+        `~.opening.lacks_log`.
+        """
+        self._is_marked = opened.is_marked
         self._identity = opened.identity
         self._version = opened.version
         self._to_create = opened.to_create
@@ -374,6 +386,9 @@ class RecordFile:
                 return
             before, self._writing = self._writing, sys._getframe()
             try:
+                if self._is_marked:
+                    remove_mark(connection)
+                    self._is_marked = False
                 connection.execute("BEGIN IMMEDIATE")
                 self._check_file(connection)
                 self._create_tables(connection)
@@ -492,7 +507,8 @@ class RecordFile:
             if not is_gone:
                 with self.unit():
                     """What was noted is written at its end."""
-                end_log(connection, self.path)
+                self._is_marked = True
+                end_log(connection, self.path, is_ours=True)
             connection.close()
             self._connection = None
             self._last_resort.detach()

@@ -12,9 +12,11 @@ of a put; the dataset is treated as if it had been pruned.
 
 from __future__ import annotations
 
-__all__ = ("Resumption", "explain_trash", "look_around")
+__all__ = ("Resumption", "explain_trash", "look_around", "require_log")
 
 import dataclasses
+import errno
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +27,7 @@ from lsst.resources import ResourcePath
 from sqlalchemy.exc import IntegrityError
 
 from ..artifact_writing import temporary_suffix
-from .errors import damage_told
+from .errors import RecordFileError, damage_told
 from .keys import id_of
 from .managers import FiledBridge, FiledTable
 from .predictions import identity_of
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from ..file_datastore import NativeFileDatastore
     from .outputs import FiledOutputs
     from .record_file import RecordFile
+
+_LOG = logging.getLogger(__name__)
 
 # How names of temporary files begin: upstream's, of one kind or the other, and ours.
 _RANDOM = "(?:[a-z0-9_]{8}|[a-z0-9_]{16})"
@@ -93,6 +97,37 @@ class Resumption:
                 self.unfinished_removals,
             )
         )
+
+
+def require_log(file: RecordFile, *, is_needed: bool) -> None:
+    """Tell if what was written last may be missing in a file.
+
+    Parameters
+    ----------
+    file : `RecordFile`
+        File of a butler.
+    is_needed : `bool`
+        Whether to raise, instead of logging a warning.
+
+    Raises
+    ------
+    RecordFileError
+        Raised if something may be missing.
+    """
+    if not file.lacks_log:
+        return
+    what = (
+        f"The file was not closed by its butler, and there is no {file.path}-wal beside it; if it was "
+        "copied without that, what was written last is missing"
+    )
+    if is_needed:
+        raise RecordFileError(
+            errno.ENODATA,
+            f"{what}, and artifacts would be taken for unrecorded. Copy that as well; or, if another program "
+            "has opened and closed the file meanwhile, resume without repair, close, and repair then",
+            file.path,
+        )
+    _LOG.warning("%s: %s.", file.path, what)
 
 
 def look_around(file: RecordFile, datastore: Datastore, outputs: FiledOutputs, *, repair: bool) -> Resumption:

@@ -186,6 +186,10 @@ class PruneFromFile(_OfFile, Prune):
 
     variants = ("derived one disk", "derived many process", "parts_out one disk")
 
+    def has_vanished(self, strike: Strike, fault: Fault) -> bool:
+        # The file of the records is looked at afterwards.
+        return super().has_vanished(strike, fault) and str(self.files) not in strike.call
+
     def check(self, error: BaseException | None, strike: Strike, fault: Fault) -> None:
         self.has_lost_files = fault.mode is Mode.VANISH
         if error is None or fault.mode is Mode.VANISH:

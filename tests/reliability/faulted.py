@@ -59,9 +59,9 @@ class Findings:
         print(json.dumps(problem), file=sys.stderr, flush=True)
 
 
-def fail(name: str, operation: Operation, findings: Findings, step: int) -> None:
-    """Inject every fault at every call."""
-    for offset, fault in enumerate(FAULTS):
+def fail(name: str, operation: Operation, findings: Findings, step: int, shift: int) -> None:
+    """Inject every fault at every call, or at every few calls, beginning with another each time."""
+    for offset, fault in enumerate(FAULTS, shift):
         # In the end there is one that has run through.
         for number in range(1 + offset % step, _MOST_CALLS, step):
             error: BaseException | None = None
@@ -91,10 +91,10 @@ def fail(name: str, operation: Operation, findings: Findings, step: int) -> None
             raise AssertionError(f"{name} does not end")
 
 
-def kill(name: str, operation: Operation, findings: Findings, step: int) -> None:
-    """Kill a process at every call."""
+def kill(name: str, operation: Operation, findings: Findings, step: int, shift: int) -> None:
+    """Kill a process at every call, or at every few calls."""
     fault = Fault("SIGKILL", Mode.KILL)
-    for number in range(1, _MOST_CALLS, step):
+    for number in range(1 + shift % step, _MOST_CALLS, step):
         child = os.fork()
         if child == 0:
             status = 1
@@ -130,11 +130,13 @@ def main() -> None:
     with quiet():
         for name in names or OPERATIONS:
             name, _, only = name.partition(":")
-            for variant in [only] if only else OPERATIONS[name].variants:
+            for count, variant in enumerate([only] if only else OPERATIONS[name].variants):
                 place = Path(folder, f"{name}-{variant}".replace(" ", "-"))
                 place.mkdir()
                 operation = OPERATIONS[name](template.copy(place / "repo"), place, variant)
-                {"fail": fail, "kill": kill}[how](f"{name}: {variant}", operation, findings, int(step))
+                # No call is left out by all of the faults and variants.
+                shift = count * (len(FAULTS) if how == "fail" else 1)
+                {"fail": fail, "kill": kill}[how](f"{name}: {variant}", operation, findings, int(step), shift)
     findings.say()
 
 

@@ -41,14 +41,15 @@ CALLS = {
     "resume file": {"lock", "pread", "pwrite", "stat", "opendir", "unlink"},
 }
 
-# Of so many calls one is tried for each fault, unless all are; it is not the same for every fault.
+# Of so many calls one is tried for each fault, unless all are; it is not the same for every fault.  Where
+# they are not more than there are faults, every call is tried with one or the other.
 STEPS = {
     "collect": 60,
-    "open file": 7,
+    "open file": 6,
     "put to file": 4,
     "prune from file": 4,
     "close file": 6,
-    "resume file": 11,
+    "resume file": 6,
 }
 # A process for each takes long.
 STEPS_OF_KILLS = {**STEPS, "put": 4}

@@ -193,7 +193,7 @@ def diff(left: Path, right: Path, style: str) -> None:
 
     Lists quanta and datasets that only one of them has, and datasets that
     quanta of both have in different roles. The exit status is 1 if there are
-    any, and 2 if an archive cannot be read.
+    any, and 2 if that cannot be told.
     """
     from .reports import of_difference
 

@@ -1,11 +1,16 @@
-"""Rows of a Parquet file, once through from beginning to end."""
+"""The tables of an archive, read side by side, once through from beginning to end.
+
+`quanta.parquet` says how many rows of `edges.parquet` and `records.parquet`
+belong to each quantum, and all three have the quanta in one order.
+"""
 
 from __future__ import annotations
 
-__all__ = ("RECORD_COLUMNS", "TableRows", "row_counts", "table_rows")
+__all__ = ("QuantumRows", "read_quanta")
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArchiveError, unreadable
@@ -17,7 +22,8 @@ if TYPE_CHECKING:
     import numpy
     import pyarrow
 
-RECORD_COLUMNS = {
+# Columns of ``records.parquet``, and what they have.
+_RECORDS = {
     "datastore_name": "text",
     "dataset_id": "ids",
     "path": "text",
@@ -27,7 +33,6 @@ RECORD_COLUMNS = {
     "checksum": "text",
     "file_size": "integers",
 }
-"""Columns of ``records.parquet``, and what they have (`dict` [`str`, `str`])."""
 
 # Columns of any table that may have nulls.
 _NULLABLE = ("task_label", "data_id", "component", "checksum", "file_size")
@@ -36,7 +41,72 @@ _NULLABLE = ("task_label", "data_id", "component", "checksum", "file_size")
 _AT_ONCE = 1 << 14
 
 
-class TableRows:
+@dataclass(frozen=True)
+class QuantumRows:
+    """Some quanta with their rows of the other tables.
+
+    Parameters
+    ----------
+    quanta : `pyarrow.Table`
+        Rows of ``quanta.parquet``.
+    edges : `pyarrow.Table`
+        Their rows of ``edges.parquet``.
+    records : `pyarrow.Table`
+        Their rows of ``records.parquet``.
+    edge_counts : `numpy.ndarray`
+        How many rows of ``edges`` each has.
+    record_counts : `numpy.ndarray`
+        How many rows of ``records`` each has.
+    """
+
+    quanta: pyarrow.Table
+    edges: pyarrow.Table
+    records: pyarrow.Table
+    edge_counts: numpy.ndarray[Any, Any]
+    record_counts: numpy.ndarray[Any, Any]
+
+
+def read_quanta(
+    folder: Path, of_quanta: Mapping[str, str], of_edges: Mapping[str, str], at_once: int
+) -> Iterator[QuantumRows]:
+    """Read quanta with their rows of the other tables.
+
+    Parameters
+    ----------
+    folder : `pathlib.Path`
+        Folder of the archive.
+    of_quanta : `~collections.abc.Mapping` [`str`, `str`]
+        Columns of the quanta to read, ``edges`` and ``records`` among them,
+        and what they must have; see `column_kind`.
+    of_edges : `~collections.abc.Mapping` [`str`, `str`]
+        The same of the edges; of records, all columns are read.
+    at_once : `int`
+        Most quanta to give at once.
+
+    Yields
+    ------
+    rows : `QuantumRows`
+        The next quanta.
+
+    Raises
+    ------
+    ArchiveError
+        Raised if a table cannot be read, or the tables do not fit together.
+    """
+    with ExitStack() as files:
+        quanta, edges, records = (
+            files.enter_context(_opened(folder / f"{name}.parquet", columns))
+            for name, columns in {"quanta": of_quanta, "edges": of_edges, "records": _RECORDS}.items()
+        )
+        while (some := quanta.take(at_once)).num_rows:
+            edge_counts, record_counts = _counts(some["edges"], edges), _counts(some["records"], records)
+            of_some = edges.take_all(int(edge_counts.sum())), records.take_all(int(record_counts.sum()))
+            yield QuantumRows(some, *of_some, edge_counts, record_counts)
+        for table in (edges, records):
+            table.require_end()
+
+
+class _TableRows:
     """A Parquet file of an archive that is read once through.
 
     Parameters
@@ -127,26 +197,8 @@ class TableRows:
 
 
 @contextmanager
-def table_rows(path: Path, columns: Mapping[str, str]) -> Iterator[TableRows]:
-    """Open a table for reading it once through.
-
-    Parameters
-    ----------
-    path : `pathlib.Path`
-        The Parquet file.
-    columns : `~collections.abc.Mapping` [`str`, `str`]
-        Columns to read, and what they must have.
-
-    Yields
-    ------
-    rows : `TableRows`
-        Its rows.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if it is missing, damaged, or another table.
-    """
+def _opened(path: Path, columns: Mapping[str, str]) -> Iterator[_TableRows]:
+    """Open a table for reading it once through."""
     import pyarrow
     import pyarrow.parquet
 
@@ -156,24 +208,11 @@ def table_rows(path: Path, columns: Mapping[str, str]) -> Iterator[TableRows]:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise unreadable(path, error) from error
     with file:
-        yield TableRows(path, columns, file)
+        yield _TableRows(path, columns, file)
 
 
-def row_counts(column: pyarrow.ChunkedArray, table: TableRows) -> numpy.ndarray[Any, Any]:
-    """Return how many rows of another table each quantum has.
-
-    Parameters
-    ----------
-    column : `pyarrow.ChunkedArray`
-        Column of ``quanta.parquet`` that tells.
-    table : `TableRows`
-        The other table.
-
-    Returns
-    -------
-    counts : `numpy.ndarray`
-        The counts.
-    """
+def _counts(column: pyarrow.ChunkedArray, table: _TableRows) -> numpy.ndarray[Any, Any]:
+    """Return how many rows of another table each quantum has."""
     counts: numpy.ndarray[Any, Any] = column.to_numpy().astype("int64")
     if len(counts) and counts.min() < 0:
         raise ArchiveError(f"{table.path}: a quantum cannot have {counts.min()} rows")

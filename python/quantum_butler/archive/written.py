@@ -1,9 +1,4 @@
-"""What the quanta of an archive have written, read from beginning to end.
-
-`quanta.parquet` says how many rows of `edges.parquet` and `records.parquet`
-belong to each quantum, and all three have the quanta in one order.  So they are
-read side by side, once through, and only a batch of quanta is held.
-"""
+"""What the quanta of an archive have written, read from beginning to end."""
 
 from __future__ import annotations
 
@@ -11,12 +6,11 @@ __all__ = ("WrittenBatch", "read_written")
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArchiveError
-from .rows import RECORD_COLUMNS, TableRows, row_counts, table_rows
+from .rows import QuantumRows, read_quanta
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,27 +62,18 @@ def read_written(folder: Path, at_once: int) -> Iterator[WrittenBatch]:
     ArchiveError
         Raised if a table cannot be read, or the tables do not fit together.
     """
-    with ExitStack() as files:
-        quanta, edges, records = (
-            files.enter_context(table_rows(folder / f"{name}.parquet", columns))
-            for name, columns in {"quanta": _QUANTA, "edges": _EDGES, "records": RECORD_COLUMNS}.items()
-        )
-        while (some := quanta.take(at_once)).num_rows:
-            yield _together(some, edges, records)
-        for table in (edges, records):
-            table.require_end()
+    for some in read_quanta(folder, _QUANTA, _EDGES, at_once):
+        yield _together(some, folder)
 
 
-def _together(quanta: pyarrow.Table, edges: TableRows, records: TableRows) -> WrittenBatch:
-    """Return quanta with their rows of the other tables."""
+def _together(some: QuantumRows, folder: Path) -> WrittenBatch:
+    """Return quanta with what they have written."""
     import numpy
 
-    ids = _id_values(quanta["quantum_id"])
-    edge_counts, record_counts = row_counts(quanta["edges"], edges), row_counts(quanta["records"], records)
-    of_quanta = edges.take_all(int(edge_counts.sum()))
-    rows = records.take_all(int(record_counts.sum()))
+    ids, of_quanta, rows = _id_values(some.quanta["quantum_id"]), some.edges, some.records
+    edge_counts, record_counts = some.edge_counts, some.record_counts
     if not numpy.array_equal(_id_values(of_quanta["quantum_id"]), numpy.repeat(ids, edge_counts, axis=0)):
-        raise ArchiveError(f"{edges.path}: the quanta are not in the order of quanta.parquet")
+        raise ArchiveError(f"{folder / 'edges.parquet'}: the quanta are not in the order of quanta.parquet")
 
     written = numpy.flatnonzero(of_quanta["actual_output"].to_numpy())
     owners = numpy.repeat(numpy.arange(len(ids)), edge_counts)[written]

@@ -360,14 +360,7 @@ class WriteThrough:
         RecordFileError
             Raised if it cannot be written; nothing was done.
         """
-
-        def write(connection: sqlite3.Connection) -> None:
-            if self._table is not None:
-                self._table.write_removal(connection, ids)
-            if self._locations is not None:
-                self._locations.write_emptying(connection, ids)
-
-        self.file.remove((self, ids), write, empty)
+        self._remove(ids, LocationContents.write_emptying, (), empty)
 
     def forgotten(
         self, ids: Sequence[DatasetId], kept: Sequence[PredictedArtifact], forget: Callable[[], None]
@@ -388,15 +381,25 @@ class WriteThrough:
         RecordFileError
             Raised if it cannot be written; nothing was done.
         """
+        self._remove(ids, LocationContents.write_forgetting, kept, forget)
+
+    def _remove(
+        self,
+        ids: Sequence[DatasetId],
+        write_locations: Callable[[LocationContents, sqlite3.Connection, Sequence[DatasetId]], None],
+        kept: Sequence[PredictedArtifact],
+        do: Callable[[], None],
+    ) -> None:
+        """Write that datasets lose their records and locations, then do it in memory."""
 
         def write(connection: sqlite3.Connection) -> None:
             if self._table is not None:
                 self._table.write_removal(connection, ids)
             if self._locations is not None:
-                self._locations.write_forgetting(connection, ids)
+                write_locations(self._locations, connection, ids)
             write_kept(connection, kept)
 
-        self.file.remove((self, ids), write, forget)
+        self.file.remove((self, ids), write, do)
 
     def write_added(self, connection: sqlite3.Connection, ids: Sequence[DatasetId]) -> None:
         """Write what was added to table and locations.

@@ -71,7 +71,7 @@ def median(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
 
 def process(*arguments: object) -> Callable[[], object]:
     """Return what runs a command as a process of its own."""
-    code = "from quantum_butler.cli import main; main()"
+    code = "from quantum_butler.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

@@ -102,7 +102,7 @@ def test_log(tmp_path: Path) -> None:
 def test_a_log_that_says_something_else_is_not_timed() -> None:
     code = """
 import runpy, sys
-import quantum_butler.provenance_log as module
+import quantum_butler.quantum.log as module
 
 class Wrong(module.ProvenanceLog):
     def append(self, quantum_id, source, **options):

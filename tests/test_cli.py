@@ -9,14 +9,14 @@ from importlib.metadata import version
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``quantum-butler`` in a process of its own."""
-    code = "import sys; from quantum_butler.cli import main; main(prog_name='quantum-butler')"
+    code = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, timeout=250
     )
 
 
 def test_help_names_every_subcommand_and_the_exit_statuses() -> None:
-    from quantum_butler.cli import main
+    from quantum_butler.cli.main import main
 
     done = run("--help")
     assert done.returncode == 0
@@ -38,6 +38,9 @@ def test_wrong_call_exits_with_2() -> None:
 
 
 def test_start_up_does_not_import_lsst() -> None:
-    code = "import sys, quantum_butler.cli; print([name for name in sys.modules if name.startswith('lsst')])"
+    code = (
+        "import sys, quantum_butler.cli.main; "
+        "print([name for name in sys.modules if name.startswith('lsst')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -29,7 +29,8 @@ from lsst.daf.butler import (
 from lsst.resources import ResourcePath
 
 from case_names import name_of
-from quantum_butler import configuration, factory
+from quantum_butler.butler import factory
+from quantum_butler.upstream import configuration
 from repositories import NewRepository, Repository
 
 TEMPLATE = "{run:/}/{datasetType}.{component:?}_{instrument:?}_{detector:?}"

@@ -20,7 +20,7 @@ from quantum_butler.demo import graph as demo_graph
 from quantum_butler.demo.comparison import Outputs, compare_outputs
 from quantum_butler.demo.gathered import Predicted, compare_archive, gather
 
-RUN_MAIN = "from quantum_butler.cli import main; main(prog_name='quantum-butler')"
+RUN_MAIN = "from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
 COMMAND = [sys.executable, "-c", RUN_MAIN, "demo"]
 
 

@@ -16,15 +16,15 @@ import lsst.ctrl.mpexec.cli.script.run_qbb
 import lsst.daf.butler
 import pytest
 
-import quantum_butler.butler
-import quantum_butler.provenance
+import quantum_butler.butler.butler
+import quantum_butler.quantum.provenance
 from quantum_butler import install, uninstall
 
 NAMES = ("QuantumBackedButler", "QuantumProvenanceData")
 STOCK = {name: getattr(lsst.daf.butler, name) for name in NAMES}
 OURS = {
-    "QuantumBackedButler": quantum_butler.butler.QuantumBackedButler,
-    "QuantumProvenanceData": quantum_butler.provenance.QuantumProvenanceData,
+    "QuantumBackedButler": quantum_butler.butler.butler.QuantumBackedButler,
+    "QuantumProvenanceData": quantum_butler.quantum.provenance.QuantumProvenanceData,
 }
 
 
@@ -126,7 +126,7 @@ def test_our_own_package_goes_on_seeing_the_stock_class(monkeypatch: pytest.Monk
     assert namesake.Stock is OURS["QuantumBackedButler"]
     assert issubclass(quantum_butler.QuantumBackedButler, STOCK["QuantumBackedButler"])
     uninstall()
-    assert quantum_butler.butler.QuantumBackedButler is OURS["QuantumBackedButler"]
+    assert quantum_butler.butler.butler.QuantumBackedButler is OURS["QuantumBackedButler"]
 
 
 def test_both_may_be_called_again() -> None:
@@ -229,7 +229,7 @@ def test_our_provenance_pickles_under_our_name_whatever_is_installed() -> None:
     install()
     provenance = some_provenance(lsst.daf.butler.QuantumProvenanceData)
     pickled = pickle.dumps(provenance)
-    assert b"quantum_butler.provenance" in pickled
+    assert b"quantum_butler.quantum.provenance" in pickled
     for change in (uninstall, install):
         change()
         loaded = pickle.loads(pickled)
@@ -261,7 +261,7 @@ def test_in_a_script(code: str) -> None:
     tell = "print(QuantumBackedButler.__module__)"
     code = f"{code}\n{tell}\nquantum_butler.uninstall()\n{tell}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["quantum_butler.butler", "lsst.daf.butler._quantum_backed"]
+    assert done.stdout.split() == ["quantum_butler.butler.butler", "lsst.daf.butler._quantum_backed"]
 
 
 def test_uninstall_does_not_import_upstream() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from quantum_butler.launcher import LAUNCH_FOLDER, SWITCH, environment
+from quantum_butler.dropin.launcher import LAUNCH_FOLDER, SWITCH, environment
 
-CLI = "import sys; from quantum_butler.cli import main; main(prog_name='quantum-butler')"
-OURS = "quantum_butler.butler"
+CLI = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
+OURS = "quantum_butler.butler.butler"
 STOCK = "lsst.daf.butler._quantum_backed"
 TELL = "import lsst.daf.butler as b; print(b.QuantumBackedButler.__module__)"
 
@@ -242,7 +242,7 @@ def test_usercustomize_is_left_alone(tmp_path: Path) -> None:
     [
         "pass",
         "from quantum_butler import QuantumBackedButler",
-        "import quantum_butler.factory",
+        "import quantum_butler.butler.factory",
         "import quantum_butler; quantum_butler.install()",
     ],
 )
@@ -268,10 +268,10 @@ def test_a_sitecustomize_that_imports_upstream_gets_ours(tmp_path: Path) -> None
 FAKE_UPSTREAM = {"lsst/daf/butler/__init__.py": "class QuantumBackedButler: pass\n"}
 FAKE_OURS = {
     "quantum_butler/__init__.py": "",
-    "quantum_butler/butler.py": (
+    "quantum_butler/butler/butler.py": (
         "import lsst.daf.butler\nclass QuantumBackedButler(lsst.daf.butler.QuantumBackedButler): pass\n"
     ),
-    "quantum_butler/dropin.py": (
+    "quantum_butler/dropin/install.py": (
         "def install():\n"
         "    from lsst.daf import butler\n"
         "    from .butler import QuantumBackedButler\n"
@@ -298,7 +298,7 @@ def test_a_namespace_package(fakes: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        "import quantum_butler.butler",
+        "import quantum_butler.butler.butler",
         "import importlib.util; assert importlib.util.find_spec('lsst.daf.butler')",
     ],
     ids=["ours", "only looked for"],
@@ -335,7 +335,7 @@ def test_python_in_which_ours_cannot_be_imported(
         missing = """raise ModuleNotFoundError("No module named 'quantum_butler'", name=__name__)"""
         write(tmp_path, {"quantum_butler/__init__.py": missing})
     else:
-        write(tmp_path, {"quantum_butler/dropin.py": ours})
+        write(tmp_path, {"quantum_butler/dropin/install.py": ours})
     silent = run(sys.executable, "-c", "print('started')", env=environment(fakes))
     assert (silent.stdout, silent.stderr) == ("started\n", "")
 

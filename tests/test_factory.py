@@ -33,8 +33,9 @@ from lsst.daf.butler.registry.bridge.monolithic import MonolithicDatastoreRegist
 from lsst.daf.butler.registry.opaque import ByNameOpaqueTableStorageManager
 
 import quantum_butler
-from quantum_butler import QuantumBackedButlerFactory, factory
-from quantum_butler.datastores import record_sources
+from quantum_butler import QuantumBackedButlerFactory
+from quantum_butler.butler import factory
+from quantum_butler.datastore.spawn import record_sources
 from repositories import RUN, NewRepository, Repository, dataset_id
 
 KINDS = ("file", "checksum", "cached", "constrained", "chained")

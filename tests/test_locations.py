@@ -16,7 +16,7 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.resources import ResourcePath
 from lsst.resources.file import FileResourcePath
 
-from quantum_butler.locations import PlainLocationFactory
+from quantum_butler.upstream.locations import PlainLocationFactory
 
 ROOTS = (
     "/data/repo",

@@ -21,7 +21,7 @@ from lsst.daf.butler import Quantum
 
 import quantum_butler
 from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
-from quantum_butler.process_log import label_of, process_log
+from quantum_butler.quantum.process_log import label_of, process_log
 from repositories import Repository
 from test_exec import repository as graph_repository
 from test_exec import run_exec
@@ -338,7 +338,7 @@ def test_the_command_line_says_so(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.stdout.strip() == str(tmp_path / "logs")
     done = subprocess.run(
-        [sys.executable, "-c", "from quantum_butler.cli import main; main()", "exec", "--help"],
+        [sys.executable, "-c", "from quantum_butler.cli.main import main; main()", "exec", "--help"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert "--provenance-log" in done.stdout

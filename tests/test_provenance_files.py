@@ -21,7 +21,7 @@ from lsst.daf.butler import QuantumProvenanceData as Stock
 from lsst.resources import ResourcePath
 
 from quantum_butler import QuantumBackedButler, QuantumProvenanceData
-from quantum_butler.provenance_files import write_provenance
+from quantum_butler.quantum.file import write_provenance
 from repositories import Repository
 
 

@@ -39,16 +39,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
-    from .butler import ClosedButlerError, QuantumBackedButler
+    from .butler.butler import ClosedButlerError, QuantumBackedButler
+    from .butler.factory import QuantumBackedButlerFactory
     from .collecting.driver import CollectReport, ExistingArchiveError, RejectedInputError, collect
     from .collecting.scratch import BusyArchiveError
     from .collecting.sources import NoSuchSourceError, NotASourceError
-    from .dropin import install, uninstall
-    from .factory import QuantumBackedButlerFactory
-    from .file_mode.errors import FileHasQuantumError, RecordFileError
-    from .file_mode.resumption import Resumption
-    from .provenance import QuantumProvenanceData
-    from .provenance_log import ProvenanceLog
+    from .dropin.install import install, uninstall
+    from .quantum.log import ProvenanceLog
+    from .quantum.provenance import QuantumProvenanceData
+    from .record_file.errors import FileHasQuantumError, RecordFileError
+    from .record_file.resume import Resumption
     from .transferring.archive import transfer
     from .transferring.graph_outputs import GraphError
     from .transferring.report import TransferError, TransferReport
@@ -59,27 +59,27 @@ else:
         "Archive": "archive",
         "ArchiveError": "archive",
         "BusyArchiveError": "collecting.scratch",
-        "ClosedButlerError": "butler",
+        "ClosedButlerError": "butler.butler",
         "CollectReport": "collecting.driver",
         "ExistingArchiveError": "collecting.driver",
-        "FileHasQuantumError": "file_mode.errors",
+        "FileHasQuantumError": "record_file.errors",
         "GraphError": "transferring.graph_outputs",
         "NoSuchSourceError": "collecting.sources",
         "NotASourceError": "collecting.sources",
-        "ProvenanceLog": "provenance_log",
-        "QuantumBackedButler": "butler",
-        "QuantumBackedButlerFactory": "factory",
-        "QuantumProvenanceData": "provenance",
-        "RecordFileError": "file_mode.errors",
+        "ProvenanceLog": "quantum.log",
+        "QuantumBackedButler": "butler.butler",
+        "QuantumBackedButlerFactory": "butler.factory",
+        "QuantumProvenanceData": "quantum.provenance",
+        "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",
-        "Resumption": "file_mode.resumption",
+        "Resumption": "record_file.resume",
         "TransferError": "transferring.report",
         "TransferReport": "transferring.report",
         "UnknownIdError": "archive.errors",
         "collect": "collecting.driver",
-        "install": "dropin",
+        "install": "dropin.install",
         "transfer": "transferring.archive",
-        "uninstall": "dropin",
+        "uninstall": "dropin.install",
     }
 
     def __getattr__(name: str) -> object:

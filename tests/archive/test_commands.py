@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 from quantum_butler import Archive
 from quantum_butler.archive.reports import plain, size_text
 from quantum_butler.archive.results import ROLES
-from quantum_butler.cli import main
+from quantum_butler.cli.main import main
 
-COMMAND = [sys.executable, "-c", "from quantum_butler.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from quantum_butler.cli.main import main; main()"]
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 def test_a_whole_process_does_not_need_lsst(archive: Path) -> None:
     code = (
-        "import sys; from quantum_butler.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "import sys; from quantum_butler.cli.main import main; main(sys.argv[1:], standalone_mode=False); "
         "sys.exit(any(name.startswith('lsst') for name in sys.modules))"
     )
     for style in ("table", "json", "csv", "dot", "mermaid", "svg"):
@@ -284,7 +284,7 @@ def test_a_whole_process_does_not_import_pandas(archive: Path, command: str) -> 
     """Much of pyarrow does where pandas is installed, which doubles what a short command takes."""
     pytest.importorskip("pandas")
     code = (
-        "import sys; from quantum_butler.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "import sys; from quantum_butler.cli.main import main; main(sys.argv[1:], standalone_mode=False); "
         "sys.exit('numpy' not in sys.modules or 'pandas' in sys.modules or 'rich' in sys.modules)"
     )
     arguments = [command, str(archive), *([str(dataset_id(200))] if command == "lineage" else [])]
@@ -293,7 +293,7 @@ def test_a_whole_process_does_not_import_pandas(archive: Path, command: str) -> 
 
 def test_help_imports_little() -> None:
     code = (
-        "import sys; from quantum_butler.cli import main; main(['--help'], standalone_mode=False); "
+        "import sys; from quantum_butler.cli.main import main; main(['--help'], standalone_mode=False); "
         "sys.exit(any(name in sys.modules for name in ('pyarrow', 'numpy', 'lsst', 'matplotlib', 'rich')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from quantum_butler.archive.graph import Graph, Node
 from quantum_butler.archive.layers import arrange
 from quantum_butler.archive.svg import to_svg
-from quantum_butler.cli import main
+from quantum_butler.cli.main import main
 
 GAP, THIN = 5.0, 3.0
 

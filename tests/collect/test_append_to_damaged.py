@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from made_up import quantum, write_log
 
 from quantum_butler import ArchiveError, collect
-from quantum_butler.cli import main
+from quantum_butler.cli.main import main
 
 TABLES = ["quanta", "edges", "records"]
 

@@ -15,7 +15,7 @@ from made_up import assert_same, quantum, tables, write_log
 
 from quantum_butler import collect
 
-CODE = "import sys; from quantum_butler.cli import main; main(prog_name='quantum-butler')"
+CODE = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

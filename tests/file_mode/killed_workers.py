@@ -23,7 +23,7 @@ import quantum_butler
 from quantum_butler import QuantumBackedButler, RecordFileError
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["quantum_butler.butler", "killed_workers"])
+_CONTEXT.set_forkserver_preload(["quantum_butler.butler.butler", "killed_workers"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ from record_files import beside, contents, roles, roles_of
 from resuming import begin, crash, drop, resume
 
 from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError
-from quantum_butler.file_mode import opening
-from quantum_butler.file_mode.schema import FileSchema
+from quantum_butler.record_file import database as opening
+from quantum_butler.record_file.schema import FileSchema
 from repositories import NewRepository, Repository
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}

@@ -21,7 +21,7 @@ from record_files import beside, contents, roles, roles_of, stock_contents
 from resuming import resume
 
 from quantum_butler import QuantumBackedButler, RecordFileError
-from quantum_butler.file_mode import opening
+from quantum_butler.record_file import database as opening
 from repositories import Repository
 
 

@@ -11,7 +11,7 @@ from record_files import contents, roles, roles_of, stock_contents
 from resuming import begin, crash, drop, resume
 
 from quantum_butler import RecordFileError
-from quantum_butler.file_mode.record_file import RecordFile
+from quantum_butler.record_file.record_file import RecordFile
 from repositories import NewRepository, Repository, example_metrics
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}

@@ -22,16 +22,14 @@ from record_files import beside, roles, roles_of
 from resuming import begin, crash, drop, resume
 
 import quantum_butler
-from quantum_butler import (
-    QuantumBackedButler,
-    RecordFileError,
-    butler,
-    chained_datastore,
-    process_log,
-    transactions,
-)
-from quantum_butler.file_mode import opening, units
-from quantum_butler.file_mode.record_file import RecordFile
+from quantum_butler import QuantumBackedButler, RecordFileError
+from quantum_butler.butler import butler
+from quantum_butler.datastore import chained as chained_datastore
+from quantum_butler.datastore import transactions
+from quantum_butler.quantum import process_log
+from quantum_butler.record_file import database as opening
+from quantum_butler.record_file import units
+from quantum_butler.record_file.record_file import RecordFile
 from repositories import NewRepository, Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
@@ -325,7 +323,7 @@ def test_a_removal_in_upstreams_way_is_one_transaction(
 ) -> None:
     ref = repository.predicted["derived"][0]
     # Upstream's own method does it while it tells what it does.
-    monkeypatch.setattr("quantum_butler.file_datastore.empty_trash", lambda *_, **__: None)
+    monkeypatch.setattr("quantum_butler.datastore.file.empty_trash", lambda *_, **__: None)
 
     def work() -> None:
         butler = begin(repository, file)

@@ -17,8 +17,8 @@ from record_files import beside, contents, roles, roles_of
 from resuming import begin, crash, drop, resume
 
 from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError
-from quantum_butler import butler as butler_module
-from quantum_butler.file_mode.record_file import RecordFile
+from quantum_butler.butler import butler as butler_module
+from quantum_butler.record_file.record_file import RecordFile
 from repositories import NewRepository, Repository
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}

@@ -19,7 +19,7 @@ from record_files import beside, contents, definitions, roles, roles_of, stock_c
 from resuming import begin, resume
 
 import quantum_butler
-from quantum_butler.file_mode.managers import FiledBridgeManager
+from quantum_butler.record_file.managers import FiledBridgeManager
 from repositories import NewRepository, Repository, example_metrics
 
 KINDS = ["file", "checksum", "cached", "constrained", "chained"]

@@ -10,7 +10,7 @@ from lsst.daf.butler import StorageClass, _storage_class
 from lsst.daf.butler.tests import MetricsExample, MetricsExampleModel
 from together import at_once
 
-from quantum_butler.converters import import_converters
+from quantum_butler.upstream.converters import import_converters
 
 
 def test_a_thread_in_the_middle_of_another_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:

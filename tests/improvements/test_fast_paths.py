@@ -10,8 +10,8 @@ from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 
 import quantum_butler
 import writing_formatters
-from quantum_butler.artifact_writing import temporary_suffix
-from quantum_butler.file_datastore import NativeFileDatastore
+from quantum_butler.datastore.file import NativeFileDatastore
+from quantum_butler.store.writing import temporary_suffix
 from repositories import NewRepository, Repository, example_metrics
 from writing_formatters import use_formatter
 

@@ -19,7 +19,7 @@ from lsst.daf.butler.formatters.json import JsonFormatter
 
 import failing_formatters
 import quantum_butler
-from quantum_butler.file_datastore import NativeFileDatastore
+from quantum_butler.datastore.file import NativeFileDatastore
 from repositories import NewRepository, Repository, dataset_id, example_metrics
 
 _current = threading.local()

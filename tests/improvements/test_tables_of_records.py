@@ -13,7 +13,7 @@ from lsst.daf.butler import DatasetRef
 from lsst.daf.butler.datastore.record_data import DatastoreRecordTable
 
 import quantum_butler
-from quantum_butler.managers import NativeOpaqueTableStorage
+from quantum_butler.datastore.managers import NativeOpaqueTableStorage
 from repositories import NewRepository, Repository
 
 

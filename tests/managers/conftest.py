@@ -27,7 +27,7 @@ def make_managers(pytestconfig: pytest.Config) -> MakeManagers:
         "stock": (ByNameOpaqueTableStorageManager, MonolithicDatastoreRegistryBridgeManager)
     }
     if pytestconfig.getoption("--against").startswith("quantum_butler:"):
-        from quantum_butler.managers import (
+        from quantum_butler.datastore.managers import (
             NativeDatastoreRegistryBridgeManager,
             NativeOpaqueTableStorageManager,
         )

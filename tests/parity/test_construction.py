@@ -474,7 +474,7 @@ def _tables(file: Path) -> dict[str, int]:
 
 
 def _managers() -> dict[str, tuple[type | None, type | None]]:
-    from quantum_butler.managers import (
+    from quantum_butler.datastore.managers import (
         NativeDatastoreRegistryBridgeManager,
         NativeOpaqueTableStorageManager,
     )

@@ -19,7 +19,7 @@ from operation_base import OfFolder, provenance
 from shim import Fault, Mode, Strike
 
 from quantum_butler import ProvenanceLog, collect
-from quantum_butler.provenance_files import write_provenance
+from quantum_butler.quantum.file import write_provenance
 from repositories import Repository
 
 _OLD = uuid.UUID(int=10**9)

@@ -13,7 +13,8 @@ from dataset_operations import OfButler, value_of
 from operation_base import OfFolder, provenance, read_log
 from shim import Fault, Mode, Strike
 
-from quantum_butler import ProvenanceLog, process_log
+from quantum_butler import ProvenanceLog
+from quantum_butler.quantum import process_log
 from repositories import Repository
 
 

@@ -28,8 +28,9 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from operation_base import is_temporary, read_log
 from record_files import beside, roles, roles_of, stock_datastore
 
-from quantum_butler import ProvenanceLog, QuantumBackedButler, RecordFileError, collect, process_log
-from quantum_butler.file_mode.record_file import Durability
+from quantum_butler import ProvenanceLog, QuantumBackedButler, RecordFileError, collect
+from quantum_butler.quantum import process_log
+from quantum_butler.record_file.record_file import Durability
 from repositories import Repository, dataset_id, example_metrics
 
 LOGS = (".jsonl", ".jsonl.zst", "process")
@@ -401,7 +402,7 @@ def _check_logs(work: Work, told: Told, folder: Path) -> int:
     warnings: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("quantum_butler.provenance_log")
+    logger = logging.getLogger("quantum_butler.quantum.log")
     logger.addHandler(handler)
     try:
         ProvenanceLog(copied).close()

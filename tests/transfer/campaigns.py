@@ -43,7 +43,7 @@ from quantum_butler.transferring.report import TransferReport
 from registries import Content, Registries, content
 
 DETECTORS = 4
-CLI = "import sys; from quantum_butler.cli import main; main(prog_name='quantum-butler')"
+CLI = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
 
 
 @dataclass

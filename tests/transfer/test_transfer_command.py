@@ -20,7 +20,7 @@ pytest.importorskip("lsst.ctrl.mpexec", reason="the demo's graph needs an execut
 
 from campaigns import CLI, DETECTORS, Campaign, arguments, changed, each_row, transferred, write_archive
 
-from quantum_butler.cli import main
+from quantum_butler.cli.main import main
 from registries import Registries, content
 
 pytestmark = pytest.mark.slow

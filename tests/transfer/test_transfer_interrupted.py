@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 KILLED = """
 import os, signal, sys
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
-from quantum_butler.cli import main
+from quantum_butler.cli.main import main
 
 real, calls = FileDatastore.import_records, []
 

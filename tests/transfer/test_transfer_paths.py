@@ -15,9 +15,9 @@ pytest.importorskip("lsst.ctrl.mpexec", reason="the demo's graph needs an execut
 
 from campaigns import Campaign, arguments, changed, each_row, transferred, write_archive
 
-from quantum_butler.cli import main
-from quantum_butler.transferring.paths import is_within
+from quantum_butler.cli.main import main
 from quantum_butler.transferring.report import TransferError
+from quantum_butler.upstream.paths import is_within
 from registries import Registries, content
 
 OUTSIDE = [

@@ -19,7 +19,7 @@ from lsst.daf.butler.registry import ConflictingDefinitionError, MissingCollecti
 
 import quantum_butler
 from quantum_butler import QuantumProvenanceData
-from quantum_butler.transferring import quanta as transferring_quanta
+from quantum_butler.quantum import transfer as transferring_quanta
 from registries import DATASTORE, RUNS, STORAGE_CLASS, Content, Registries, content, dataset
 
 TABLE = "file_datastore_records"

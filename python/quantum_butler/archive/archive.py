@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from .columns import TableFile, whole
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .manifest import Manifest, read_manifest
 from .results import (
@@ -25,7 +26,6 @@ from .results import (
     Use,
     role_names,
 )
-from .tables import TableFile, whole
 
 if TYPE_CHECKING:
     import os

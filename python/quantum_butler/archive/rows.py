@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .columns import column_kind
 from .errors import ArchiveError, unreadable
-from .tables import column_kind
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
-from ..butler import QuantumBackedButler
+from ..butler.butler import QuantumBackedButler
 from .report import TransferError, TransferReport
 
 if TYPE_CHECKING:

@@ -9,12 +9,9 @@ use arrow_array::{Array, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, Rec
 use super::by_dataset::{BUCKETS, Entry, bucket_of, sort_by_dataset};
 use super::by_quantum::{BytesByRole, Shares, sort_by_quantum};
 use super::nodes::Nodes;
-use super::spill::Spill;
+use super::spill::{STREAM, Spill};
 use super::{ROLES, Role};
 use crate::{Error, Result};
-
-/// Memory for bytes that are only written on.
-pub(super) const STREAM: usize = 1 << 20;
 
 /// Names of the columns of `edges.parquet` with the roles, in their order.
 const ROLE_COLUMNS: [&str; ROLES] =

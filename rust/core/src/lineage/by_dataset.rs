@@ -3,9 +3,8 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::builder::STREAM;
 use super::by_quantum::{Mention, Shares};
-use super::spill::{Spill, SpillReader};
+use super::spill::{STREAM, Spill, SpillReader};
 use crate::{DatasetId, Error, Result};
 
 /// Buckets that ids are shared out to.

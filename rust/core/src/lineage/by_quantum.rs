@@ -7,8 +7,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::builder::STREAM;
-use super::spill::{Spill, SpillReader};
+use super::spill::{STREAM, Spill, SpillReader};
 use super::{ArrowResult, BATCH, ROLES, Role};
 use crate::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::closure::bit;
+use super::index::bit;
 use super::index::{LineageIndex, damaged};
 use super::{ROLES, Role};
 use crate::Result;

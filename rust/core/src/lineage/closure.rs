@@ -1,7 +1,7 @@
 //! What datasets were made from, or what was made from them.
 
-use super::index::LineageIndex;
-use super::{ROLES, Role};
+use super::Role;
+use super::index::{LineageIndex, bit};
 use crate::Result;
 
 /// Which way to go.
@@ -42,12 +42,6 @@ impl Plan {
             Direction::Down => [self.input(), self.output()],
         }
     }
-}
-
-/// The bit of a role.
-pub(super) fn bit(role: Role) -> u8 {
-    const { assert!(ROLES <= 8) };
-    1 << role as u8
 }
 
 /// A part of the graph.

@@ -8,9 +8,14 @@ use arrow_array::types::{UInt8Type, UInt32Type};
 use arrow_array::{Array, FixedSizeBinaryArray, ListArray, RecordBatch, UInt8Array, UInt32Array};
 use arrow_schema::Schema;
 
-use super::closure::bit;
-use super::{ANY_ROLE, BATCH, FORMAT, Role};
+use super::{ANY_ROLE, BATCH, FORMAT, ROLES, Role};
 use crate::{DatasetId, Error, Result};
+
+/// The bit of a role.
+pub(super) fn bit(role: Role) -> u8 {
+    const { assert!(ROLES <= 8) };
+    1 << role as u8
+}
 
 /// The index of an archive.
 pub struct LineageIndex {

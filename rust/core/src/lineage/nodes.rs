@@ -10,8 +10,7 @@ use arrow_array::{
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Metadata, SchemaRef};
 
-use super::builder::STREAM;
-use super::spill::{Spill, SpillReader};
+use super::spill::{STREAM, Spill, SpillReader};
 use super::{ArrowResult, BATCH, FORMAT, lineage_schema};
 use crate::{Error, Result};
 

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result};
 
+/// Memory for bytes that are only written on.
+pub(super) const STREAM: usize = 1 << 20;
+
 /// Buckets of bytes, each in the order in which they came.
 pub(super) struct Spill {
     folder: PathBuf,

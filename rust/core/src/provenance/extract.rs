@@ -5,8 +5,8 @@
 
 use super::write::Writer;
 use super::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS, sorted_set};
-use crate::column::Column;
 use crate::records::{NO_COMPONENT, Slots};
+use crate::table::column::Column;
 use crate::{DatasetId, Error, FileRecords, IdSet, Locations, Result, Role, Table, Tracker};
 
 /// The class that reads file records back; upstream imports it by this name.

@@ -8,7 +8,7 @@
 //! - `records`: the datastore records, held flat; `builder` fills them.
 //! - `extract`: a tracker and the records of what was written to JSON.
 //! - `write`: provenance to JSON.
-//! - `read`: JSON to provenance, over the tokens that `scan` finds.
+//! - `read`: JSON to provenance, over the tokens that `tokens` finds.
 //! - `merge`: the records of many quanta, each once.
 //! - `plain_text`: how far a text goes without escapes.
 
@@ -18,7 +18,7 @@ mod merge;
 mod plain_text;
 mod read;
 mod records;
-mod scan;
+mod tokens;
 mod write;
 
 use hashbrown::HashMap;
@@ -31,7 +31,7 @@ pub use extract::Extraction;
 pub use merge::{OfDataset, RecordMerge};
 pub(crate) use read::first;
 pub use records::{ClassRecords, DatasetRecords, DatastoreRecords, Key, Records, Row, TableRows, Value};
-pub(crate) use scan::Scanner;
+pub(crate) use tokens::Scanner;
 pub(crate) use write::write_text;
 
 /// One of the five sets of dataset ids.

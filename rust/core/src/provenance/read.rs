@@ -9,7 +9,7 @@
 //! whatever the input.
 
 use super::{
-    DATASET_IDS, DATASTORE_RECORDS, Field, Key, Provenance, RECORDS, RecordsBuilder, Value, scan::Scanner,
+    DATASET_IDS, DATASTORE_RECORDS, Field, Key, Provenance, RECORDS, RecordsBuilder, Value, tokens::Scanner,
 };
 
 impl Provenance {

@@ -1,0 +1,3 @@
+"""The butler of one quantum, and what does not change between quanta."""
+
+__all__ = ()

@@ -1,0 +1,238 @@
+"""The questions on the command line.
+
+Importing this module is cheap; each command imports what it needs.
+"""
+
+from __future__ import annotations
+
+__all__ = ("COMMANDS",)
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import uuid
+
+    from ..archive.archive import Archive
+    from ..archive.reports import Report
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_FORMATS = ("table", "json", "csv")
+_GRAPHS = ("dot", "mermaid", "svg")
+
+_ARCHIVE = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _format(*more: str) -> Callable[[_F], _F]:
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice([*_FORMATS, *more]),
+        default="table",
+        show_default=True,
+        help="How to print the answer.",
+    )
+
+
+_archive = click.argument("archive", type=_ARCHIVE)
+_dataset = click.argument("dataset", type=click.UUID)
+_actual = click.option(
+    "--actual/--predicted",
+    default=True,
+    help="Go by what was really used and written (the default), or by what was predicted.",
+)
+
+
+@contextmanager
+def _opened(
+    *paths: Path, failure: type[click.ClickException] = click.ClickException
+) -> Iterator[list[Archive]]:
+    """Open archives, and tell in one line what is wrong with them."""
+    from ..archive.archive import Archive
+    from ..archive.errors import ArchiveError
+
+    try:
+        yield [Archive(path) for path in paths]
+    except ArchiveError as error:
+        from ..archive.reports import plain
+
+        raise failure(plain(str(error))) from error
+
+
+def _print(report: Report, style: str) -> None:
+    click.echo(report.render(style), nl=False)
+
+
+@click.command()
+@_archive
+@_format()
+def stats(archive: Path, style: str) -> None:
+    """Count quanta, datasets and bytes of ARCHIVE, task by task.
+
+    Unused are datasets that quanta of the task expected as inputs and none of
+    them used; missing are outputs that they were to write and did not.
+    """
+    from ..archive.reports import of_statistics
+
+    with _opened(archive) as (opened,):
+        _print(of_statistics(opened.stats()), style)
+
+
+@click.command()
+@_archive
+@click.argument("quantum", type=click.UUID)
+@_format()
+def show(archive: Path, quantum: uuid.UUID, style: str) -> None:
+    """Show the quantum with the id QUANTUM, and its datasets."""
+    from ..archive.reports import of_quantum
+
+    with _opened(archive) as (opened,):
+        _print(of_quantum(opened.show(quantum)), style)
+
+
+@click.command()
+@_archive
+@_dataset
+@click.option(
+    "--up",
+    "direction",
+    flag_value="up",
+    default="up",
+    help="What it was made from (the default).",
+)
+@click.option("--down", "direction", flag_value="down", help="What was made from it.")
+@click.option(
+    "--depth",
+    type=click.IntRange(min=0),
+    help="The most quanta between DATASET and others; without it there is no limit.",
+)
+@_actual
+@_format(*_GRAPHS)
+def lineage(
+    archive: Path,
+    dataset: uuid.UUID,
+    direction: Literal["up", "down"],
+    depth: int | None,
+    actual: bool,
+    style: str,
+) -> None:
+    """Tell what the dataset with the id DATASET was made from, or what was made from it.
+
+    Besides text there are graphs: dot for Graphviz, mermaid for Markdown
+    pages, and svg, a picture of up to 300 nodes that needs nothing else.
+    """
+    from ..archive.reports import of_lineage
+
+    with _opened(archive) as (opened,):
+        found = opened.lineage(dataset, direction=direction, depth=depth, actual=actual)
+        if style in _FORMATS:
+            _print(of_lineage(found), style)
+            return
+        from ..archive.graph import Graph, to_dot, to_mermaid
+        from ..archive.svg import MOST_NODES, to_svg
+
+        nodes = len(found.datasets) + len(found.quanta)
+        if style == "svg" and nodes > MOST_NODES:
+            raise click.UsageError(
+                f"a picture of {nodes:,} nodes cannot be read (at most {MOST_NODES}); "
+                "limit it with --depth, or use --format dot"
+            )
+        write = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}[style]
+        click.echo(write(Graph.of(found)), nl=False)
+
+
+@click.command()
+@_archive
+@_dataset
+@_actual
+@_format()
+def producer(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
+    """Tell which quantum wrote the dataset with the id DATASET."""
+    from ..archive.reports import of_quanta
+
+    with _opened(archive) as (opened,):
+        quantum = opened.producer(dataset, actual=actual)
+        nothing = f"No quantum of the archive {'wrote' if actual else 'was to write'} dataset {dataset}."
+        _print(of_quanta([] if quantum is None else [quantum], nothing, single=True), style)
+
+
+@click.command()
+@_archive
+@_dataset
+@_actual
+@_format()
+def consumers(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
+    """Tell which quanta read the dataset with the id DATASET."""
+    from ..archive.reports import of_quanta
+
+    with _opened(archive) as (opened,):
+        quanta = opened.consumers(dataset, actual=actual)
+        nothing = f"No quantum of the archive {'read' if actual else 'was to read'} dataset {dataset}."
+        _print(of_quanta(quanta, nothing, single=False), style)
+
+
+class _NotComparedError(click.ClickException):
+    """Something other than a difference."""
+
+    # As with other commands of this name, one status says that there are differences, and nothing else.
+    exit_code = 2
+
+
+@click.command()
+@click.argument("left", type=_ARCHIVE)
+@click.argument("right", type=_ARCHIVE)
+@_format()
+def diff(left: Path, right: Path, style: str) -> None:
+    """Compare the archives LEFT and RIGHT.
+
+    Lists quanta and datasets that only one of them has, and datasets that
+    quanta of both have in different roles. The exit status is 1 if there are
+    any, and 2 if that cannot be told.
+    """
+    from ..archive.reports import of_difference
+
+    with _opened(left, right, failure=_NotComparedError) as (one, other):
+        difference = one.diff(other)
+        _print(of_difference(difference, one, other), style)
+    if difference:
+        sys.exit(1)
+
+
+@click.command()
+@_archive
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the pictures; made if there is none.",
+)
+def plot(archive: Path, output: Path) -> None:
+    """Draw the outputs and the inputs of each task of ARCHIVE.
+
+    Writes outputs.png, outputs.svg, inputs.png and inputs.svg, and prints
+    their paths.
+    """
+    try:
+        from ..archive.plots import draw
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error}; pictures need matplotlib: pip install 'quantum-butler[plot]'"
+        ) from error
+
+    with _opened(archive) as (opened,):
+        statistics = opened.stats()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for path in draw(statistics, output):
+            click.echo(path)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or output}: {error.strerror}") from error
+
+
+COMMANDS = (stats, show, lineage, producer, consumers, diff, plot)

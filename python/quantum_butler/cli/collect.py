@@ -1,0 +1,179 @@
+"""``quantum-butler collect``.
+
+Importing this module is cheap; the command imports what it needs.
+"""
+
+from __future__ import annotations
+
+__all__ = ("collect",)
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ..collecting.driver import CollectReport
+
+
+@click.command(
+    short_help="Gather provenance from logs and files into an archive.",
+    epilog="Exit status: 0 when all was collected; 1 when something was rejected, or the command failed; "
+    "2 when it was called wrongly.",
+)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="ARCHIVE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the archive.",
+)
+@click.option("--append", is_flag=True, help="Add to the archive that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace the archive that is there.")
+@click.option("--strict", is_flag=True, help="Write nothing if some input cannot be read.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of threads that read; the default is one for each processor, and at most 16.",
+)
+@click.option("--dask", metavar="SCHEDULER", help="Read on the workers of this Dask scheduler.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+def collect(
+    sources: tuple[str, ...],
+    output: Path,
+    append: bool,
+    overwrite: bool,
+    strict: bool,
+    jobs: int | None,
+    dask: str | None,
+    style: str,
+) -> None:
+    """Gather the provenance of many quanta into ARCHIVE.
+
+    \b
+    Each SOURCE is
+      a provenance log: .jsonl, .jsonl.zst or .jsonl.gz,
+      the file of one quantum, whose name starts with its id:
+        .json, .json.zst, .json.gz, .yaml or .yml,
+      a folder with any of these in it or below it,
+      a pattern with *, ? or ** in it, or
+      the URI of any of these but the last.
+
+    A quantum that comes again with the same content counts once; one with other content takes the
+    place of the one before, and replaced.jsonl in ARCHIVE tells of both. What cannot be read is
+    listed in rejected.jsonl, with its place and the reason, and stops nothing.
+
+    The archive takes its place as a whole, at the end: whenever the command is stopped, what was
+    there before is there still.
+    """  # noqa: D301 - click wants the character \b itself
+    from ..archive.errors import ArchiveError
+    from ..archive.reports import plain
+    from ..collecting.driver import ExistingArchiveError, RejectedInputError
+    from ..collecting.driver import collect as run
+    from ..collecting.scratch import BusyArchiveError
+    from ..collecting.sources import NoSuchSourceError, NotASourceError
+    from ..progress import shown
+
+    if append and overwrite:
+        raise click.UsageError("--append and --overwrite exclude each other")
+    if dask is not None and jobs is not None:
+        raise click.UsageError("--dask and --jobs exclude each other: the scheduler has workers of its own")
+    with ExitStack() as stack:
+        executor = None if dask is None else stack.enter_context(_dask_executor(dask))
+        try:
+            with shown() as progress:
+                report = run(
+                    sources,
+                    output,
+                    append=append,
+                    overwrite=overwrite,
+                    strict=strict,
+                    executor=executor,
+                    jobs=jobs,
+                    progress=progress,
+                )
+        except ExistingArchiveError as error:
+            message = str(error).replace("(append)", "(--append)").replace("(overwrite)", "(--overwrite)")
+            raise click.UsageError(message) from error
+        except (NoSuchSourceError, NotASourceError) as error:
+            raise click.UsageError(str(error)) from error
+        except RejectedInputError as error:
+            _tell_rejected(error.report, None)
+            raise click.ClickException(str(error)) from error
+        except (ArchiveError, BusyArchiveError, ValueError, OSError) as error:
+            raise click.ClickException(plain(str(error))) from error
+    _print(report, style)
+    if report.rejected:
+        _tell_rejected(report, output / "rejected.jsonl")
+        sys.exit(1)
+
+
+@contextmanager
+def _dask_executor(scheduler: str) -> Iterator[Executor]:
+    """Connect to a scheduler."""
+    client_class: Any
+    try:
+        from distributed import Client as client_class  # noqa: N813
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error}; --dask needs Dask: pip install 'quantum-butler[dask]'"
+        ) from error
+    try:
+        client = client_class(scheduler, timeout=30)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{scheduler}: no Dask scheduler answers: {error}") from error
+    with client, client.get_executor(pure=False) as executor:
+        yield executor
+
+
+def _tell_rejected(report: CollectReport, everything: Path | None) -> None:
+    """Tell what could not be read."""
+    for entry in report.rejections:
+        click.echo(f"{entry['source']}, byte {entry['offset']}: {entry['reason']}", err=True)
+    more = report.rejected - len(report.rejections)
+    if more > 0:
+        click.echo(f"and {more:,} more", err=True)
+    if everything is not None:
+        click.echo(f"{report.rejected:,} entries could not be read; all are in {everything}", err=True)
+
+
+def _print(report: CollectReport, style: str) -> None:
+    if style == "json":
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(report)))
+        return
+    rows = {
+        "quanta": report.quanta,
+        "datasets": report.datasets,
+        "edges": report.edges,
+        "records": report.records,
+        "quanta read": report.read,
+        "repeated": report.repeated,
+        "replaced": report.replaced,
+        "rejected": report.rejected,
+        "bytes read": report.input_bytes,
+        "bytes of the archive": report.archive_bytes,
+    }
+    width = max(map(len, rows))
+    values = {name: f"{value:,}" for name, value in rows.items()}
+    right = max(map(len, values.values()))
+    for name, value in values.items():
+        click.echo(f"{name:{width}}  {value:>{right}}")
+    click.echo(f"{'seconds':{width}}  {report.seconds:>{right}.1f}")

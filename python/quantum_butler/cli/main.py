@@ -1,0 +1,144 @@
+"""The command line, ``quantum-butler``.
+
+Importing this module is cheap: a subcommand imports what it needs when it
+runs, so that ``--help`` and ``exec`` do not pay for ``lsst``.
+"""
+
+from __future__ import annotations
+
+__all__ = ("main",)
+
+import sys
+from pathlib import Path
+
+import click
+
+from .ask import COMMANDS
+from .collect import collect
+from .transfer import transfer
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 when the command did its work, 1 when it failed or found a difference, "
+    "2 when it was called wrongly.",
+)
+@click.version_option(package_name="quantum-butler", prog_name="quantum-butler")
+def main() -> None:
+    """Rubin Observatory's QuantumBackedButler, with far less overhead."""
+
+
+@main.command()
+@click.option(
+    "--detectors",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Size of the graph: two quanta for each detector.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Work in this new or empty folder, and leave everything there to look at.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+def demo(detectors: int, keep: Path | None, style: str) -> None:
+    """Run a real quantum graph with the stock butler and with ours, and compare.
+
+    Makes a data repository in a temporary folder and a graph of two chained
+    mock tasks, runs it through pipetask run-qbb once with each butler,
+    transfers the outputs, reads them back and compares.  Collects the
+    provenance that the run with ours has logged, and asks the archive.  The
+    exit status is 1 if anything differs.
+
+    Times are those of a run, divided by its quanta.  The first ones pay for
+    what the others use, so a graph of few detectors shows little of the gain.
+    """
+    import dataclasses
+    import json
+    import tempfile
+    from contextlib import ExitStack
+
+    from rich.console import Console
+
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
+    try:
+        from ..demo import DemoError, run_demo
+        from ..demo.report import progress, table
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error}; the demo needs the executors: pip install 'quantum-butler[demo]'"
+        ) from error
+
+    with ExitStack() as stack:
+        if keep is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantum-butler-demo-")))
+        else:
+            root = keep.resolve()
+            root.mkdir(parents=True, exist_ok=True)
+        step = stack.enter_context(progress(Console(stderr=True)))
+        try:
+            report = run_demo(root, detectors, step)
+        except DemoError as error:
+            raise click.ClickException(str(error)) from error
+    if style == "json":
+        click.echo(json.dumps(dataclasses.asdict(report)))
+    else:
+        # The answers of the archive are in columns of their own width.
+        Console().print(table(report), soft_wrap=True)
+    sys.exit(1 if report.differences else 0)
+
+
+@main.command(
+    "exec",
+    short_help="Run a command with our classes in place of the stock ones.",
+    # What follows COMMAND belongs to it, --help included.
+    context_settings={"allow_interspersed_args": False},
+    epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be run.",
+)
+@click.option(
+    "--require",
+    is_flag=True,
+    help="Where quantum_butler cannot be imported, let the import of lsst.daf.butler fail, "
+    "instead of going on with the stock classes and a warning.",
+)
+@click.option(
+    "--provenance-log",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Leave the provenance of every quantum in logs in this folder, one for each process; "
+    "gather them with quantum-butler collect.",
+)
+@click.argument("command", metavar="COMMAND [ARGUMENTS]...", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) -> None:
+    """Run COMMAND, unchanged, with our classes in place of the stock ones.
+
+    Whatever in it asks lsst.daf.butler for QuantumBackedButler or QuantumProvenanceData gets those
+    of quantum_butler, and so it goes in every Python process that it starts, by spawn or forkserver
+    too.
+
+    \b
+    quantum-butler exec pipetask run-qbb REPO GRAPH
+    quantum-butler exec --provenance-log logs pipetask run-qbb REPO GRAPH
+    quantum-butler exec python -m my_executor --verbose
+
+    COMMAND is looked up on PATH; all that follows is handed to it as it is. Environment variables
+    do it: a folder of ours comes first on PYTHONPATH, and QUANTUM_BUTLER_DROPIN is set. A Python
+    that is told to ignore them (its options -E, -I and -S) uses the stock classes; so does one that
+    is started with QUANTUM_BUTLER_DROPIN=0.
+    """  # noqa: D301 - click wants the character \b itself
+    from ..dropin.launcher import launch
+
+    sys.exit(launch(command, require=require, provenance_log=provenance_log))
+
+
+for _command in (collect, *COMMANDS, transfer):
+    main.add_command(_command)

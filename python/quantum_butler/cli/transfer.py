@@ -1,0 +1,144 @@
+"""``quantum-butler transfer``.
+
+Importing this module is cheap; the command imports what it needs.
+"""
+
+from __future__ import annotations
+
+__all__ = ("transfer",)
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..transferring.report import TransferReport
+
+
+@click.command(
+    short_help="Put what a graph's quanta have written into a repository.",
+    epilog="Exit status: 0 when all of it is there; 1 when the repository or the graph differs from the "
+    "archive, or the command failed; 2 when it was called wrongly.",
+)
+@click.argument("archive", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("repo")
+@click.option(
+    "--graph", required=True, metavar="GRAPH.qg", help="Path or URI of the quantum graph that was run."
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="How many quanta are held, and committed, at once.  [default: 2000]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option(
+    "--register-dataset-types", is_flag=True, help="Register dataset types that the repository does not have."
+)
+@click.option(
+    "--update-output-chain",
+    is_flag=True,
+    help="Put the graph's output run first in its output chain, which is made if there is none.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+def transfer(
+    archive: Path,
+    repo: str,
+    graph: str,
+    batch: int | None,
+    dry_run: bool,
+    register_dataset_types: bool,
+    update_output_chain: bool,
+    style: str,
+) -> None:
+    """Put what the quanta of a graph have written into their repository.
+
+    ARCHIVE is a provenance archive that quantum-butler collect has made; REPO is the root or
+    configuration of the repository whose datastores have the files. The outputs that the archive
+    knows to be written are registered, with the datastore records that it has of them. What is
+    there already is left as it is. Started again after it was interrupted, it goes on from there.
+
+    The exit status is 1, too, if records differ from those in the repository, or the archive has
+    outputs that the graph does not predict.
+    """
+    try:
+        from lsst.daf.butler import Butler, ButlerUserError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from ..archive.errors import ArchiveError
+        from ..progress import shown
+        from ..transferring.archive import QUANTA_AT_ONCE
+        from ..transferring.archive import transfer as run
+        from ..transferring.graph_outputs import GraphError
+        from ..transferring.report import TransferError
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error}; to read quantum graphs, pip install 'quantum-butler[graph]'"
+        ) from error
+
+    try:
+        opened = Butler.from_config(repo, writeable=not dry_run)
+    except (OSError, LookupError, RuntimeError, ValueError, SQLAlchemyError) as error:
+        raise click.ClickException(f"{repo} cannot be opened as a repository: {error}") from error
+    try:
+        with opened as butler, shown() as progress:
+            report = run(
+                archive,
+                butler,
+                graph,
+                batch=QUANTA_AT_ONCE if batch is None else batch,
+                dry_run=dry_run,
+                register_dataset_types=register_dataset_types,
+                update_output_chain=update_output_chain,
+                progress=progress,
+            )
+    except (ArchiveError, GraphError, TransferError) as error:
+        raise click.ClickException(str(error)) from error
+    except (ButlerUserError, SQLAlchemyError, OSError) as error:
+        raise click.ClickException(f"{repo}: {error}") from error
+    _print(report, style)
+    sys.exit(0 if report.is_clean else 1)
+
+
+def _print(report: TransferReport, style: str) -> None:
+    if style == "json":
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(report)))
+        return
+    rows = {
+        "quanta": report.quanta,
+        "new datasets": report.datasets,
+        "new datastore records": report.records,
+        "new datasets from before the first quantum": report.init_outputs,
+        "datasets that were there": report.already_there,
+    }
+    # What is usually nothing.
+    rows |= {
+        text: number
+        for text, number in {
+            "quanta that only the archive has": report.quanta_only_in_archive,
+            "quanta that only the graph has": report.quanta_only_in_graph,
+            "datasets recorded otherwise in the repository": report.different,
+            "outputs that the graph does not predict, left out": report.unexpected,
+            "records of datastores not in the repository, left out": report.records_elsewhere,
+        }.items()
+        if number
+    }
+    click.echo("Would be transferred:" if report.dry_run else "Transferred:")
+    width = max(map(len, rows))
+    right = max(len(f"{number:,}") for number in rows.values())
+    for text, number in rows.items():
+        click.echo(f"{text:{width}}  {number:>{right},}")
+    for text, names in {"dataset type": report.dataset_types, "run": report.runs}.items():
+        for name in names:
+            click.echo(f"new {text}: {name}")

@@ -1,0 +1,3 @@
+"""The classes of this package under upstream's names."""
+
+__all__ = ()

@@ -1,0 +1,157 @@
+"""Our classes in place of upstream's, for code that knows only upstream.
+
+A class has been handed out by the time anyone thinks of replacing it: every
+``from lsst.daf.butler import QuantumBackedButler`` left a global name that
+refers to it.  So `install` goes through the globals of all imported modules
+and swaps the class wherever it finds the very object; modules imported
+afterwards take what `lsst.daf.butler` then holds.
+"""
+
+from __future__ import annotations
+
+__all__ = ("install", "uninstall")
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Set
+from types import ModuleType
+from typing import Any
+
+_UPSTREAM = "lsst.daf.butler"
+_OURS = __name__.partition(".")[0]
+
+# Guards what follows, and the swapping.  Nothing is imported while it is held:
+# whoever holds an import lock may be waiting for it.
+_LOCK = threading.RLock()
+
+# Upstream's classes and the ones that stand in for them; empty when none do.
+_swaps: list[tuple[type, type]] = []
+
+# Names, as (module, global name), that held one of ours before `install`:
+# they were imported from this package, and `uninstall` leaves them alone.
+_held_before: set[tuple[str, str]] = set()
+
+# Read a module's globals past whatever its class does on attribute access:
+# lazy modules import themselves, some even on ``__dict__``.
+_globals_of = vars(ModuleType)["__dict__"].__get__
+
+
+def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
+    """Put our classes in the place of upstream's in this process.
+
+    From now on `lsst.daf.butler` gives our `QuantumBackedButler` and
+    `QuantumProvenanceData` to whoever asks, and so does every module that had
+    already imported them, under whatever name.  Calling it again does no
+    harm.
+
+    Parameters
+    ----------
+    provenance_log : `str`, `os.PathLike` or `None`, optional
+        Folder for provenance logs, made if there is none.  Every butler that
+        this process makes for a `Quantum` then appends the quantum's
+        provenance to the log of this process there when it is closed.  With
+        `None` the environment variable ``QUANTUM_BUTLER_PROVENANCE`` names the
+        folder, and without that there is no log.
+
+    Raises
+    ------
+    ImportError
+        Raised if `lsst.daf.butler` or our own classes cannot be imported.
+        Nothing is replaced then.
+
+    Notes
+    -----
+    Only global names of modules are replaced.  A class attribute, a default
+    argument, a subclass or an instance that was made from upstream's class
+    earlier goes on referring to it: install first, then set up.
+    """
+    import lsst.daf.butler as upstream
+
+    from ..butler.butler import QuantumBackedButler
+    from ..quantum.process_log import set_folder
+    from ..quantum.provenance import QuantumProvenanceData
+
+    with _LOCK:
+        set_folder(provenance_log)
+        if not _swaps:
+            _swaps[:] = [
+                (upstream.QuantumBackedButler, QuantumBackedButler),
+                (upstream.QuantumProvenanceData, QuantumProvenanceData),
+            ]
+            wanted = {id(ours): ours for _, ours in _swaps}
+            _held_before.update((module, name) for module, name, _, _ in _holders(wanted))
+        _replace({id(stock): ours for stock, ours in _swaps})
+
+
+def uninstall() -> None:
+    """Give upstream its own classes back, in this process.
+
+    Undoes `install`, also in modules that imported our classes through
+    `lsst.daf.butler` in the meantime, and its choice of a folder for logs.
+    Without a preceding `install` it does nothing.
+
+    Notes
+    -----
+    A module that was imported after `install` and has one of our classes as a
+    global name is taken to have it from `lsst.daf.butler`, even if it asked
+    `quantum_butler` for it.
+    """
+    if not _swaps:
+        return
+    from ..quantum.process_log import set_folder
+
+    with _LOCK:
+        set_folder(None)
+        _replace({id(ours): stock for stock, ours in _swaps}, except_for=_held_before)
+        _swaps.clear()
+        _held_before.clear()
+
+
+def _replace(replacements: Mapping[int, type], *, except_for: Set[tuple[str, str]] = frozenset()) -> None:
+    """Replace objects, given by `id`, in the globals of imported modules.
+
+    Upstream comes first: a module that is imported while this runs then takes
+    the replacement from there.
+    """
+    for within in (_UPSTREAM, ""):
+        for module, name, namespace, replacement in _holders(replacements, within=within):
+            if (module, name) not in except_for:
+                namespace[name] = replacement
+
+
+def _holders(
+    wanted: Mapping[int, type], *, within: str = ""
+) -> Iterator[tuple[str, str, dict[str, Any], type]]:
+    """Find the global names that refer to objects given by their `id`.
+
+    Parameters
+    ----------
+    wanted : `~collections.abc.Mapping` [`int`, `type`]
+        What to give back for each object.
+    within : `str`, optional
+        Prefix of the names of the modules to look at.
+
+    Yields
+    ------
+    module : `str`
+        Name of a module, not one of this package.
+    name : `str`
+        Global name in it.
+    namespace : `dict`
+        Its globals.
+    value : `type`
+        The value in ``wanted``.
+    """
+    for module_name, module in sys.modules.copy().items():
+        if not module_name.startswith(within) or module_name.partition(".")[0] == _OURS:
+            continue
+        if not issubclass(type(module), ModuleType):
+            continue
+        namespace = _globals_of(module)
+        snapshot = namespace.copy()
+        if wanted.keys().isdisjoint(map(id, snapshot.values())):
+            continue
+        for name, value in snapshot.items():
+            if id(value) in wanted:
+                yield module_name, name, namespace, wanted[id(value)]

@@ -1,0 +1,195 @@
+"""Start-up of every Python that runs under ``quantum-butler exec``.
+
+The launcher puts this folder first on ``PYTHONPATH``, so that Python imports
+this file as its `sitecustomize` module.  It arranges that `quantum_butler`'s
+classes are installed as soon as `lsst.daf.butler` has been imported, and then
+hands on to the `sitecustomize` that Python would have imported otherwise.
+
+Any Python may come by, down to the 3.6 that enterprise systems run their own
+tools with, and without `quantum_butler`: hence no newer syntax, and no import
+until `lsst.daf.butler` calls for one.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+SWITCH = "QUANTUM_BUTLER_DROPIN"
+PACKAGE = "quantum_butler"
+UPSTREAM = "lsst.daf.butler"
+
+
+class QuantumButlerFinder:
+    """A meta path finder that installs our classes once it is possible.
+
+    It finds what the finders after it find, and wraps the loader, for
+    `lsst.daf.butler` and for our own modules.  The latter because one of ours
+    may be the first to import `lsst.daf.butler`: installing then has to wait
+    until that one is complete.
+
+    Afterwards it stays, and finds nothing: to take a finder off the list
+    makes an import that is going through the list in another thread skip one.
+    """
+
+    def __init__(self) -> None:
+        self._executing = []  # type: list[str]
+        self._upstream_is_complete = False
+        self._done = False
+
+    def find_spec(
+        self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        """Find one of the modules to watch, as the finders after this do."""
+        if self._done or not (fullname == UPSTREAM or fullname.partition(".")[0] == PACKAGE):
+            return None
+        spec = found_after(self, fullname, path, target)
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = WatchedLoader(spec.loader, self)  # type: ignore[assignment]
+        return spec
+
+    def execute(self, loader: "Loader", module: "ModuleType") -> None:
+        """Execute a module, then install our classes if it is time."""
+        name = module.__name__
+        self._executing.append(name)
+        try:
+            loader.exec_module(module)
+        finally:
+            self._executing.remove(name)
+        if name == UPSTREAM:
+            self._upstream_is_complete = True
+            # Python does this only later, and what gets imported now may rely on it.
+            setattr(sys.modules["lsst.daf"], "butler", module)  # noqa: B010
+        if self._upstream_is_complete and not self._executing and not self._done:
+            self._done = True
+            try:
+                put_in_force()
+            except BaseException:
+                self._upstream_is_complete = self._done = False
+                raise
+
+
+class WatchedLoader:
+    """A loader that tells the finder when its module has been executed."""
+
+    def __init__(self, loader: "Loader", finder: QuantumButlerFinder) -> None:
+        self._loader = loader
+        self._finder = finder
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        """Do what the real loader does."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Step aside, so that the module has its real loader, and execute."""
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        if getattr(module, "__loader__", None) is self:
+            module.__loader__ = self._loader
+        self._finder.execute(self._loader, module)
+
+
+def put_in_force() -> None:
+    """Install our classes, or say why upstream's stay in force.
+
+    Raises
+    ------
+    Exception
+        Raised if they cannot be installed and the launcher was told to
+        require them; the import of `lsst.daf.butler` fails with it.
+    """
+    try:
+        from quantum_butler.dropin.install import install
+
+        install()
+    except Exception as error:
+        if os.environ.get(SWITCH) == "require":
+            raise
+        import logging
+
+        logging.getLogger(PACKAGE).warning(
+            "quantum-butler exec: the stock butler stays in force in process %d (%s): %s: %s",
+            os.getpid(),
+            sys.executable,
+            type(error).__name__,
+            error,
+        )
+
+
+def watch() -> None:
+    """Have our classes installed, now or after `lsst.daf.butler` is there."""
+    if UPSTREAM in sys.modules:
+        put_in_force()
+    elif not any(type(finder).__name__ == QuantumButlerFinder.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, QuantumButlerFinder())
+
+
+def hand_on() -> None:
+    """Import the `sitecustomize` that this one hides, further along the path.
+
+    If there is none, the `ImportError` tells `site` so, and the process goes
+    on without a module of that name, as it would have without us.  This
+    folder is off the path meanwhile: another such file may do the same as we
+    do here, and the two must not find each other in turn.
+    """
+    here = os.path.dirname(__file__)
+    place = sys.path.index(here) if here in sys.path else None
+    further = [entry for entry in sys.path[place:] if entry != here]
+    sys.path[:] = [entry for entry in sys.path if entry != here]
+    sys.modules.pop(__name__, None)
+    sys.meta_path.insert(0, FurtherAlong(further))
+    try:
+        __import__(__name__)
+    finally:
+        if place is not None:
+            sys.path.insert(place, here)
+
+
+class FurtherAlong:
+    """A meta path finder for one import, which it confines to a path."""
+
+    def __init__(self, path: "Sequence[str]") -> None:
+        self._path = path
+
+    def find_spec(
+        self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec":
+        """Find the module on the path, or fail as Python does."""
+        spec = found_after(self, fullname, self._path, target)
+        sys.meta_path.remove(self)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        return spec
+
+
+def found_after(
+    this: "QuantumButlerFinder | FurtherAlong",
+    fullname: str,
+    path: "Sequence[str] | None",
+    target: "ModuleType | None",
+) -> "ModuleSpec | None":
+    """Find what is found by the finders after this one.
+
+    Those before it were asked already, or are asking just now.
+    """
+    for finder in sys.meta_path[sys.meta_path.index(this) + 1 :]:
+        find_spec = getattr(finder, "find_spec", None)
+        spec = find_spec(fullname, path, target) if find_spec else None  # type: ModuleSpec | None
+        if spec is not None:
+            return spec
+    return None
+
+
+if __name__ == "sitecustomize":
+    if os.environ.get(SWITCH, "0") not in ("", "0"):
+        watch()
+    hand_on()

@@ -1,0 +1,114 @@
+"""Shows how far ``quantum-butler collect`` is."""
+
+from __future__ import annotations
+
+__all__ = ("shown",)
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from .collecting.driver import Progress
+
+# Seconds between two lines where there is no terminal.
+_BETWEEN_LINES = 10.0
+
+_MEBIBYTE = 1 << 20
+
+
+@contextmanager
+def shown() -> Iterator[Callable[[Progress], None]]:
+    """Give a function that shows progress on the standard error stream.
+
+    Yields
+    ------
+    show : `~collections.abc.Callable`
+        The function: a bar on a terminal, now and then a line elsewhere.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(sys.stderr)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bar(bars)
+
+
+def _rate(progress: Progress, seconds: float) -> str:
+    """Return how fast it goes."""
+    if seconds <= 0 or not progress.done:
+        return ""
+    if progress.bytes:
+        return f"{progress.done / _MEBIBYTE / seconds:,.0f} MiB/s, {progress.quanta / seconds:,.0f} quanta/s"
+    return f"{progress.done / seconds:,.0f} quanta/s"
+
+
+class _Steps:
+    """The steps of the work, each with its own clock."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._begin = 0.0
+
+    def begins(self, progress: Progress) -> bool:
+        """Tell whether a step begins."""
+        if progress.step == self._step:
+            return False
+        self._step, self._begin = progress.step, time.monotonic()
+        return True
+
+    def seconds(self) -> float:
+        """Return how long the step has been going on."""
+        return time.monotonic() - self._begin
+
+
+class _Bar:
+    """A bar on a terminal."""
+
+    def __init__(self, bars: object):
+        self._bars, self._steps = bars, _Steps()
+        self._task = bars.add_task("", total=None, rate="")  # type: ignore[attr-defined]
+
+    def __call__(self, progress: Progress) -> None:
+        bars = self._bars
+        if self._steps.begins(progress):
+            bars.reset(self._task, description=progress.step, rate="")  # type: ignore[attr-defined]
+        bars.update(  # type: ignore[attr-defined]
+            self._task,
+            total=progress.total or None,
+            completed=progress.done,
+            rate=_rate(progress, self._steps.seconds()),
+        )
+
+
+class _Lines:
+    """A line from time to time."""
+
+    def __init__(self, stream: TextIO):
+        self._stream, self._steps = stream, _Steps()
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        begins = self._steps.begins(progress)
+        seconds = self._steps.seconds()
+        if not begins and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _BETWEEN_LINES
+        line = progress.step
+        if not begins and progress.total and progress.done:
+            share = progress.done / progress.total
+            remaining = seconds * (1 - share) / share
+            line += f": {share:.0%}, {_rate(progress, seconds)}, {remaining:.0f} s remaining"
+        print(line, file=self._stream, flush=True)

@@ -1,0 +1,3 @@
+"""Bookkeeping and provenance of one quantum."""
+
+__all__ = ()

@@ -1,0 +1,198 @@
+"""The provenance log: the provenance of many quanta in one file.
+
+A log is JSON Lines: one object a line, with the quantum's id, its task's label
+and its data ID before the documented fields of `QuantumProvenanceData`.  It is
+read by anything that reads JSON Lines, and gathered by ``quantum-butler
+collect``.
+"""
+
+from __future__ import annotations
+
+__all__ = ("ProvenanceLog", "ProvenanceSource", "native_provenance")
+
+import logging
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from .. import _core
+
+if TYPE_CHECKING:
+    import uuid
+
+    from lsst.daf.butler import DataCoordinate, DatasetRef, QuantumBackedButler, QuantumProvenanceData
+
+    ProvenanceSource: TypeAlias = QuantumBackedButler | QuantumProvenanceData
+    NativeParts: TypeAlias = tuple[
+        _core.Tracker, Collection[DatasetRef] | None, Sequence[tuple[str, _core.FileRecords]]
+    ]
+
+_LOG = logging.getLogger(__name__)
+
+
+class ProvenanceLog:
+    """A file that the provenance of one quantum after the other goes to.
+
+    Parameters
+    ----------
+    path : `str` or `os.PathLike`
+        Local file to append to, made if there is none.  With the ending
+        ``.jsonl`` it holds the lines as they are, with ``.jsonl.zst`` in
+        Zstandard frames.
+    fsync : `bool`, optional
+        Whether to wait until the disk has what is written.
+
+    Raises
+    ------
+    ValueError
+        Raised if the path has another ending, is a file that is not a
+        provenance log, or is a log that somebody is writing to.
+    OSError
+        Raised if the file cannot be opened or made; its folder must exist.
+
+    Notes
+    -----
+    When `append` returns, the operating system has the line; of a
+    ``.jsonl.zst`` log that is so when `flush` or `close` returns.  A process
+    that is killed leaves a log of which at most the end is incomplete; opening
+    it again cuts that end off, with a warning.
+
+    One instance may be used from several threads, but not from several
+    processes: each has a log of its own.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False):
+        self._path = os.fspath(path)
+        if not self._path.endswith((".jsonl", ".jsonl.zst")):
+            raise ValueError(f"{self._path}: the name of a provenance log ends with .jsonl or .jsonl.zst")
+        self._writer = _core.LogWriter(self._path, compressed=self._path.endswith(".zst"), sync=fsync)
+        if (torn := self._writer.torn) is not None:
+            offset, length = torn
+            _LOG.warning(
+                "%s: the last %d bytes, from offset %d, were the beginning of what a process did not live to "
+                "write; they have been cut off.",
+                self._path,
+                length,
+                offset,
+            )
+
+    @property
+    def path(self) -> str:
+        """The file (`str`)."""
+        return self._path
+
+    def append(
+        self,
+        quantum_id: uuid.UUID,
+        source: ProvenanceSource,
+        *,
+        task_label: str | None = None,
+        data_id: DataCoordinate | Mapping[str, int | str] | None = None,
+        warn: bool = True,
+    ) -> None:
+        """Append the provenance of one quantum.
+
+        Parameters
+        ----------
+        quantum_id : `uuid.UUID`
+            Id of the quantum.
+        source : `QuantumBackedButler` or `QuantumProvenanceData`
+            Butler that backed it, or what was extracted from that.
+        task_label : `str` or `None`, optional
+            Label of its task.
+        data_id : `DataCoordinate` or `~collections.abc.Mapping` [`str`, \
+                `int` or `str`] or `None`, optional
+            Its data ID; of a `DataCoordinate`, the required dimensions.
+        warn : `bool`, optional
+            Whether to warn of what is odd about a butler's inputs, as its
+            `~QuantumBackedButler.extract_provenance_data` does.
+
+        Raises
+        ------
+        OSError
+            Raised if it cannot be written.  The log is as it was before.
+        TypeError
+            Raised if an argument is of another type.
+        ValueError
+            Raised if the log is closed, or a dataset id is an integer.
+        """
+        ours = getattr(type(source), "_for_log", None)
+        made_from = source if ours is None else ours(source, warn=warn)
+        if type(made_from) is tuple:
+            # From the butler's books into the log, with no copy in between.
+            self._writer.append_extracted(quantum_id, task_label, _as_dict(data_id), *made_from)
+        else:
+            self._writer.append(quantum_id, task_label, _as_dict(data_id), native_provenance(made_from))
+
+    def flush(self) -> None:
+        """Hand over to the operating system whatever it does not have yet.
+
+        Raises
+        ------
+        OSError
+            Raised if it cannot be written.  It stays to be written later.
+        ValueError
+            Raised if the log is closed.
+        """
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and let go of the file.  Closing a closed log does nothing.
+
+        Raises
+        ------
+        OSError
+            Raised if something cannot be written.  The log is still open.
+        """
+        self._writer.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def native_provenance(source: ProvenanceSource) -> _core.Provenance:
+    """Return the provenance of a quantum without making Python objects of it.
+
+    Parameters
+    ----------
+    source : `QuantumBackedButler` or `QuantumProvenanceData`
+        Butler to extract it from, or what was extracted.
+
+    Returns
+    -------
+    provenance : `_core.Provenance`
+        The provenance.
+
+    Raises
+    ------
+    TypeError
+        Raised if ``source`` is anything else.
+    ValueError
+        Raised if a model holds what no quantum's provenance can.
+    """
+    # A model would look for a name it does not have in many places.
+    extracts = hasattr(type(source), "extract_provenance_data")
+    data: Any = source.extract_provenance_data() if extracts else source  # type: ignore[union-attr]
+    if hasattr(type(data), "to_native"):
+        native = data.to_native()
+    elif hasattr(data, "model_dump_json"):
+        native = _core.Provenance.from_json(data.model_dump_json())
+    else:
+        raise TypeError(
+            "provenance comes from a QuantumBackedButler or a QuantumProvenanceData, "
+            f"not {type(source).__name__}"
+        )
+    if native is None:
+        raise ValueError(f"{type(data).__name__} holds values that its fields do not allow")
+    provenance: _core.Provenance = native
+    return provenance
+
+
+def _as_dict(data_id: Any) -> dict[str, int | str] | None:
+    """Return a data ID as a dictionary."""
+    if data_id is None or type(data_id) is dict:
+        return data_id
+    return dict(getattr(data_id, "required", data_id))

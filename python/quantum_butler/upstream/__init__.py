@@ -1,0 +1,3 @@
+"""All that is known of upstream's insides: private names are used here and nowhere else."""
+
+__all__ = ()

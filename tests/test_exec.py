@@ -274,7 +274,7 @@ FAKE_OURS = {
     "quantum_butler/dropin/install.py": (
         "def install():\n"
         "    from lsst.daf import butler\n"
-        "    from .butler import QuantumBackedButler\n"
+        "    from ..butler.butler import QuantumBackedButler\n"
         "    butler.QuantumBackedButler = QuantumBackedButler\n"
         "    print('installed')\n"
     ),

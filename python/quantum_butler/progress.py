@@ -1,21 +1,40 @@
-"""Shows how far ``quantum-butler collect`` is."""
+"""How far long work is, and how that is shown to whoever waits for it."""
 
 from __future__ import annotations
 
-__all__ = ("shown",)
+__all__ = ("Progress", "shown")
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
-
-from .collecting.driver import Progress
 
 # Seconds between two lines where there is no terminal.
 _BETWEEN_LINES = 10.0
 
 _MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is."""
+
+    step: str
+    """What is being done."""
+
+    done: int
+    """How much of it is done."""
+
+    total: int
+    """How much there is to do."""
+
+    quanta: int
+    """Quanta so far."""
+
+    bytes: bool
+    """Whether these are bytes of the input; else they are quanta."""
 
 
 @contextmanager

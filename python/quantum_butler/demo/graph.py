@@ -20,7 +20,7 @@ from lsst.pipe.base.script.transfer_from_graph import transfer_from_graph
 from lsst.pipe.base.tests.mocks import DirectButlerRepo
 
 from .. import install, uninstall
-from ..dropin.launcher import LOG_SWITCH
+from ..switches import LOG_SWITCH
 from .report import Run
 
 SIDES = {"stock": "the stock butler", "ours": "quantum-butler"}

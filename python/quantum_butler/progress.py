@@ -39,13 +39,7 @@ class Progress:
 
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
-    """Give a function that shows progress on the standard error stream.
-
-    Yields
-    ------
-    show : `~collections.abc.Callable`
-        The function: a bar on a terminal, now and then a line elsewhere.
-    """
+    """Give a function that shows progress on the standard error stream."""
     if not sys.stderr.isatty():
         yield _Lines(sys.stderr)
         return

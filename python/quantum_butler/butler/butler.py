@@ -31,6 +31,7 @@ from .. import _core
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.file import NativeFileDatastore
 from ..datastore.spawn import record_sources
+from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
@@ -92,7 +93,7 @@ _logging = ForkSafeLock()
 _MOST_IDS_LOGGED = 100
 
 
-class ClosedButlerError(RuntimeError):
+class ClosedButlerError(QuantumButlerError, RuntimeError):
     """Raised when a butler is used after it was closed."""
 
 

@@ -29,6 +29,7 @@ import pyarrow.ipc
 
 from .. import _core
 from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..errors import QuantumButlerError
 from ..progress import Progress
 from .archived import archive_parts
 from .duplicates import Duplicates, find_duplicates
@@ -53,11 +54,11 @@ _MOST_SHOWN = 20
 _FILES = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow", MANIFEST}
 
 
-class ExistingArchiveError(FileExistsError):
+class ExistingArchiveError(QuantumButlerError, FileExistsError):
     """There is an archive already, and it was not said what to do with it; or something else is there."""
 
 
-class RejectedInputError(ValueError):
+class RejectedInputError(QuantumButlerError, ValueError):
     """Some input could not be read, and nothing was to be written then.
 
     Parameters

@@ -16,6 +16,7 @@ from lsst.daf.butler.persistence_context import PersistenceContextVars
 
 from .. import _core
 from ..switches import native_enabled
+from .transfer import collect_and_transfer
 
 if TYPE_CHECKING:
     from lsst.daf.butler import Butler, Quantum
@@ -214,8 +215,6 @@ class QuantumProvenanceData(_Upstream):
         """
         # A record cache of upstream's answers for what it has seen before.
         if native_enabled() and PersistenceContextVars.dataStoreRecords.get() is None:
-            from .transfer import collect_and_transfer
-
             collect_and_transfer(butler, quanta, provenance)
         else:
             _Upstream.collect_and_transfer(butler, quanta, provenance)

@@ -25,7 +25,7 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python lint fuzz sanitize demo bench sdist wheel lock clean
+.PHONY: help venv build test test-rust test-python lint journeys api fuzz sanitize demo bench sdist wheel lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,18 +66,30 @@ test-python: $(BUILT)
 	$(say) "Testing its parity with every fast path off"
 	@QUANTUM_BUTLER_NATIVE=0 $(PYTEST) tests/parity
 
-lint: $(BUILT) ## Check format, types, the stub and what is committed
+lint: $(BUILT) ## Check format, types, the stub, imports, documentation and what is committed
 	$(say) "Checking Rust"
 	@cargo fmt --check
 	@cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	$(say) "Checking Python"
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml quantum_butler._core
+	$(say) "Checking who imports whom, and for what nobody uses"
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/vulture
 	$(say) "Checking that the sources name no machine"
 	@$(BIN)/python .ci/check_sources.py
+
+journeys: $(BUILT) ## Print how many rooms get, put and others pass through
+	@$(BIN)/python tests/habits/journeys.py
+
+api: $(BUILT) ## Write anew what tests hold the API and upstream's private names to
+	@$(BIN)/python tests/habits/api.py --renew
+	@$(BIN)/python tests/habits/upstream_names.py --renew
+	@git --no-pager diff --stat -- tests/habits
 
 fuzz: ## Run the fuzz targets: make fuzz RUNS=20000 (needs a C++ compiler)
 	$(say) "Fuzzing what strangers may hand us"

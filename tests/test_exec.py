@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quantum_butler.dropin.launcher import LAUNCH_FOLDER, SWITCH, environment
+from quantum_butler.dropin.launcher import LAUNCH_FOLDER, environment
+from quantum_butler.switches import SWITCH
 
 CLI = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
 OURS = "quantum_butler.butler.butler"

@@ -20,6 +20,7 @@ __all__ = (
     "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
+    "QuantumButlerError",
     "QuantumProvenanceData",
     "RecordFileError",
     "RejectedInputError",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .collecting.scratch import BusyArchiveError
     from .collecting.sources import NoSuchSourceError, NotASourceError
     from .dropin.install import install, uninstall
+    from .errors import QuantumButlerError
     from .quantum.log import ProvenanceLog
     from .quantum.provenance import QuantumProvenanceData
     from .record_file.errors import FileHasQuantumError, RecordFileError
@@ -69,6 +71,7 @@ else:
         "ProvenanceLog": "quantum.log",
         "QuantumBackedButler": "butler.butler",
         "QuantumBackedButlerFactory": "butler.factory",
+        "QuantumButlerError": "errors",
         "QuantumProvenanceData": "quantum.provenance",
         "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",

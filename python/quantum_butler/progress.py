@@ -1,16 +1,15 @@
-"""Shows how far ``quantum-butler collect`` is."""
+"""How far long work is, and how that is shown to whoever waits for it."""
 
 from __future__ import annotations
 
-__all__ = ("shown",)
+__all__ = ("Progress", "shown")
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
-
-from .collecting.driver import Progress
 
 # Seconds between two lines where there is no terminal.
 _BETWEEN_LINES = 10.0
@@ -18,15 +17,29 @@ _BETWEEN_LINES = 10.0
 _MEBIBYTE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is."""
+
+    step: str
+    """What is being done."""
+
+    done: int
+    """How much of it is done."""
+
+    total: int
+    """How much there is to do."""
+
+    quanta: int
+    """Quanta so far."""
+
+    bytes: bool
+    """Whether these are bytes of the input; else they are quanta."""
+
+
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
-    """Give a function that shows progress on the standard error stream.
-
-    Yields
-    ------
-    show : `~collections.abc.Callable`
-        The function: a bar on a terminal, now and then a line elsewhere.
-    """
+    """Give a function that shows progress on the standard error stream."""
     if not sys.stderr.isatty():
         yield _Lines(sys.stderr)
         return

@@ -22,11 +22,10 @@ from record_files import beside, roles, roles_of
 from resuming import begin, crash, drop, resume
 
 import quantum_butler
-from quantum_butler import QuantumBackedButler, RecordFileError
+from quantum_butler import QuantumBackedButler, RecordFileError, switches
 from quantum_butler.butler import butler
 from quantum_butler.datastore import chained as chained_datastore
 from quantum_butler.datastore import transactions
-from quantum_butler.quantum import process_log
 from quantum_butler.record_file import database as opening
 from quantum_butler.record_file import units
 from quantum_butler.record_file.record_file import RecordFile
@@ -372,7 +371,7 @@ def test_a_close_that_fails_with_a_log(
 ) -> None:
     monkeypatch.setattr(opening, "_PATIENCE", 0.1)
     quantum = repository.quantum(repository.stored["measured"], repository.predicted["derived"])
-    process_log.set_folder(tmp_path / "logs")
+    switches.set_log_folder(tmp_path / "logs")
     try:
         butler = QuantumBackedButler.initialize(
             str(repository.root), quantum, repository.universe, filename=file
@@ -386,7 +385,7 @@ def test_a_close_that_fails_with_a_log(
         reader.close()
         butler.close()
     finally:
-        process_log.set_folder(None)
+        switches.set_log_folder(None)
     assert beside(file) == []
     [log] = (tmp_path / "logs").iterdir()
     assert log.read_text().count("\n") == 1

@@ -13,7 +13,7 @@ from dataset_operations import OfButler, value_of
 from operation_base import OfFolder, provenance, read_log
 from shim import Fault, Mode, Strike
 
-from quantum_butler import ProvenanceLog
+from quantum_butler import ProvenanceLog, switches
 from quantum_butler.quantum import process_log
 from repositories import Repository
 
@@ -209,7 +209,7 @@ class CloseButler(OfButler):
         self.end()
         shutil.rmtree(self.logs, ignore_errors=True)
         process_log._log_of_process.cache_clear()
-        process_log.set_folder(self.logs)
+        switches.set_log_folder(self.logs)
         self.closed = 0
         self.open()
         self.butler.put(value_of(self.other), self.other)
@@ -247,6 +247,6 @@ class CloseButler(OfButler):
             assert self.lines() == self.closed + 1
 
     def end(self) -> None:
-        process_log.set_folder(None)
+        switches.set_log_folder(None)
         super().end()
         shutil.rmtree(self.logs, ignore_errors=True)

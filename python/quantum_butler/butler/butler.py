@@ -31,10 +31,11 @@ from .. import _core
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.file import NativeFileDatastore
 from ..datastore.spawn import record_sources
+from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
-from ..quantum.process_log import QuantumLabel, label_of, process_log, wanted_folder
+from ..quantum.process_log import QuantumLabel, label_of, process_log
 from ..quantum.provenance import QuantumProvenanceData
 from ..record_file import RecordFile
 from ..record_file.identity import check_datastores, identities
@@ -48,6 +49,7 @@ from ..record_file.quantum import (
     restore_outputs,
 )
 from ..record_file.resume import Resumption, explain_trash, look_around, require_log
+from ..switches import native_enabled, wanted_log_folder
 from .documented_names import DocumentedNames
 from .factory import (
     Parts,
@@ -55,7 +57,6 @@ from .factory import (
     check_durability,
     file_wanted,
     kept_in_rust,
-    native_enabled,
     stock_parts,
 )
 
@@ -92,7 +93,7 @@ _logging = ForkSafeLock()
 _MOST_IDS_LOGGED = 100
 
 
-class ClosedButlerError(RuntimeError):
+class ClosedButlerError(QuantumButlerError, RuntimeError):
     """Raised when a butler is used after it was closed."""
 
 
@@ -634,7 +635,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
 
     def _note_quantum(self, quantum: Quantum) -> None:
         """Find out which quantum this is for, if provenance is logged."""
-        if wanted_folder() is not None:
+        if wanted_log_folder() is not None:
             self._quantum_label = label_of(quantum)
 
     def _log_provenance(self, label: QuantumLabel) -> None:

@@ -15,7 +15,6 @@ __all__ = (
     "check_durability",
     "file_wanted",
     "kept_in_rust",
-    "native_enabled",
     "stock_parts",
 )
 
@@ -35,10 +34,10 @@ from ..datastore.spawn import can_spawn, make_bridge_manager, spawn
 from ..locks import ForkSafeLock
 from ..record_file import RecordFile
 from ..record_file.schema import FileSchema
+from ..switches import native_enabled
 from ..upstream.configuration import (
     Watch,
     configuration_key,
-    environment_values,
     read_configuration,
     watch_configuration,
 )
@@ -67,15 +66,8 @@ if TYPE_CHECKING:
 # Bound here, because the name in upstream's module may come to mean ours.
 _UpstreamButler = _quantum_backed.QuantumBackedButler
 
-_NATIVE = (os.fsencode("QUANTUM_BUTLER_NATIVE"),)
-
 # A process works with one repository, rarely with more than a few.
 _MOST_BLUEPRINTS = 16
-
-
-def native_enabled() -> bool:
-    """Tell whether fast paths are on: not with ``QUANTUM_BUTLER_NATIVE=0``."""
-    return environment_values(_NATIVE) != (b"0",)
 
 
 class Parts(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = (
     "CollectReport",
     "ExistingArchiveError",
-    "Progress",
     "RejectedInputError",
     "collect",
 )
@@ -30,6 +29,8 @@ import pyarrow.ipc
 
 from .. import _core
 from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..errors import QuantumButlerError
+from ..progress import Progress
 from .archived import archive_parts
 from .duplicates import Duplicates, find_duplicates
 from .pieces import Part, part_path, read_part, scan_piece
@@ -53,11 +54,11 @@ _MOST_SHOWN = 20
 _FILES = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow", MANIFEST}
 
 
-class ExistingArchiveError(FileExistsError):
+class ExistingArchiveError(QuantumButlerError, FileExistsError):
     """There is an archive already, and it was not said what to do with it; or something else is there."""
 
 
-class RejectedInputError(ValueError):
+class RejectedInputError(QuantumButlerError, ValueError):
     """Some input could not be read, and nothing was to be written then.
 
     Parameters
@@ -71,26 +72,6 @@ class RejectedInputError(ValueError):
     def __init__(self, message: str, report: CollectReport):
         super().__init__(message)
         self.report = report
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the work is."""
-
-    step: str
-    """What is being done."""
-
-    done: int
-    """How much of it is done."""
-
-    total: int
-    """How much there is to do."""
-
-    quanta: int
-    """Quanta so far."""
-
-    bytes: bool
-    """Whether these are bytes of the input; else they are quanta."""
 
 
 @dataclass

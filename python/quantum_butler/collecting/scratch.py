@@ -15,6 +15,8 @@ import shutil
 from types import TracebackType
 from typing import Self
 
+from ..errors import QuantumButlerError
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -23,7 +25,7 @@ _INFIX = ".partial-"
 _MOST_ATTEMPTS = 5
 
 
-class BusyArchiveError(RuntimeError):
+class BusyArchiveError(QuantumButlerError, RuntimeError):
     """Another process is collecting into the same archive."""
 
 

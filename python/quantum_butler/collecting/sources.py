@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from .. import _core
+from ..errors import QuantumButlerError
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
@@ -38,11 +39,11 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
 
-class NoSuchSourceError(FileNotFoundError):
+class NoSuchSourceError(QuantumButlerError, FileNotFoundError):
     """A source that is not there, or has nothing to collect in it."""
 
 
-class NotASourceError(ValueError):
+class NotASourceError(QuantumButlerError, ValueError):
     """A source that is a file of another kind."""
 
 

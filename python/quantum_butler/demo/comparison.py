@@ -23,21 +23,7 @@ ABOUT_THE_RUN = ("_metadata", "_log")
 
 @dataclass
 class Outputs:
-    """What a run has left in its repository.
-
-    Parameters
-    ----------
-    refs : `dict`
-        The datasets of the output run by ID.
-    contents : `dict`
-        What was read of each dataset that could be read.
-    unreadable : `dict`
-        Why each other one could not.
-    records : `dict`
-        What the datastore has recorded of each.
-    files : `set` [`pathlib.Path`]
-        Every file in the repository.
-    """
+    """What a run has left in its repository."""
 
     refs: dict[UUID, DatasetRef]
     contents: dict[UUID, Any]
@@ -47,18 +33,7 @@ class Outputs:
 
 
 def read_outputs(root: Path) -> Outputs:
-    """Read what a run has left, with the repository's own butler.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        Root of the repository.
-
-    Returns
-    -------
-    outputs : `Outputs`
-        What it has left.
-    """
+    """Read what a run has left, with the repository's own butler."""
     with Butler.from_config(str(root)) as butler:
         refs = {ref.id: ref for ref in butler.query_all_datasets(OUTPUT_RUN, limit=None)}
         outputs = Outputs(refs, {}, {}, records_of(butler, refs), files_in(root))
@@ -71,20 +46,7 @@ def read_outputs(root: Path) -> Outputs:
 
 
 def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph) -> list[str]:
-    """Compare what two runs of a graph have left.
-
-    Parameters
-    ----------
-    stock, ours : `Outputs`
-        What each has left.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph.
-
-    Returns
-    -------
-    differences : `list` [`str`]
-        What differs, or is not there at all.
-    """
+    """Compare what two runs of a graph have left."""
     differences = []
     expected = predicted_outputs(graph) | stock.refs.keys() | ours.refs.keys()
     for side, outputs in (("stock", stock), ("ours", ours)):
@@ -111,26 +73,7 @@ def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph)
 def compare_provenance(
     root: Path, done: Outputs, graph: PredictedQuantumGraph
 ) -> tuple[Provenance, list[str]]:
-    """Run one quantum by hand with each butler, and compare their accounts.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        A repository with the quantum's inputs and without its outputs; it is
-        left as it was found.
-    done : `Outputs`
-        What a run of the graph has left; the quantum's outputs are taken from
-        there, to be written again.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph; the quantum is the first one of its first task.
-
-    Returns
-    -------
-    provenance : `Provenance`
-        Our class's account of the quantum.
-    differences : `list` [`str`]
-        What differs between the two accounts.
-    """
+    """Run one quantum by hand with each butler, and compare their accounts."""
     differences = []
     before = files_in(root)
     task, quanta = next(iter(graph.quanta_by_task.items()))
@@ -171,24 +114,7 @@ def compare_provenance(
 def run_by_hand(
     root: Path, graph: PredictedQuantumGraph, quantum: Quantum, contents: dict[DatasetRef, Any]
 ) -> lsst.daf.butler.QuantumProvenanceData:
-    """Do what an executor does for one quantum, and then take it back.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        The repository to run it in.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph that it is a quantum of.
-    quantum : `lsst.daf.butler.Quantum`
-        The quantum.
-    contents : `dict`
-        What it writes.
-
-    Returns
-    -------
-    provenance : `lsst.daf.butler.QuantumProvenanceData`
-        What the butler in force says of it.
-    """
+    """Do what an executor does for one quantum, and then take it back."""
     nodes = graph.pipeline_graph.dataset_types.values()
     with lsst.daf.butler.QuantumBackedButler.initialize(
         str(root),

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Set
 from types import ModuleType
 from typing import Any
 
+from ..switches import set_log_folder
+
 _UPSTREAM = "lsst.daf.butler"
 _OURS = __name__.partition(".")[0]
 
@@ -69,11 +71,10 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
     import lsst.daf.butler as upstream
 
     from ..butler.butler import QuantumBackedButler
-    from ..quantum.process_log import set_folder
     from ..quantum.provenance import QuantumProvenanceData
 
     with _LOCK:
-        set_folder(provenance_log)
+        set_log_folder(provenance_log)
         if not _swaps:
             _swaps[:] = [
                 (upstream.QuantumBackedButler, QuantumBackedButler),
@@ -99,10 +100,8 @@ def uninstall() -> None:
     """
     if not _swaps:
         return
-    from ..quantum.process_log import set_folder
-
     with _LOCK:
-        set_folder(None)
+        set_log_folder(None)
         _replace({id(ours): stock for stock, ours in _swaps}, except_for=_held_before)
         _swaps.clear()
         _held_before.clear()

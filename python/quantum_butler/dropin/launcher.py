@@ -9,7 +9,7 @@ that tells this module to act.
 
 from __future__ import annotations
 
-__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch")
+__all__ = ("LAUNCH_FOLDER", "environment", "launch")
 
 import os
 import shutil
@@ -17,17 +17,10 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from ..switches import LOG_SWITCH, SWITCH
+
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
-
-SWITCH = "QUANTUM_BUTLER_DROPIN"
-"""The environment variable that tells our `sitecustomize` what to do:
-nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
-them and fail if that is not possible (``require``).
-"""
-
-LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
-"""The environment variable that names the folder for provenance logs."""
 
 # As for a shell: there is no such command; there is, but it cannot be run.
 _NOT_FOUND = 127

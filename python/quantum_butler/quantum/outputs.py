@@ -33,13 +33,6 @@ OTHER_CHANGES = (
 class ActualOutputs(set["DatasetRef"]):
     """Refs of the datasets that were written, with their ids kept in Rust.
 
-    Parameters
-    ----------
-    tracker : `_core.Tracker`
-        The quantum's bookkeeping, which is told of each dataset.
-
-    Notes
-    -----
     A `set` to everybody.  Once it was changed in another way than by adding a
     single ref, the tracker's ids are no longer those of the refs; see
     `refs_to_look_at`.
@@ -53,36 +46,17 @@ class ActualOutputs(set["DatasetRef"]):
         self._tracker = tracker
 
     def refs_to_look_at(self) -> set[DatasetRef] | None:
-        """Return the refs, unless the tracker has all their ids.
-
-        Returns
-        -------
-        refs : `set` [ `DatasetRef` ] or `None`
-            A copy, as another thread may be adding; `None` if it need not be
-            looked at.
-        """
+        """Return a copy, as another thread may be adding; `None` if the tracker has all their ids."""
         return self.copy() if self._tracker is None else None
 
     def add(self, ref: DatasetRef, /) -> None:
-        """Add a ref.
-
-        Parameters
-        ----------
-        ref : `DatasetRef`
-            Ref of a dataset that was written.
-        """
+        """Add a ref."""
         super().add(ref)
         if (tracker := self._tracker) is not None:
             tracker.note_written(ref)
 
     def copy(self) -> set[DatasetRef]:
-        """Return the refs that there are now.
-
-        Returns
-        -------
-        refs : `set` [ `DatasetRef` ]
-            An ordinary set.
-        """
+        """Return the refs that there are now."""
         return set(self)
 
     def __reduce__(self) -> tuple[Any, ...]:

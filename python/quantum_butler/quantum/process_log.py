@@ -7,7 +7,7 @@ that closes a butler makes a file of its own there.
 
 from __future__ import annotations
 
-__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log", "set_folder", "wanted_folder")
+__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log")
 
 import functools
 import itertools
@@ -18,9 +18,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..dropin.launcher import LOG_SWITCH
 from ..locks import ForkSafeLock
-from ..upstream.configuration import environment_values
+from ..switches import wanted_log_folder
 from .log import ProvenanceLog
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from .log import ProvenanceSource
 
-_SWITCH = (os.fsencode(LOG_SWITCH),)
-
 # Quanta without an id of their own get one in this namespace.
 _NAMESPACE = uuid.UUID("0b8a2f6e-6d0c-4a8e-9c3a-3f1d5e7b9a42")
 
@@ -39,7 +36,6 @@ _NAMESPACE = uuid.UUID("0b8a2f6e-6d0c-4a8e-9c3a-3f1d5e7b9a42")
 _MOST_FRAMES = 12
 _EXECUTOR_HAS = frozenset(("quantum", "quantum_id", "task_node"))
 
-_folder: str | None = None
 _lock = ForkSafeLock()
 
 
@@ -95,32 +91,6 @@ class ProcessLog:
         log.append(label.quantum_id, source, task_label=label.task_label, data_id=label.data_id, warn=False)
 
 
-def set_folder(folder: str | os.PathLike[str] | None) -> None:
-    """Choose the folder for the logs of this process.
-
-    Parameters
-    ----------
-    folder : `str`, `os.PathLike` or `None`
-        The folder; `None` leaves it to the environment variable.
-    """
-    global _folder
-    _folder = None if folder is None else os.path.abspath(folder)
-
-
-def wanted_folder() -> str | None:
-    """Return the folder for the logs of this process.
-
-    Returns
-    -------
-    folder : `str` or `None`
-        The folder; `None` if no log is wanted.
-    """
-    if _folder is not None:
-        return _folder
-    (folder,) = environment_values(_SWITCH)
-    return os.fsdecode(folder) if folder else None
-
-
 def process_log() -> ProcessLog | None:
     """Return the log of this process.
 
@@ -129,7 +99,7 @@ def process_log() -> ProcessLog | None:
     log : `ProcessLog` or `None`
         The log; `None` if none is wanted.
     """
-    folder = wanted_folder()
+    folder = wanted_log_folder()
     return None if folder is None else _log_of_process(os.path.abspath(folder), os.getpid())
 
 

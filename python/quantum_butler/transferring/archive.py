@@ -22,7 +22,7 @@ from lsst.daf.butler import Butler, DatasetRef
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 
 from ..archive import Archive
-from ..collecting.driver import Progress
+from ..progress import Progress
 from ..upstream.paths import is_within
 from .report import TransferError, TransferReport
 from .repository import Records, Repository

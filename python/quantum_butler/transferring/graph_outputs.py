@@ -22,6 +22,8 @@ from lsst.pipe.base import QuantumGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from lsst.resources import ResourcePath
 
+from ..errors import QuantumButlerError
+
 if TYPE_CHECKING:
     from lsst.daf.butler import DimensionUniverse
     from lsst.resources import ResourcePathExpression
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     Graph: TypeAlias = ResourcePathExpression | PredictedQuantumGraph | QuantumGraph
 
 
-class GraphError(RuntimeError):
+class GraphError(QuantumButlerError, RuntimeError):
     """Raised if a graph cannot be read."""
 
 

@@ -6,8 +6,10 @@ __all__ = ("TransferError", "TransferReport")
 
 import dataclasses
 
+from ..errors import QuantumButlerError
 
-class TransferError(RuntimeError):
+
+class TransferError(QuantumButlerError, RuntimeError):
     """Raised if an archive cannot be transferred as it was asked for."""
 
 

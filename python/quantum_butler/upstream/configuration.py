@@ -17,7 +17,7 @@ instance for a file on a server, the configuration is not cached at all.
 
 from __future__ import annotations
 
-__all__ = ("Watch", "configuration_key", "environment_values", "read_configuration", "watch_configuration")
+__all__ = ("Watch", "configuration_key", "read_configuration", "watch_configuration")
 
 import contextlib
 import hashlib
@@ -37,6 +37,8 @@ from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 from lsst.resources import ResourcePath
+
+from ..switches import environment_values
 
 # Read by upstream's configuration classes, cache manager and repository index.
 _ENVIRONMENT = (
@@ -117,27 +119,6 @@ def configuration_key(config: Any, search_paths: Sequence[Any] | None) -> Hashab
         environment = tuple(sorted(os.environ.items()))
     # The type counts: only a `str` may be a label of the repository index.
     return (type(config), origin, content, paths, settings, environment, current_folder)
-
-
-def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
-    """Return what some environment variables are set to.
-
-    Parameters
-    ----------
-    names : `~collections.abc.Sequence` [ `bytes` ]
-        Their names, encoded.
-
-    Returns
-    -------
-    values : `tuple` [ `bytes` or `None`, ... ]
-        Their values, encoded; `None` for one that is not set.
-    """
-    # The mapping itself encodes each name, and raises and catches an exception
-    # for one that is not set.
-    if type(encoded := getattr(os.environ, "_data", None)) is dict and os.name == "posix":
-        return tuple(map(encoded.get, names))
-    values = (os.environ.get(os.fsdecode(name)) for name in names)
-    return tuple(None if value is None else os.fsencode(value) for value in values)
 
 
 def _mentions_environment(text: bytes | str) -> bool:

@@ -34,7 +34,14 @@ __all__ = (
     "uninstall",
 )
 
+import os
 from typing import TYPE_CHECKING
+
+# A relative folder for logs is seen here first; the process may work in another folder later.
+if not os.path.isabs(os.environ.get("QUANTUM_BUTLER_PROVENANCE") or "/"):
+    from .dropin.launcher import pin_log_folder
+
+    pin_log_folder()
 
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError

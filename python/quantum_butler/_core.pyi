@@ -283,6 +283,10 @@ class LogWriter:
     def torn(self) -> tuple[int, int] | None:
         """Offset and number of the bytes that were cut off because they were incomplete."""
 
+    @property
+    def locked(self) -> bool:
+        """Whether another writer is kept out; not where the file system has no locks."""
+
     def append(
         self,
         quantum_id: UUID,

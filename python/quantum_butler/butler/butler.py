@@ -34,7 +34,7 @@ from ..datastore.spawn import record_sources
 from ..locks import ForkSafeLock
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
-from ..quantum.process_log import QuantumLabel, label_of, process_log, wanted_folder
+from ..quantum.process_log import QuantumLabel, label_of, process_log, require_writable_log, wanted_folder
 from ..quantum.provenance import QuantumProvenanceData
 from ..record_file import RecordFile
 from ..record_file.identity import check_datastores, identities
@@ -257,7 +257,11 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is a quantum in the SQLite file; see `resume`.
         RecordFileError
             Raised if the SQLite file cannot be opened or written.
+        OSError
+            Raised if the quantum's provenance is to be logged, and nothing can
+            be written in the folder for logs.
         """
+        require_writable_log()
         inputs, outputs = predictions(quantum)
         butler = cls._initialize(
             config=config,

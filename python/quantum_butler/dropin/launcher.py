@@ -9,13 +9,16 @@ that tells this module to act.
 
 from __future__ import annotations
 
-__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch")
+__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch", "pin_log_folder")
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+
+from ..paths import PathError, absolute_path, require_writable
 
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
@@ -29,36 +32,22 @@ them and fail if that is not possible (``require``).
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 """The environment variable that names the folder for provenance logs."""
 
-# As for a shell: there is no such command; there is, but it cannot be run.
+# As for a shell: there is no such command; there is, but it cannot be run.  As for `env`: it was not tried.
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
+_NOT_TRIED = 125
 
 
 def environment(
     base: Mapping[str, str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
 ) -> dict[str, str]:
-    """Return an environment in which Python uses our classes.
-
-    Parameters
-    ----------
-    base : `~collections.abc.Mapping` [`str`, `str`]
-        The environment to add to.
-    require : `bool`, optional
-        Whether to fail, instead of going on with upstream's classes, where
-        ours cannot be imported.
-    provenance_log : `str`, `os.PathLike` or `None`, optional
-        Folder for provenance logs.
-
-    Returns
-    -------
-    environment : `dict` [`str`, `str`]
-        A copy of ``base`` with what is needed.
-    """
+    """Return an environment in which Python uses our classes, with absolute names of folders."""
     # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
     path = base.get("PYTHONPATH")
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
     # The command may change its working directory.
-    log = {} if provenance_log is None else {LOG_SWITCH: os.path.abspath(provenance_log)}
+    folder = base.get(LOG_SWITCH) or None if provenance_log is None else provenance_log
+    log = {} if folder is None else {LOG_SWITCH: absolute_path(folder)}
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
@@ -70,38 +59,34 @@ def environment(
 def launch(
     command: Sequence[str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
 ) -> int:
-    """Turn this process into one that runs a command with our classes.
-
-    Parameters
-    ----------
-    command : `~collections.abc.Sequence` [`str`]
-        The command, looked up on ``PATH``, and its arguments.
-    require : `bool`, optional
-        Whether to fail, instead of going on with upstream's classes, where
-        ours cannot be imported.
-    provenance_log : `str`, `os.PathLike` or `None`, optional
-        Folder for provenance logs.
-
-    Returns
-    -------
-    status : `int`
-        Exit status for this process; it returns only if the command could
-        not be run, and has said so on standard error.
-    """
+    """Turn this process into one that runs a command with our classes; return a status if that fails."""
     name = command[0]
+    try:
+        environ = environment(os.environ, require=require, provenance_log=provenance_log)
+        if folder := environ.get(LOG_SWITCH):
+            # Before the first quantum, whose outputs would stand there without provenance.
+            require_writable(folder)
+    except (PathError, OSError) as error:
+        return _refuse(os.fspath(provenance_log or LOG_SWITCH), f"no provenance log: {error}", _NOT_TRIED)
     # Python ignores these signals and the command would inherit that, which no shell does to it.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvpe(
-            name, list(command), environment(os.environ, require=require, provenance_log=provenance_log)
-        )
+        os.execvpe(name, list(command), environ)
     except (FileNotFoundError, NotADirectoryError):
         if shutil.which(name) is None:
             return _refuse(name, "command not found", _NOT_FOUND)
         return _refuse(name, "the interpreter that its first line names was not found", _NOT_RUNNABLE)
     except OSError as error:
         return _refuse(name, f"cannot be run: {error.strerror}", _NOT_RUNNABLE)
+
+
+def pin_log_folder() -> None:
+    """Make the folder for logs in this process's environment absolute, for it and its children."""
+    # Whoever wants a log will tell what is wrong with the name.
+    with contextlib.suppress(PathError):
+        if folder := os.environ.get(LOG_SWITCH):
+            os.environ[LOG_SWITCH] = absolute_path(folder)
 
 
 def _refuse(name: str, reason: str, status: int) -> int:

@@ -34,13 +34,7 @@ class GraphError(RuntimeError):
 
 
 class GraphOutputs(ABC):
-    """What the quanta of a graph are to write.
-
-    Parameters
-    ----------
-    graph : `PredictedQuantumGraph` or `PredictedQuantumGraphComponents`
-        The graph or a part of it.
-    """
+    """What the quanta of a graph are to write."""
 
     def __init__(self, graph: PredictedQuantumGraph | PredictedQuantumGraphComponents):
         pipeline = graph.pipeline_graph
@@ -56,31 +50,18 @@ class GraphOutputs(ABC):
         return self.header.n_quanta
 
     @abstractmethod
+    def quanta(self) -> Iterable[uuid.UUID]:
+        """Return the ids of all quanta."""
+        raise NotImplementedError()
+
+    @abstractmethod
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
-        """Return what some quanta are to write.
-
-        Parameters
-        ----------
-        quanta : `~collections.abc.Iterable` [ `uuid.UUID` ]
-            The quanta.
-
-        Returns
-        -------
-        outputs : `dict` [ `uuid.UUID`, `list` [ `DatasetRef` ] ]
-            Predicted outputs, as the repository defines their types, of those
-            quanta that the graph has.
-        """
+        """Return what those quanta that the graph has are to write, as the repository defines its types."""
         raise NotImplementedError()
 
     @abstractmethod
     def init_outputs(self) -> list[DatasetRef]:
-        """Return what is written before the first quantum.
-
-        Returns
-        -------
-        refs : `list` [ `DatasetRef` ]
-            Configurations, package versions and the like.
-        """
+        """Return what is written before the first quantum: configurations, package versions and the like."""
         raise NotImplementedError()
 
     def _refs(self, models: Mapping[str, Sequence[Any]]) -> list[DatasetRef]:
@@ -100,6 +81,9 @@ class _Components(GraphOutputs):
         super().__init__(components)
         self._components = components
 
+    def quanta(self) -> Iterable[uuid.UUID]:
+        return self._components.quantum_datasets
+
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         models = self._components.quantum_datasets
         return {quantum: self._refs(models[quantum].outputs) for quantum in quanta if quantum in models}
@@ -116,6 +100,10 @@ class _File(_Components):
         super().__init__(reader.components)
         self._reader = reader
         reader.read_init_quanta()
+
+    def quanta(self) -> Iterable[uuid.UUID]:
+        init_quanta = {model.quantum_id for model in self._components.init_quanta.root}
+        return [quantum for quantum in self._reader.address_reader.read_all() if quantum not in init_quanta]
 
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         self._reader.read_quantum_datasets([quantum for quantum in quanta if self._has(quantum)])
@@ -139,6 +127,10 @@ class _InMemory(GraphOutputs):
         super().__init__(graph)
         self._graph = graph
 
+    def quanta(self) -> Iterable[uuid.UUID]:
+        quanta: Iterable[uuid.UUID] = self._graph.quantum_only_xgraph
+        return quanta
+
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         xgraph = self._graph.bipartite_xgraph
         return {
@@ -161,31 +153,16 @@ class _InMemory(GraphOutputs):
 
 @contextmanager
 def open_graph(graph: Graph) -> Iterator[GraphOutputs]:
-    """Open a graph to read what its quanta are to write.
-
-    Parameters
-    ----------
-    graph : `~lsst.resources.ResourcePathExpression` or \
-            `lsst.pipe.base.quantum_graph.PredictedQuantumGraph` or \
-            `lsst.pipe.base.QuantumGraph`
-        The graph, or the path or URI of its file.
-
-    Yields
-    ------
-    outputs : `GraphOutputs`
-        What its quanta are to write, as long as the context lasts.
-
-    Raises
-    ------
-    GraphError
-        Raised if there is no such file, or it is not a quantum graph.
-    """
+    """Open a graph, in memory or in a file, to read what its quanta are to write."""
     if isinstance(graph, PredictedQuantumGraph):
         yield _InMemory(graph)
     elif isinstance(graph, QuantumGraph):
         yield _Components(PredictedQuantumGraphComponents.from_old_quantum_graph(graph))
     else:
-        uri = ResourcePath(graph, forceDirectory=False)
+        try:
+            uri = ResourcePath(graph, forceDirectory=False)
+        except (ValueError, NotImplementedError) as error:
+            raise GraphError(f"{graph!r} is no path or URI of a quantum graph: {error}") from error
         if uri.getExtension() == ".qgraph":
             with _reading(uri):
                 components = PredictedQuantumGraphComponents.read_execution_quanta(uri)

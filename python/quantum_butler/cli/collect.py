@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="ARCHIVE",
     required=True,
-    type=LocalPath(is_text=True),
+    type=LocalPath(is_text=True, file_okay=True),
     help="Folder of the archive.",
 )
 @click.option("--append", is_flag=True, help="Add to the archive that is there.")

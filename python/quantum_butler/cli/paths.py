@@ -16,8 +16,8 @@ from ..paths import PathError, is_uri, local_path, text_path
 class LocalPath(click.Path):
     """A path as `quantum_butler.paths` understands it; with ``is_text``, one that is UTF-8."""
 
-    def __init__(self, *, exists: bool = False, is_text: bool = False):
-        super().__init__(exists=exists, file_okay=False, path_type=Path)
+    def __init__(self, *, exists: bool = False, is_text: bool = False, file_okay: bool = False):
+        super().__init__(exists=exists, file_okay=file_okay, path_type=Path)
         self._is_text = is_text
 
     def convert(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .. import _core
-from ..paths import is_uri, local_path, shown
+from ..paths import is_uri, local_path
+from ..paths import shown as text_of
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
@@ -76,7 +77,7 @@ class Piece:
 
     def name(self, source: int) -> str:
         """Return the name of one of its files, as the source was given."""
-        return shown(os.path.join(self.shown, self.names[source]))
+        return text_of(os.path.join(self.shown, self.names[source]))
 
 
 class _Found(NamedTuple):
@@ -123,7 +124,7 @@ class Sources:
     def _entry(self, found: _Found) -> int:
         """Return the number of the entry in the list of sources."""
         log = found.kind != "files"
-        name = shown(os.path.join(found.shown, found.names[0]) if log else found.given)
+        name = text_of(os.path.join(found.shown, found.names[0]) if log else found.given)
         number = self._entry_of.setdefault((log, name), len(self.entries))
         if number == len(self.entries):
             self.entries.append(name)
@@ -164,11 +165,17 @@ class Sources:
                 raise NoSuchSourceError(f"{source}: nothing matches this pattern")
         walk = _Walk(self._avoid, source, measure=measure)
         for match in matches:
+            if len(matches) > 1 and os.path.islink(match) and _leads_up(match):
+                # Nobody has named it, and it has everything else, too.
+                continue
             try:
                 status = os.stat(match)
             except OSError as error:
                 # What leads nowhere, or round in a circle, stops nothing if nobody has named it.
                 if len(matches) > 1:
+                    if (kind := _kind(match)) is not None:
+                        shown, name = os.path.split(match)
+                        yield _Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
                     continue
                 if not isinstance(error, FileNotFoundError):
                     raise
@@ -186,7 +193,7 @@ class Sources:
 
 
 class _Visits:
-    """Which folders have been entered: each once, and none above the top by a link."""
+    """Which folders have been entered: each once, and by a link none above it or above the top."""
 
     def __init__(self) -> None:
         self.been: set[tuple[int, int]] = set()
@@ -199,7 +206,7 @@ class _Visits:
     def enter(self, folder: str, is_link: bool) -> bool:
         """Enter a folder, unless it has been entered or its link leads up."""
         identity = _identity(folder)
-        if identity in self.been or (is_link and identity in self._above):
+        if identity in self.been or (is_link and (identity in self._above or _leads_up(folder))):
             return False
         self.been.add(identity)
         return True
@@ -300,6 +307,13 @@ def _identity(folder: str) -> tuple[int, int]:
 def _parents(path: str) -> Iterator[str]:
     while (parent := os.path.dirname(path)) != path:
         yield (path := parent)
+
+
+def _leads_up(link: str) -> bool:
+    """Whether a link leads to a folder above it."""
+    target = os.path.realpath(link)
+    place = os.path.realpath(os.path.dirname(link) or os.curdir)
+    return target in (place, *_parents(place))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

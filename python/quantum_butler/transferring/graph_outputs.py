@@ -13,17 +13,18 @@ import itertools
 import uuid
 import zipfile
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
+from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, DimensionDataAttacher, DimensionGroup
 from lsst.pipe.base import QuantumGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from lsst.resources import ResourcePath
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DimensionUniverse
+    from lsst.daf.butler import Butler, DimensionUniverse
     from lsst.resources import ResourcePathExpression
 
     Graph: TypeAlias = ResourcePathExpression | PredictedQuantumGraph | QuantumGraph
@@ -64,6 +65,29 @@ class GraphOutputs(ABC):
         """Return what is written before the first quantum: configurations, package versions and the like."""
         raise NotImplementedError()
 
+    @abstractmethod
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        """Return the dimension records that the graph has."""
+        raise NotImplementedError()
+
+    def expanded(self, refs: Sequence[DatasetRef], butler: Butler) -> list[DatasetRef]:
+        """Return datasets with what templates of file names may ask of their data IDs."""
+        groups: dict[DimensionGroup, list[DatasetRef]] = defaultdict(list)
+        for ref in refs:
+            groups[ref.datasetType.dimensions].append(ref)
+        expanded = {ref.id: ref for ref in groups.pop(self.universe.empty, ())}
+        if groups:
+            attacher = self._dimension_data() or DimensionDataAttacher(
+                dimensions=DimensionGroup.union(*groups, universe=self.universe)
+            )
+            # A graph that somebody has read in part may lack them.
+            with butler.query() as query:
+                for dimensions, of_group in groups.items():
+                    data_ids = attacher.attach(dimensions, [ref.dataId for ref in of_group], query)
+                    for ref, data_id in zip(of_group, data_ids, strict=True):
+                        expanded[ref.id] = ref.expanded(data_id)
+        return [expanded[ref.id] for ref in refs]
+
     def _refs(self, models: Mapping[str, Sequence[Any]]) -> list[DatasetRef]:
         """Return refs for what a graph file has, by connection."""
         return [self._ref(model) for model in itertools.chain.from_iterable(models.values())]
@@ -92,6 +116,9 @@ class _Components(GraphOutputs):
         refs = (self._refs(model.outputs) for model in self._components.init_quanta.root)
         return list(itertools.chain.from_iterable(refs))
 
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        return self._components.dimension_data
+
 
 class _File(_Components):
     """A graph file that quanta are read from when they are asked for."""
@@ -111,6 +138,10 @@ class _File(_Components):
             return super().outputs(quanta)
         finally:
             self._components.quantum_datasets.clear()
+
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        self._reader.read_dimension_data()
+        return super()._dimension_data()
 
     def _has(self, quantum: uuid.UUID) -> bool:
         try:
@@ -149,6 +180,9 @@ class _InMemory(GraphOutputs):
         labels = ["", *self._graph.pipeline_graph.tasks]
         refs = (self._graph.get_init_outputs(label).values() for label in labels)
         return list(itertools.chain.from_iterable(refs))
+
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        return self._graph.dimension_data
 
 
 @contextmanager

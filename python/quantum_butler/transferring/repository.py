@@ -131,6 +131,7 @@ class Repository:
             return []
         for dataset_type in sorted({ref.datasetType for ref in new}):
             self._require_storage_class(dataset_type)
+        new = self._graph.expanded(new, self._butler)
         stored = self._files.stored_many(new)
         return [ref for ref in new if stored[ref]]
 

@@ -173,7 +173,7 @@ class Sources:
             except OSError as error:
                 # What leads nowhere, or round in a circle, stops nothing if nobody has named it.
                 if len(matches) > 1:
-                    if (kind := _kind(match)) is not None:
+                    if (kind := _kind(match)) is not None and walk.is_new(match):
                         shown, name = os.path.split(match)
                         yield _Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
                     continue
@@ -187,7 +187,7 @@ class Sources:
                     continue
                 endings = ", ".join((*LOG_ENDINGS, *FILE_ENDINGS))
                 raise NotASourceError(f"{match}: the name of a source ends with one of {endings}")
-            elif not walk.has_been_in(os.path.dirname(match)):
+            elif walk.is_new(match):
                 shown, name = os.path.split(match)
                 yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
 
@@ -218,10 +218,21 @@ class _Walk:
     def __init__(self, avoid: str, given: str, *, measure: bool):
         self._avoid, self._given, self._measure = avoid, given, measure
         self._visits = _Visits()
+        # Of files that were found by themselves, the names by folder.
+        self._alone: dict[tuple[int, int], set[str]] = {}
+        self._last = ("", (0, 0))
 
-    def has_been_in(self, folder: str) -> bool:
-        """Whether all of a folder has been found."""
-        return bool(self._visits.been) and _identity(folder or ".") in self._visits.been
+    def is_new(self, path: str) -> bool:
+        """Whether a file was not found so far; from now on it is."""
+        folder, name = os.path.split(path)
+        if self._last[0] != folder:
+            self._last = (folder, _identity(folder or os.curdir))
+        identity = self._last[1]
+        names = self._alone.setdefault(identity, set())
+        if identity in self._visits.been or name in names:
+            return False
+        names.add(name)
+        return True
 
     def folder(self, top: str) -> Iterator[_Found]:
         """Yield what is in a folder and those below it."""
@@ -238,6 +249,7 @@ class _Walk:
     def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[_Found]:
         """Yield what is in a folder, and add the folders in it, and whether they are links, to a list."""
         absolute = os.path.abspath(folder)
+        alone = self._alone.get(_identity(folder), set()) if self._alone else set()
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
         if absolute == self._avoid or any(entry.name == "quanta.parquet" for entry in entries):
@@ -246,7 +258,7 @@ class _Walk:
         names: list[str] = []
         size = 0
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in alone:
                 continue
             if _is_folder(entry):
                 if not entry.name.startswith(os.path.basename(self._avoid) + ".partial-"):

@@ -76,7 +76,8 @@ def test_a_closed_butler_has_appended(repository: Repository, folder: Path) -> N
     with initialize(repository, quantum) as butler:
         work(butler, quantum)
         expected = json.loads(butler.extract_provenance_data().model_dump_json())
-        assert not folder.exists()
+        # The folder has been tried, and there is nothing before the first quantum is done.
+        assert list(folder.iterdir()) == []
     butler.close()
     (line,) = lines(folder)
     heading = {name: line.pop(name) for name in ("quantum_id", "task_label", "data_id")}
@@ -169,7 +170,7 @@ def test_butlers_of_no_quantum_do_not_append(repository: Repository, folder: Pat
         dataset_types=repository.dataset_types,
     ) as butler:
         butler.get(refs[0])
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
 
 
 def test_what_is_odd_is_logged_without_a_word(
@@ -211,17 +212,64 @@ def test_closing_from_many_threads_appends_once(repository: Repository, folder: 
 def test_a_log_that_cannot_be_written_is_an_error_and_the_butler_closed(
     repository: Repository, folder: Path
 ) -> None:
-    folder.parent.mkdir(parents=True)
-    folder.write_text("a file")
     quantum = quantum_of(repository)
     quantum_butler.install(provenance_log=folder)
     butler = initialize(repository, quantum)
     butler.get(next(iter(quantum.inputs.values()))[0])
+    # It was a folder when it was tried.
+    folder.rmdir()
+    folder.write_text("a file")
     with pytest.raises(OSError, match="of this run"):
         butler.close()
     with pytest.raises(quantum_butler.ClosedButlerError):
         butler.stored_many([])
     butler.close()
+
+
+@pytest.mark.parametrize("how", ["install", "variable", "factory"])
+def test_a_folder_that_cannot_be_written_is_known_before_the_first_quantum(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    quantum = quantum_of(repository)
+    (outputs,) = quantum.outputs.values()
+    before = sorted(repository.root.rglob("*"))
+    (tmp_path / "file").write_text("")
+    folder, records = tmp_path / "file" / "logs", tmp_path / "records.sqlite3"
+    if how == "install":
+        with pytest.raises(OSError, match="nothing can be written here") as caught:
+            quantum_butler.install(provenance_log=folder)
+        assert lsst.daf.butler.QuantumBackedButler is not QuantumBackedButler, "something was replaced"
+    else:
+        monkeypatch.setenv("QUANTUM_BUTLER_PROVENANCE", str(folder))
+        quantum_butler.install()
+        make = QuantumBackedButlerFactory(str(repository.root), repository.universe)
+        for _ in range(2):
+            with pytest.raises(OSError, match="nothing can be written here") as caught:
+                if how == "factory":
+                    make(quantum, filename=records)
+                else:
+                    initialize(repository, quantum)
+        # No file has begun with the quantum either: it can be tried again.
+        assert not records.exists()
+        monkeypatch.setenv("QUANTUM_BUTLER_PROVENANCE", str(tmp_path / "logs"))
+        with make(quantum, filename=records) as butler:
+            butler.put({"a": 1}, outputs[0])
+        assert len(lines(tmp_path / "logs")) == 1
+        return
+    assert caught.value.filename == str(folder)
+    assert sorted(repository.root.rglob("*")) == before
+
+
+def test_exec_does_not_start_what_cannot_be_logged(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder, started = tmp_path / "file" / "logs", tmp_path / "started"
+    for options, value in ((["--provenance-log", folder], ""), ([], str(folder)), ([], "s3://bucket/logs")):
+        env = {**os.environ, "QUANTUM_BUTLER_PROVENANCE": value}
+        done = run_exec(*options, "touch", started, env=env)
+        assert done.returncode == 125
+        (line,) = done.stderr.splitlines()
+        assert "no provenance log" in line and (value or str(folder)) in line
+        assert not started.exists()
 
 
 def _run_one(root: str, quantum: bytes, folder: str) -> None:

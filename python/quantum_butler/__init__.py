@@ -37,6 +37,11 @@ __all__ = (
 
 from typing import TYPE_CHECKING
 
+from .switches import pin_log_folder
+
+# A relative folder for logs is seen here first; the process may work in another folder later.
+pin_log_folder()
+
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError

@@ -272,7 +272,7 @@ class Folders:
 def compress(data: bytes, /) -> bytes: ...
 def files_exist(root: str, paths: Sequence[str], /) -> list[bool]: ...
 def remove_files(root: str, paths: Sequence[str], /) -> list[tuple[int, OSError]]: ...
-def write_file(path: str, temporary: str, data: bytes, /) -> None: ...
+def write_file(path: str | PathLike[str], temporary: str, data: bytes, /) -> None: ...
 
 @final
 class LogWriter:
@@ -282,6 +282,10 @@ class LogWriter:
     @property
     def torn(self) -> tuple[int, int] | None:
         """Offset and number of the bytes that were cut off because they were incomplete."""
+
+    @property
+    def locked(self) -> bool:
+        """Whether another writer is kept out; not where the file system has no locks."""
 
     def append(
         self,

@@ -12,12 +12,16 @@ __all__ = (
     "SWITCH",
     "environment_values",
     "native_enabled",
+    "pin_log_folder",
     "set_log_folder",
     "wanted_log_folder",
 )
 
+import contextlib
 import os
 from collections.abc import Sequence
+
+from .paths import PathError, absolute_path
 
 SWITCH = "QUANTUM_BUTLER_DROPIN"
 """The environment variable that tells our `sitecustomize` what to do:
@@ -55,7 +59,7 @@ def native_enabled() -> bool:
 def set_log_folder(folder: str | os.PathLike[str] | None) -> None:
     """Choose the folder for the logs of this process; `None` leaves it to the environment variable."""
     global _log_folder
-    _log_folder = None if folder is None else os.path.abspath(folder)
+    _log_folder = None if folder is None else absolute_path(folder)
 
 
 def wanted_log_folder() -> str | None:
@@ -63,4 +67,16 @@ def wanted_log_folder() -> str | None:
     if _log_folder is not None:
         return _log_folder
     (folder,) = environment_values(_LOG)
-    return os.fsdecode(folder) if folder else None
+    if folder and not os.path.isabs(folder):
+        # Set since this was imported.
+        pin_log_folder()
+        (folder,) = environment_values(_LOG)
+    return absolute_path(os.fsdecode(folder)) if folder else None
+
+
+def pin_log_folder() -> None:
+    """Make the folder for logs in this process's environment absolute, for it and its children."""
+    # Whoever wants a log will tell what is wrong with the name.
+    with contextlib.suppress(PathError):
+        if folder := os.environ.get(LOG_SWITCH):
+            os.environ[LOG_SWITCH] = absolute_path(folder)

@@ -28,6 +28,7 @@ CALLS = {
     "put": {"open", "write", "close", "rename", "mkdir", "stat"},
     "get": {"open", "read"},
     "prune": {"unlink"},
+    "try folder": {"mkdir", "open", "write", "unlink"},
     "open log": {"open", "flock", "pread", "ftruncate"},
     "append": {"write", "fdatasync"},
     "close log": {"write", "fdatasync"},

@@ -180,8 +180,15 @@ def test_quanta_of_one_side_only(on_sqlite: Campaign, registries: Registries, tm
     report = transferred(root, on_sqlite, archive)
     assert (report.quanta, report.quanta_only_in_archive) == (2, 1)
     assert report.quanta_only_in_graph == 2 * DETECTORS - 2
-    assert report.is_clean
-    assert transferred(root, on_sqlite).already_there == report.datasets
+    # The quanta of the graph that the archive does not have have written, too.
+    unknown = [*on_sqlite.entries[:1], *on_sqlite.entries[3:]]
+    lost = {output for entry in unknown for output in entry.provenance.actual_outputs}
+    assert report.unrecorded == len(lost)
+    assert {uuid.UUID(output.dataset_id) for output in report.unrecorded_outputs} == lost
+    assert not report.is_clean
+    again = transferred(root, on_sqlite)
+    assert again.already_there == report.datasets
+    assert (again.unrecorded, again.is_clean) == (0, True)
     assert content(root) == on_sqlite.expected
 
     strange = write_archive(tmp_path / "strange", [stranger])
@@ -190,6 +197,54 @@ def test_quanta_of_one_side_only(on_sqlite: Campaign, registries: Registries, tm
     empty = write_archive(tmp_path / "empty", [])
     with pytest.raises(TransferError, match="none of the 0 quanta"):
         transferred(root, on_sqlite, empty)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 2_000])
+def test_outputs_that_nobody_tells_of_are_named(
+    on_sqlite: Campaign, registries: Registries, tmp_path: Path, batch: int
+) -> None:
+    def lose_one(data: dict[str, Any]) -> None:
+        lost.add(uuid.UUID(data["actual_outputs"].pop()))
+
+    # One quantum has not been logged; of another one, an attempt has that wrote less than there is.
+    lost: set[uuid.UUID] = set()
+    first, second, *others = on_sqlite.entries
+    archive = write_archive(tmp_path / "archive", [changed(first, lose_one), *others])
+    lost |= second.provenance.actual_outputs
+    root = registries.copy(on_sqlite.executed)
+    gone = min(second.provenance.actual_outputs)
+    for dry_run in (True, False):
+        report = transferred(root, on_sqlite, archive, batch=batch, dry_run=dry_run)
+        assert report.unrecorded == len(report.unrecorded_outputs) == len(lost)
+        assert not report.is_clean
+        for output in report.unrecorded_outputs:
+            ref = on_sqlite.expected.refs[uuid.UUID(output.dataset_id)]
+            assert ref.id in lost
+            assert (output.dataset_type, output.data_id) == (ref.datasetType.name, dict(ref.dataId.required))
+            owner = first if ref.id in first.provenance.predicted_outputs else second
+            assert output.quantum_id == str(owner.quantum_id)
+            assert Path(output.path).is_file() and Path(output.path).is_relative_to(root)
+    # What is not there, or what the repository knows from elsewhere, is not one of them.
+    one = next(output for output in report.unrecorded_outputs if output.dataset_id == str(gone))
+    Path(one.path).unlink()
+    assert transferred(root, on_sqlite, archive, batch=batch).unrecorded == len(lost) - 1
+    transfer_upstream(root, on_sqlite.graph_file)
+    assert transferred(root, on_sqlite, archive, batch=batch).is_clean
+
+
+def test_every_form_of_a_graph_tells_of_the_quanta_that_only_it_has(
+    on_sqlite: Campaign, registries: Registries, tmp_path: Path
+) -> None:
+    archive = write_archive(tmp_path / "archive", on_sqlite.entries[:1])
+    graph = PredictedQuantumGraph.read_execution_quanta(str(on_sqlite.graph_file))
+    expected = None
+    for form in (str(on_sqlite.graph_file), graph, graph.to_old_quantum_graph()):
+        report = transferred(
+            registries.copy(on_sqlite.executed), on_sqlite, archive, graph=form, dry_run=True
+        )
+        found = (report.unrecorded, {output.dataset_id for output in report.unrecorded_outputs})
+        assert report.unrecorded == 3 * (2 * DETECTORS - 1)
+        assert found == (expected := expected or found)
 
 
 def test_failed_quanta_and_strange_outputs(
@@ -205,6 +260,7 @@ def test_failed_quanta_and_strange_outputs(
     root = registries.copy(on_sqlite.executed)
     report = transferred(root, on_sqlite, archive)
     assert report.unexpected == 1
+    assert report.unrecorded == len(lost)
     assert not report.is_clean
     assert content(root).refs.keys() == on_sqlite.expected.refs.keys() - lost
 

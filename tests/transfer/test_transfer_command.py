@@ -76,6 +76,27 @@ def test_command_line(on_sqlite: Campaign, registries: Registries) -> None:
     assert "datasets that were there" in again.stdout
 
 
+def test_outputs_that_nobody_tells_of_have_a_status_of_their_own(
+    on_sqlite: Campaign, registries: Registries, tmp_path: Path
+) -> None:
+    # As after a run of which a part could not be logged, and a retry that passed over it.
+    root = registries.copy(on_sqlite.executed)
+    archive = write_archive(tmp_path / "part", on_sqlite.entries[:2])
+    lost = on_sqlite.entries[2:]
+    done = invoke(root, on_sqlite, archive, "--register-dataset-types")
+    assert done.exit_code == 3
+    number = sum(len(entry.provenance.actual_outputs) for entry in lost)
+    assert f"{number:,} outputs are on disk" in done.stderr
+    named = [line for line in done.stderr.splitlines() if line.startswith("quantum ")]
+    assert len(named) == min(number, 20)
+    assert {line.split()[1].rstrip(":") for line in named} <= {str(entry.quantum_id) for entry in lost}
+    done = invoke(root, on_sqlite, archive, "--format", "json")
+    assert done.exit_code == 3
+    assert len(json.loads(done.stdout)["unrecorded_outputs"]) == number
+    assert invoke(root, on_sqlite, None, "--register-dataset-types").exit_code == 0
+    assert content(root) == on_sqlite.expected
+
+
 def test_errors_have_a_line_and_no_traceback(
     on_sqlite: Campaign, registries: Registries, tmp_path: Path
 ) -> None:

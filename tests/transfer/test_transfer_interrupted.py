@@ -71,5 +71,6 @@ def test_two_at_once(
         )
     for process in processes:
         _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        # Of two halves, the first to end has seen files of which only the other's archive knows.
+        assert process.returncode in ((0,) if overlap else (0, 3)), errors
     assert content(root) == campaign.expected

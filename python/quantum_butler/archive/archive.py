@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ..paths import PathError, text_path
 from .columns import TableFile, whole
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .manifest import Manifest, read_manifest
@@ -76,7 +77,11 @@ class Archive:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._path = Path(path)
+        # Files are opened later, when the process may work in another folder.
+        try:
+            self._path = Path(text_path(path))
+        except PathError as error:
+            raise ArchiveError(str(error)) from error
         self._manifest = read_manifest(self._path)
 
     def __repr__(self) -> str:

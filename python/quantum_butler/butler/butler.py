@@ -35,7 +35,7 @@ from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
-from ..quantum.process_log import QuantumLabel, label_of, process_log
+from ..quantum.process_log import QuantumLabel, label_of, process_log, require_writable_log
 from ..quantum.provenance import QuantumProvenanceData
 from ..record_file import RecordFile
 from ..record_file.identity import check_datastores, identities
@@ -258,7 +258,11 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is a quantum in the SQLite file; see `resume`.
         RecordFileError
             Raised if the SQLite file cannot be opened or written.
+        OSError
+            Raised if the quantum's provenance is to be logged, and nothing can
+            be written in the folder for logs.
         """
+        require_writable_log()
         inputs, outputs = predictions(quantum)
         butler = cls._initialize(
             config=config,

@@ -32,6 +32,8 @@ from .. import _core
 from ..datastore.managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 from ..datastore.spawn import can_spawn, make_bridge_manager, spawn
 from ..locks import ForkSafeLock
+from ..paths import local_path
+from ..quantum.process_log import require_writable_log
 from ..record_file import RecordFile
 from ..record_file.schema import FileSchema
 from ..switches import native_enabled
@@ -275,7 +277,7 @@ def file_wanted(filename: str | os.PathLike[str] | None) -> str | os.PathLike[st
     filename : `str`, `os.PathLike` or `None`
         The name; `None` if they are to be kept in memory.
     """
-    return None if filename in (None, "", ":memory:") else filename
+    return None if filename in (None, "", ":memory:") else local_path(filename)
 
 
 def check_durability(durability: str) -> None:
@@ -409,6 +411,7 @@ class QuantumBackedButlerFactory:
         """
         from .butler import predictions
 
+        require_writable_log()
         butler = self.from_predicted(
             *predictions(quantum),
             quantum.datastore_records,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from .paths import LocalPath
+
 if TYPE_CHECKING:
     import uuid
 
@@ -26,7 +28,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("table", "json", "csv")
 _GRAPHS = ("dot", "mermaid", "svg")
 
-_ARCHIVE = click.Path(exists=True, file_okay=False, path_type=Path)
+_ARCHIVE = LocalPath(exists=True, is_text=True)
 
 
 def _format(*more: str) -> Callable[[_F], _F]:
@@ -208,7 +210,7 @@ def diff(left: Path, right: Path, style: str) -> None:
 @_archive
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(),
     required=True,
     help="Folder for the pictures; made if there is none.",
 )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .paths import LocalPath
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="ARCHIVE",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(is_text=True, file_okay=True),
     help="Folder of the archive.",
 )
 @click.option("--append", is_flag=True, help="Add to the archive that is there.")

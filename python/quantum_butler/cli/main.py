@@ -15,6 +15,7 @@ import click
 
 from .ask import COMMANDS
 from .collect import collect
+from .paths import LocalPath
 from .transfer import transfer
 
 
@@ -38,7 +39,7 @@ def main() -> None:
 )
 @click.option(
     "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(is_text=True),
     help="Work in this new or empty folder, and leave everything there to look at.",
 )
 @click.option(
@@ -102,7 +103,8 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     short_help="Run a command with our classes in place of the stock ones.",
     # What follows COMMAND belongs to it, --help included.
     context_settings={"allow_interspersed_args": False},
-    epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be run.",
+    epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be "
+    "run, 125 if no provenance log can be written in FOLDER.",
 )
 @click.option(
     "--require",
@@ -112,7 +114,7 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
 )
 @click.option(
     "--provenance-log",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(),
     metavar="FOLDER",
     help="Leave the provenance of every quantum in logs in this folder, one for each process; "
     "gather them with quantum-butler collect.",

@@ -13,16 +13,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .paths import LocalPath
+
 if TYPE_CHECKING:
     from ..transferring.report import TransferReport
+
+
+# Outputs that are named on a terminal.
+_MOST_SHOWN = 20
 
 
 @click.command(
     short_help="Put what a graph's quanta have written into a repository.",
     epilog="Exit status: 0 when all of it is there; 1 when the repository or the graph differs from the "
-    "archive, or the command failed; 2 when it was called wrongly.",
+    "archive, or the command failed; 2 when it was called wrongly; 3 when there are outputs on disk of "
+    "which neither archive nor repository knows.",
 )
-@click.argument("archive", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("archive", type=LocalPath(exists=True, is_text=True))
 @click.argument("repo")
 @click.option(
     "--graph", required=True, metavar="GRAPH.qg", help="Path or URI of the quantum graph that was run."
@@ -67,7 +74,8 @@ def transfer(
     there already is left as it is. Started again after it was interrupted, it goes on from there.
 
     The exit status is 1, too, if records differ from those in the repository, or the archive has
-    outputs that the graph does not predict.
+    outputs that the graph does not predict. It is 3 if outputs of the graph are on disk, and neither
+    the archive nor the repository knows of them: of quanta that were not logged, or not collected.
     """
     try:
         from lsst.daf.butler import Butler, ButlerUserError
@@ -105,7 +113,24 @@ def transfer(
     except (ButlerUserError, SQLAlchemyError, OSError) as error:
         raise click.ClickException(f"{repo}: {error}") from error
     _print(report, style)
+    if report.unrecorded:
+        _name_unrecorded(report)
+        sys.exit(3)
     sys.exit(0 if report.is_clean else 1)
+
+
+def _name_unrecorded(report: TransferReport) -> None:
+    """Name the outputs that nobody tells of."""
+    named = report.unrecorded_outputs[:_MOST_SHOWN]
+    for output in named:
+        click.echo(f"quantum {output.quantum_id}: {output.dataset_type} in {output.path}", err=True)
+    if (more := report.unrecorded - len(named)) > 0:
+        click.echo(f"and {more:,} more", err=True)
+    click.echo(
+        f"{report.unrecorded:,} outputs are on disk, and neither archive nor repository knows of them. "
+        "Run their quanta again, clobbering, or use butler transfer-from-graph if they are whole.",
+        err=True,
+    )
 
 
 def _print(report: TransferReport, style: str) -> None:
@@ -130,6 +155,7 @@ def _print(report: TransferReport, style: str) -> None:
             "quanta that only the graph has": report.quanta_only_in_graph,
             "datasets recorded otherwise in the repository": report.different,
             "outputs that the graph does not predict, left out": report.unexpected,
+            "outputs on disk that nobody tells of, left out": report.unrecorded,
             "records of datastores not in the repository, left out": report.records_elsewhere,
         }.items()
         if number

@@ -30,6 +30,7 @@ import pyarrow.ipc
 from .. import _core
 from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
 from ..errors import QuantumButlerError
+from ..paths import text_path
 from ..progress import Progress
 from .archived import archive_parts
 from .duplicates import Duplicates, find_duplicates
@@ -191,7 +192,7 @@ def collect(
         raise ValueError("an archive is added to or overwritten, not both")
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
-    place = Path(output)
+    place = Path(text_path(output))
     old = _existing(place, append=append, overwrite=overwrite)
     found = Sources(sources, os.fspath(place))
     with Scratch(os.fspath(place)) as scratch:

@@ -11,10 +11,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from .. import _core
 from ..errors import QuantumButlerError
+from ..paths import is_uri, local_path
+from ..paths import shown as text_of
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
@@ -35,7 +36,6 @@ _FILES_PIECE = 2048
 # Size of a log that could not be found out; whoever reads it tries again, lest it be taken for empty.
 _UNKNOWN = -1
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
 
@@ -78,7 +78,7 @@ class Piece:
 
     def name(self, source: int) -> str:
         """Return the name of one of its files, as the source was given."""
-        return os.path.join(self.shown, self.names[source])
+        return text_of(os.path.join(self.shown, self.names[source]))
 
 
 class _Found(NamedTuple):
@@ -94,25 +94,10 @@ class _Found(NamedTuple):
 
 
 class Sources:
-    """The input, in the order in which it was given.
-
-    Parameters
-    ----------
-    given : `~collections.abc.Sequence` [`str` or `os.PathLike`]
-        Files, folders, glob patterns and URIs.
-    avoid : `str`
-        Folder that is not looked into: the archive itself.
-
-    Raises
-    ------
-    NoSuchSourceError
-        Raised if one of them is not there, or has nothing to collect.
-    NotASourceError
-        Raised if one of them is a file with another ending.
-    """
+    """The input (files, folders, patterns, URIs), in the order given; not what is in the folder to avoid."""
 
     def __init__(self, given: Sequence[str | os.PathLike[str]], avoid: str):
-        self._given = [os.fspath(source) for source in given]
+        self._given = [os.fsdecode(source) for source in given]
         self._avoid = os.path.abspath(avoid)
         if not self._given:
             raise NoSuchSourceError("no source is given")
@@ -132,13 +117,7 @@ class Sources:
                 raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what there is to read, in order.
-
-        Yields
-        ------
-        piece : `Piece`
-            The next piece.
-        """
+        """Yield what there is to read, in order."""
         for source in self._given:
             for found in self._find(source, measure=False):
                 yield from self._part(found)
@@ -146,7 +125,7 @@ class Sources:
     def _entry(self, found: _Found) -> int:
         """Return the number of the entry in the list of sources."""
         log = found.kind != "files"
-        name = os.path.join(found.shown, found.names[0]) if log else found.given
+        name = text_of(os.path.join(found.shown, found.names[0]) if log else found.given)
         number = self._entry_of.setdefault((log, name), len(self.entries))
         if number == len(self.entries):
             self.entries.append(name)
@@ -173,36 +152,105 @@ class Sources:
             yield Piece(kind, folder, shown, names, entry, start, end)
 
     def _find(self, source: str, *, measure: bool) -> Iterator[_Found]:
-        if _URI.match(source):
-            if not source.startswith("file://"):
-                yield from _find_remote(source)
-                return
-            source = unquote(urlsplit(source).path)
+        if is_uri(source):
+            if "://" not in source:
+                raise NotASourceError(f"{source}: a URI has ://, and for a path it has to be ./{source}")
+            yield from _find_remote(source)
+            return
+        source = local_path(source)
         if os.path.lexists(source) or not glob.has_magic(source):
             matches = [source]
         else:
-            matches = sorted(glob.glob(source, recursive=True))
+            matches = sorted(set(_matches(source)))
             if not matches:
                 raise NoSuchSourceError(f"{source}: nothing matches this pattern")
+        walk = _Walk(self._avoid, source, measure=measure)
         for match in matches:
+            if len(matches) > 1 and os.path.islink(match) and _leads_up(match):
+                # Nobody has named it, and it has everything else, too.
+                continue
             try:
                 status = os.stat(match)
-            except FileNotFoundError:
+            except OSError as error:
+                # What leads nowhere, or round in a circle, stops nothing if nobody has named it.
+                if len(matches) > 1:
+                    if (kind := _kind(match)) is not None and walk.is_new(match):
+                        shown, name = os.path.split(match)
+                        yield _Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
+                    continue
+                if not isinstance(error, FileNotFoundError):
+                    raise
                 raise NoSuchSourceError(f"{match}: there is no such file or folder") from None
             if stat.S_ISDIR(status.st_mode):
-                yield from self._walk(match, source, measure=measure)
+                yield from walk.folder(match)
             elif (kind := _kind(match)) is None:
                 if len(matches) > 1:
                     continue
                 endings = ", ".join((*LOG_ENDINGS, *FILE_ENDINGS))
                 raise NotASourceError(f"{match}: the name of a source ends with one of {endings}")
-            else:
+            elif walk.is_new(match):
                 shown, name = os.path.split(match)
                 yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
 
-    def _walk(self, folder: str, given: str, *, measure: bool) -> Iterator[_Found]:
-        """Yield what is in a folder and those below it, in order of names."""
+
+class _Visits:
+    """Which folders have been entered: each once, and by a link none above it or above the top."""
+
+    def __init__(self) -> None:
+        self.been: set[tuple[int, int]] = set()
+        self._above: set[tuple[int, int]] = set()
+
+    def start(self, top: str) -> None:
+        """Begin at a folder."""
+        self._above = {_identity(parent) for parent in _parents(os.path.realpath(top))}
+
+    def enter(self, folder: str, is_link: bool) -> bool:
+        """Enter a folder, unless it has been entered or its link leads up."""
+        identity = _identity(folder)
+        if identity in self.been or (is_link and (identity in self._above or _leads_up(folder))):
+            return False
+        self.been.add(identity)
+        return True
+
+
+class _Walk:
+    """Goes through folders, in order of names, and into each once, however many links lead there."""
+
+    def __init__(self, avoid: str, given: str, *, measure: bool):
+        self._avoid, self._given, self._measure = avoid, given, measure
+        self._visits = _Visits()
+        # Of files that were found by themselves, the names by folder.
+        self._alone: dict[tuple[int, int], set[str]] = {}
+        self._last = ("", (0, 0))
+
+    def is_new(self, path: str) -> bool:
+        """Whether a file was not found so far; from now on it is."""
+        folder, name = os.path.split(path)
+        if self._last[0] != folder:
+            self._last = (folder, _identity(folder or os.curdir))
+        identity = self._last[1]
+        names = self._alone.setdefault(identity, set())
+        if identity in self._visits.been or name in names:
+            return False
+        names.add(name)
+        return True
+
+    def folder(self, top: str) -> Iterator[_Found]:
+        """Yield what is in a folder and those below it."""
+        self._visits.start(top)
+        # A folder may be deeper than functions may call each other.
+        waiting = [(top, False)]
+        while waiting:
+            folder, is_link = waiting.pop()
+            if self._visits.enter(folder, is_link):
+                folders: list[tuple[str, bool]] = []
+                yield from self._entries(folder, folders)
+                waiting += reversed(folders)
+
+    def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[_Found]:
+        """Yield what is in a folder, and add the folders in it, and whether they are links, to a list."""
         absolute = os.path.abspath(folder)
+        alone = self._alone.get(_identity(folder), set()) if self._alone else set()
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
         if absolute == self._avoid or any(entry.name == "quanta.parquet" for entry in entries):
@@ -210,28 +258,83 @@ class Sources:
             return
         names: list[str] = []
         size = 0
-        folders = []
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in alone:
                 continue
-            if entry.is_dir():
-                folders.append(entry.name)
+            if _is_folder(entry):
+                if not entry.name.startswith(os.path.basename(self._avoid) + ".partial-"):
+                    folders.append((os.path.join(folder, entry.name), entry.is_symlink()))
                 continue
             kind = _kind(entry.name)
             if kind == "files":
                 names.append(entry.name)
-                size += _size(entry) if measure else 0
+                size += _size(entry) if self._measure else 0
             elif kind is not None:
                 if names:
-                    yield _Found("files", absolute, folder, tuple(names), size, given)
+                    yield _Found("files", absolute, folder, tuple(names), size, self._given)
                     names, size = [], 0
-                yield _Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), given)
+                yield _Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), self._given)
         if names:
-            yield _Found("files", absolute, folder, tuple(names), size, given)
-        del entries, names
-        for name in folders:
-            if not name.startswith(os.path.basename(self._avoid) + ".partial-"):
-                yield from self._walk(os.path.join(folder, name), given, measure=measure)
+            yield _Found("files", absolute, folder, tuple(names), size, self._given)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield what a pattern matches; `glob` would follow links in a circle for ``**``."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        yield from glob.glob(pattern)
+        return
+    at = parts.index("**")
+    rest = os.sep.join(parts[at + 1 :])
+    # With the separator only folders match.
+    for top in glob.glob(os.sep.join([*parts[:at], ""])) if at else [""]:
+        if not rest:
+            yield top or os.curdir
+            continue
+        for folder in _folders(top):
+            yield from _matches(os.path.join(glob.escape(folder), rest))
+
+
+def _folders(top: str) -> Iterator[str]:
+    """Yield a folder and those below it that are not hidden."""
+    visits = _Visits()
+    visits.start(top)
+    waiting = [(top, False)]
+    while waiting:
+        folder, is_link = waiting.pop()
+        if visits.enter(folder or os.curdir, is_link):
+            yield folder
+            with os.scandir(folder or os.curdir) as entries:
+                waiting += [
+                    (os.path.join(folder, entry.name), entry.is_symlink())
+                    for entry in entries
+                    if not entry.name.startswith(".") and _is_folder(entry)
+                ]
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield (path := parent)
+
+
+def _leads_up(link: str) -> bool:
+    """Whether a link leads to a folder above it."""
+    target = os.path.realpath(link)
+    place = os.path.realpath(os.path.dirname(link) or os.curdir)
+    return target in (place, *_parents(place))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself; if it has the name of a log, whoever reads it will tell.
+        return False
 
 
 def _kind(name: str) -> Kind | None:

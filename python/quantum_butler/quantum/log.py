@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .. import _core
+from ..locks import warn_of_no_locks
+from ..paths import local_path
 
 if TYPE_CHECKING:
     import uuid
@@ -45,7 +47,7 @@ class ProvenanceLog:
     Raises
     ------
     ValueError
-        Raised if the path has another ending, is a file that is not a
+        Raised if the path has another ending or is a URI, or the file is not a
         provenance log, or is a log that somebody is writing to.
     OSError
         Raised if the file cannot be opened or made; its folder must exist.
@@ -58,14 +60,17 @@ class ProvenanceLog:
     it again cuts that end off, with a warning.
 
     One instance may be used from several threads, but not from several
-    processes: each has a log of its own.
+    processes: each has a log of its own.  On a file system without locks
+    nobody is kept from that, and there is a warning.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False):
-        self._path = os.fspath(path)
+        self._path = local_path(path)
         if not self._path.endswith((".jsonl", ".jsonl.zst")):
             raise ValueError(f"{self._path}: the name of a provenance log ends with .jsonl or .jsonl.zst")
         self._writer = _core.LogWriter(self._path, compressed=self._path.endswith(".zst"), sync=fsync)
+        if not self._writer.locked:
+            warn_of_no_locks(self._path)
         if (torn := self._writer.torn) is not None:
             offset, length = torn
             _LOG.warning(

@@ -1,13 +1,14 @@
 """The log that the butlers of this process append to when they are closed.
 
 It is switched on by `quantum_butler.install` or by the environment variable
-``QUANTUM_BUTLER_PROVENANCE``, either of which names a folder.  Each process
-that closes a butler makes a file of its own there.
+``QUANTUM_BUTLER_PROVENANCE``, either of which names a folder.  A relative one
+is taken from where the process works when it is first seen.  Each process that
+closes a butler makes a file of its own there.
 """
 
 from __future__ import annotations
 
-__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log")
+__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log", "require_writable_log")
 
 import functools
 import itertools
@@ -19,6 +20,7 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..locks import ForkSafeLock
+from ..paths import require_writable
 from ..switches import wanted_log_folder
 from .log import ProvenanceLog
 
@@ -53,33 +55,21 @@ class QuantumLabel(NamedTuple):
 
 
 class ProcessLog:
-    """The log of one process.
-
-    Parameters
-    ----------
-    folder : `str`
-        Folder that its file is made in, with the first quantum.
-    """
+    """The log of one process: a file that is made in a folder with the first quantum."""
 
     def __init__(self, folder: str):
         self._folder = folder
         self._log: ProvenanceLog | None = None
+        self._tried = False
+
+    def require_writable(self) -> None:
+        """Raise `OSError` if nothing can be written in the folder; it is tried once."""
+        if not self._tried:
+            require_writable(self._folder)
+            self._tried = True
 
     def append(self, label: QuantumLabel, source: ProvenanceSource) -> None:
-        """Append the provenance of one quantum.
-
-        Parameters
-        ----------
-        label : `QuantumLabel`
-            Which quantum it is.
-        source : `QuantumBackedButler` or `QuantumProvenanceData`
-            Where the provenance is.
-
-        Raises
-        ------
-        OSError
-            Raised if it cannot be written.
-        """
+        """Append the provenance of one quantum, or raise `OSError`."""
         with _lock:
             if (log := self._log) is None:
                 os.makedirs(self._folder, exist_ok=True)
@@ -92,15 +82,15 @@ class ProcessLog:
 
 
 def process_log() -> ProcessLog | None:
-    """Return the log of this process.
-
-    Returns
-    -------
-    log : `ProcessLog` or `None`
-        The log; `None` if none is wanted.
-    """
+    """Return the log of this process, if one is wanted."""
     folder = wanted_log_folder()
-    return None if folder is None else _log_of_process(os.path.abspath(folder), os.getpid())
+    return None if folder is None else _log_of_process(folder, os.getpid())
+
+
+def require_writable_log() -> None:
+    """Raise `OSError` if a log is wanted and cannot be written, before a quantum writes anything."""
+    if (log := process_log()) is not None:
+        log.require_writable()
 
 
 @functools.lru_cache(maxsize=4)
@@ -110,20 +100,8 @@ def _log_of_process(folder: str, process: int) -> ProcessLog:
 
 
 def label_of(quantum: Quantum) -> QuantumLabel:
-    """Tell which quantum this is.
+    """Return which quantum an executor is about to run.
 
-    Parameters
-    ----------
-    quantum : `Quantum`
-        Quantum that an executor is about to run.
-
-    Returns
-    -------
-    label : `QuantumLabel`
-        Its id, label and data ID.
-
-    Notes
-    -----
     A `Quantum` does not know the id that it has in its graph, nor the label of
     its task; upstream's executors do, and have them in variables of the
     functions that ask for a butler.  Without such an executor the id is made

@@ -15,23 +15,10 @@ _DOTS = frozenset({"", ".", ".."})
 
 
 def is_within(path: str) -> bool:
-    """Tell whether a record's path leads to a file below its datastore's root.
+    """Whether a record's path, up to any ``#``, is a relative one in its normal form.
 
-    Parameters
-    ----------
-    path : `str`
-        Path as a datastore record has it; what follows a ``#`` says where in
-        a file a dataset is.
-
-    Returns
-    -------
-    is_within : `bool`
-        Whether it is a relative path in its normal form.  There are more names
-        for a file, but a datastore does not know them to be of the same file,
-        and would remove it with one of several datasets.
-
-    Notes
-    -----
+    There are more names for a file, but a datastore does not know them to be
+    of the same file, and would remove it with one of several datasets.
     Upstream takes paths for URIs, and expands ``~``, environment variables and
     quoted characters in them: such paths are not in their normal form.
     """
@@ -49,5 +36,5 @@ def is_within(path: str) -> bool:
 
 
 def _is_normal(path: str) -> bool:
-    """Tell whether a path is relative, and goes nowhere but down."""
+    """Whether a path is relative, and goes nowhere but down."""
     return _DOTS.isdisjoint(path.split("/")) and posixpath.normpath(path) == path

@@ -26,6 +26,7 @@ const MOST_SCRATCH: usize = 1 << 20;
 pub(crate) struct LogWriter {
     log: Shared<Option<core::LogWriter>>,
     torn: Option<Torn>,
+    locked: bool,
     path: PathBuf,
     /// Memory that one extraction after the other is made in.
     scratch: Mutex<Vec<u8>>,
@@ -39,12 +40,18 @@ impl LogWriter {
         let storage = if compressed { Storage::Frames } else { Storage::Lines };
         let opened = py.detach(|| core::LogWriter::open(&path, storage, sync));
         let (log, torn) = opened.map_err(error::to_python)?;
-        Ok(Self { log: Shared::new(Some(log)), torn, path, scratch: Mutex::default() })
+        let locked = log.is_locked();
+        Ok(Self { log: Shared::new(Some(log)), torn, locked, path, scratch: Mutex::default() })
     }
 
     #[getter]
     fn torn(&self) -> Option<(u64, u64)> {
         self.torn.map(|torn| (torn.offset, torn.bytes))
+    }
+
+    #[getter]
+    fn locked(&self) -> bool {
+        self.locked
     }
 
     #[pyo3(signature = (quantum_id, task_label, data_id, provenance, /))]

@@ -9,7 +9,6 @@ import functools
 import itertools
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
@@ -32,6 +31,7 @@ from ..datastore.chained import all_or_nothing, writing
 from ..datastore.file import NativeFileDatastore
 from ..datastore.spawn import record_sources
 from ..locks import ForkSafeLock
+from ..quantum.attempt import Beginning, has_failed
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import QuantumLabel, label_of, process_log, wanted_folder
@@ -183,6 +183,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None = None,
         database: Database | None = None,
     ):
+        self._beginning = Beginning.now()
         self._dimensions = dimensions
         self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
         self._outputs: set[DatasetRef] = ActualOutputs(self._tracker)
@@ -646,9 +647,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """
         if (log := process_log()) is None:
             return
+        failed = has_failed(self._beginning)
         looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
-        if self._actual_output_refs or any(looked_at) or sys.exc_info()[0] is not None:
-            log.append(label, self)
+        if self._actual_output_refs or any(looked_at) or failed:
+            log.append(label, self, failed=failed)
 
     def isWriteable(self) -> Literal[True]:
         """Return `True`: outputs can always be written.

@@ -56,6 +56,12 @@ class QuantumLabel(NamedTuple):
     """Its data ID."""
 
 
+class _LenientLog(ProvenanceLog):
+    """A log in which no quantum fails because of its label."""
+
+    _lenient = True
+
+
 class ProcessLog:
     """The log of one process.
 
@@ -69,7 +75,7 @@ class ProcessLog:
         self._folder = folder
         self._log: ProvenanceLog | None = None
 
-    def append(self, label: QuantumLabel, source: ProvenanceSource) -> None:
+    def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> None:
         """Append the provenance of one quantum.
 
         Parameters
@@ -78,6 +84,8 @@ class ProcessLog:
             Which quantum it is.
         source : `QuantumBackedButler` or `QuantumProvenanceData`
             Where the provenance is.
+        failed : `bool`
+            Whether the quantum failed.
 
         Raises
         ------
@@ -87,12 +95,13 @@ class ProcessLog:
         with _lock:
             if (log := self._log) is None:
                 os.makedirs(self._folder, exist_ok=True)
-                # In order of time, so that of a quantum that was run twice the later run is gathered
-                # later.  Hosts that share the folder may have processes of one number.
+                # In order of time, for whoever looks.  Hosts that share the folder may have processes of
+                # one number.
                 begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
                 name = f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-                log = self._log = ProvenanceLog(os.path.join(self._folder, name))
-        log.append(label.quantum_id, source, task_label=label.task_label, data_id=label.data_id, warn=False)
+                log = self._log = _LenientLog(os.path.join(self._folder, name))
+        quantum_id, task_label, data_id = label
+        log.append(quantum_id, source, task_label=task_label, data_id=data_id, failed=failed, warn=False)
 
 
 def set_folder(folder: str | os.PathLike[str] | None) -> None:

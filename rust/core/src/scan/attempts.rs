@@ -56,10 +56,11 @@ pub(super) fn settle(
     });
     candidates.sort_unstable_by_key(|(place, one)| (order(one.attempt), *place));
     // What an archive has told of comes first among equals, but has no row that could be kept.
+    let last = candidates.last().map(|(_, last)| *last);
     candidates.dedup_by(|later, earlier| {
         let again = later.1 == earlier.1;
         if again {
-            if earlier.0.part == Place::PAST {
+            if earlier.0.part == Place::PAST && Some(earlier.1) == last {
                 std::mem::swap(&mut later.0, &mut earlier.0);
             }
             repeated(later.0);
@@ -137,5 +138,11 @@ mod tests {
         settle(&mut candidates, &mut HashSet::new(), |place| repeated.push(place.part));
         assert_eq!(candidates, [(row, one)]);
         assert_eq!(repeated, [Place::PAST; 2]);
+        // But not if another one counts anyway: then nothing is new.
+        let kept = (Place { part: 3, row: 8 }, candidate(Some(6), None, None, 1));
+        let mut candidates = vec![past(1), (row, one), kept];
+        let mut repeated = Vec::new();
+        settle(&mut candidates, &mut HashSet::new(), |place| repeated.push(place));
+        assert_eq!((candidates, repeated), (vec![past(1), kept], vec![row]));
     }
 }

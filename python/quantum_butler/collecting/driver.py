@@ -33,7 +33,8 @@ from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifes
 from .archived import archive_parts, past_attempts
 from .duplicates import Duplicates, find_duplicates
 from .found import Piece
-from .pieces import Part, part_path, read_part, scan_piece
+from .pieces import Part, part_path, scan_piece
+from .replaced import write_replaced
 from .scratch import Scratch
 from .sources import Sources
 from .tables import TableWriter, edge_rows, kept_rows, quantum_rows, record_rows
@@ -433,44 +434,14 @@ class _Work:
                     writer.write(table)
 
     def _write_replaced(self, duplicates: Duplicates) -> None:
-        """Tell which attempts were replaced now, and where they and those in their place are from."""
+        """Tell which attempts were replaced now, after those of which the old archive tells."""
         path = os.path.join(self._scratch.result, "replaced.jsonl")
         with open(path, "wb") as stream:
             if self._old is not None:
                 _copy(self._place / "replaced.jsonl", stream)
-            for table in duplicates.replaced:
-                wanted: dict[int, set[int]] = {}
-                for number, row in _places(table, "part", "row") + _places(table, "kept_part", "kept_row"):
-                    wanted.setdefault(number, set()).add(row)
-                places: dict[tuple[int, int], dict[str, Any]] = {}
-                for number, rows in sorted(wanted.items()):
-                    places.update(self._origins(number, sorted(rows)))
-                dropped, kept = _places(table, "part", "row"), _places(table, "kept_part", "kept_row")
-                for quantum, of_dropped, of_kept in zip(
-                    table["quantum_id"].to_pylist(), dropped, kept, strict=True
-                ):
-                    entry = {
-                        "quantum_id": str(quantum),
-                        "kept": places[of_kept],
-                        "dropped": places[of_dropped],
-                    }
-                    stream.write(json.dumps(entry).encode() + b"\n")
+            write_replaced(duplicates, self._parts, self._scratch.parts, self._place, stream)
         if not os.path.getsize(path):
             os.remove(path)
-
-    def _origins(self, number: int, rows: list[int]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-        """Tell where some quanta of a part are from."""
-        with read_part(self._scratch.parts, number, "quanta") as quanta:
-            found = quanta.select(["source", "offset"]).take(rows).to_pylist()
-        path = self._path(number, "piece")
-        piece = Piece.load(path) if os.path.exists(path) else None
-        start = next((part.start for part in self._parts if part.number == number), 0)
-        for row, origin in zip(rows, found, strict=True):
-            if piece is None:
-                yield (number, row), {"archive": os.fspath(self._place), "row": origin["offset"]}
-            else:
-                source = piece.name(origin["source"])
-                yield (number, row), {"source": source, "offset": start + origin["offset"]}
 
     def _path(self, number: int, name: str) -> str:
         return part_path(self._scratch.parts, number, name)
@@ -505,7 +476,3 @@ def _copy(path: Path, stream: Any) -> None:
     """Copy a file of the old archive, if it has that."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as old:
         shutil.copyfileobj(old, stream)
-
-
-def _places(table: pa.Table, part: str, row: str) -> list[tuple[int, int]]:
-    return list(zip(table[part].to_pylist(), table[row].to_pylist(), strict=True))

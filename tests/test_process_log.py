@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -12,16 +13,21 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lsst.daf.butler
+import numpy
+import pyarrow.parquet as pq
 import pytest
 from lsst.daf.butler import Quantum
 
 import quantum_butler
 from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
-from quantum_butler.quantum.process_log import label_of, process_log
+from quantum_butler.butler import butler as butler_module
+from quantum_butler.quantum import process_log as process_log_module
+from quantum_butler.quantum.process_log import QuantumLabel, label_of, process_log
 from repositories import Repository
 from test_exec import repository as graph_repository
 from test_exec import run_exec
@@ -73,19 +79,25 @@ def work(butler: Any, quantum: Quantum) -> None:
 def test_a_closed_butler_has_appended(repository: Repository, folder: Path) -> None:
     quantum = quantum_of(repository)
     quantum_butler.install(provenance_log=folder)
+    before = datetime.now(UTC)
     with initialize(repository, quantum) as butler:
         work(butler, quantum)
+        written = datetime.now(UTC)
         expected = json.loads(butler.extract_provenance_data().model_dump_json())
         # The folder has been tried, and there is nothing before the first quantum is done.
         assert list(folder.iterdir()) == []
     butler.close()
     (line,) = lines(folder)
-    heading = {name: line.pop(name) for name in ("quantum_id", "task_label", "data_id")}
+    heading = {name: line.pop(name) for name in ("quantum_id", "task_label", "data_id", "failed")}
     assert heading == {
         "quantum_id": str(label_of(quantum).quantum_id),
         "task_label": quantum.taskName,
         "data_id": None if quantum.dataId is None else dict(quantum.dataId.required),
+        "failed": False,
     }
+    begin, end = (datetime.fromisoformat(line.pop(name)) for name in ("begin", "end"))
+    # From when the butler was made until it was closed.
+    assert before <= begin < written < end <= datetime.now(UTC)
     assert as_sets(line) == as_sets(expected)
 
 
@@ -140,8 +152,105 @@ def test_a_failed_quantum_is_there(repository: Repository, folder: Path) -> None
         butler.get(next(iter(quantum.inputs.values()))[0])
         1 / 0  # noqa: B018
     before, after = lines(folder)
+    assert before["failed"] and after["failed"]
     assert before["actual_inputs"] == [] and len(after["actual_inputs"]) == 1
     assert before["predicted_inputs"] == after["predicted_inputs"] != []
+
+
+def test_a_quantum_fails_by_its_own_exceptions_only(repository: Repository, folder: Path) -> None:
+    quantum = quantum_of(repository)
+    quantum_butler.install(provenance_log=folder)
+    # As upstream's executor closes it.
+    butler = initialize(repository, quantum)
+    with pytest.raises(ZeroDivisionError):
+        try:
+            1 / 0  # noqa: B018
+        finally:
+            butler.close()
+    try:
+        raise KeyError("the first attempt")
+    except KeyError:
+        # A second attempt, while the first one's exception is handled.
+        with initialize(repository, quantum) as butler:
+            work(butler, quantum)
+        # And one that finds its outputs, and does nothing.
+        with initialize(repository, quantum) as butler:
+            butler.stored_many(next(iter(quantum.outputs.values())))
+        with pytest.raises(ZeroDivisionError), initialize(repository, quantum):
+            1 / 0  # noqa: B018
+    assert [line["failed"] for line in lines(folder)] == [True, False, True]
+
+
+def test_what_succeeded_last_is_kept_whatever_order_the_logs_have(
+    repository: Repository, folder: Path
+) -> None:
+    """One process logs first, another one fails, and then the first one succeeds."""
+    derived = repository.predicted["derived"]
+    quantum, other = repository.quantum([], derived[:1]), repository.quantum([], derived[1:2])
+    logs = [process_log_module.ProcessLog(str(folder)) for _ in range(2)]
+
+    def run(log: Any, one: Quantum, *, fails: bool = False) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(butler_module, "process_log", lambda: log)
+            try:
+                with initialize(repository, one) as butler:
+                    if fails:
+                        raise LookupError("an input")
+                    for ref in itertools.chain.from_iterable(one.outputs.values()):
+                        butler.put({"a": 1}, ref)
+            except LookupError:
+                assert fails
+
+    quantum_butler.install(provenance_log=folder)
+    run(logs[0], other)
+    run(logs[1], quantum, fails=True)
+    run(logs[0], quantum)
+    # The log of the process that began later comes later.
+    paths = sorted(folder.iterdir(), key=lambda path: str(label_of(other).quantum_id) not in path.read_text())
+    for order in (paths, paths[::-1]):
+        report = collect(order, folder.parent / "archive", overwrite=True)
+        assert (report.quanta, report.replaced, report.rejected) == (2, 1, 0)
+        rows = pq.read_table(folder.parent / "archive" / "quanta.parquet").to_pylist()
+        found = {row["quantum_id"]: (row["actual_outputs"], row["failed"], row["attempts"]) for row in rows}
+        assert found[label_of(quantum).quantum_id] == (1, False, 2)
+        assert found[label_of(other).quantum_id] == (1, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "logged"),
+    [
+        (numpy.int64(7), 7),
+        (2**63, str(2**63)),
+        (numpy.uint64(2**64 - 1), str(2**64 - 1)),
+        (1.5, "1.5"),
+        (None, "None"),
+        (True, "True"),
+    ],
+)
+def test_no_quantum_fails_because_of_its_label(
+    repository: Repository, folder: Path, value: Any, logged: Any
+) -> None:
+    quantum = quantum_of(repository)
+    quantum_butler.install(provenance_log=folder)
+    with initialize(repository, quantum) as butler:
+        work(butler, quantum)
+        butler._quantum_label = QuantumLabel(uuid.UUID(int=7), value, {"detector": value, "band": "r"})
+    (line,) = lines(folder)
+    assert line["actual_outputs"]
+    assert line["data_id"] == {"detector": logged, "band": "r"}
+    assert line["task_label"] == (None if value is None else str(logged))
+    assert collect(folder, folder.parent / "archive").rejections == []
+
+
+def test_a_label_that_is_no_unicode_is_logged(repository: Repository, folder: Path) -> None:
+    quantum = quantum_of(repository)
+    quantum_butler.install(provenance_log=folder)
+    with initialize(repository, quantum) as butler:
+        work(butler, quantum)
+        butler._quantum_label = QuantumLabel(uuid.UUID(int=7), "is\udc80r", {"band": "\ud800"})
+    (line,) = lines(folder)
+    assert line["task_label"].startswith("is") and line["data_id"]["band"]
+    assert collect(folder, folder.parent / "archive").rejections == []
 
 
 def test_a_quantum_that_is_passed_over_is_not_there(repository: Repository, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import json
 import logging
@@ -11,15 +12,18 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 import uuid
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow
 import pytest
 from lsst.daf.butler import QuantumBackedButler as StockButler
 
-from quantum_butler import ProvenanceLog, QuantumBackedButler, QuantumProvenanceData
+from quantum_butler import ProvenanceLog, QuantumBackedButler, QuantumProvenanceData, collect
 from repositories import Repository
 
 ENDINGS = (".jsonl", ".jsonl.zst")
@@ -77,14 +81,20 @@ def as_sets(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_line_has_the_heading_and_the_documented_fields(path: Path, repository: Repository) -> None:
+    before = datetime.now(UTC)
     butler = butler_of(repository)
     data_id = repository.predicted["derived"][0].dataId
     with ProvenanceLog(path) as log:
         assert log.path == str(path)
         log.append(QUANTUM, butler, task_label="isr", data_id=data_id)
     (line,) = lines(path)
-    heading = {name: line.pop(name) for name in ("quantum_id", "task_label", "data_id")}
-    assert heading == {"quantum_id": str(QUANTUM), "task_label": "isr", "data_id": dict(data_id.required)}
+    heading = {name: line.pop(name) for name in ("quantum_id", "task_label", "data_id", "failed")}
+    assert heading == {
+        "quantum_id": str(QUANTUM), "task_label": "isr", "data_id": dict(data_id.required), "failed": None,
+    }  # fmt: skip
+    # Since the butler was made.
+    begin, end = (datetime.fromisoformat(line.pop(name)) for name in ("begin", "end"))
+    assert before <= begin < end <= datetime.now(UTC)
     assert line == json.loads(butler.extract_provenance_data().model_dump_json())
     assert line["actual_outputs"], "something was written"
 
@@ -102,6 +112,10 @@ def test_butlers_and_what_they_extract_give_one_line(
     assert line.pop("quantum_id") == str(QUANTUM)
     assert line.pop("task_label") is None
     assert line.pop("data_id") is None
+    begin, end, failed = (line.pop(name) for name in ("begin", "end", "failed"))
+    # Of what was extracted, nobody knows.
+    assert (begin is None) == (extracted or cls is StockButler)
+    assert (end is None) == extracted and failed is None
     assert as_sets(line) == expected
 
 
@@ -167,6 +181,8 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
         ({"task_label": 1}, "str"),
         ({"data_id": {"detector": 1.5}}, "value of detector is an int or a str, not float"),
         ({"data_id": {"detector": True}}, "not bool"),
+        ({"data_id": {"detector": None}}, "not NoneType"),
+        ({"task_label": b"isr"}, "the label of a task is an int or a str, not bytes"),
         ({"source": {}}, "QuantumBackedButler or a QuantumProvenanceData, not dict"),
     ],
 )
@@ -178,6 +194,63 @@ def test_arguments_of_other_types_leave_the_log_as_it_was(
         with pytest.raises(TypeError, match=message):
             log.append(**{"quantum_id": QUANTUM, "source": provenance(2), **arguments})
     assert len(lines(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "logged"),
+    [
+        (numpy.int64(7), 7),
+        (numpy.uint8(255), 255),
+        (enum.IntEnum("Detector", {"A": 3})(3), 3),
+        (numpy.str_("r"), "r"),
+        (enum.StrEnum("Band", {"R": "r"})("r"), "r"),
+        (-(2**63), -(2**63)),
+        (2**63 - 1, 2**63 - 1),
+    ],
+)
+def test_values_are_texts_and_whole_numbers_whatever_their_type(path: Path, value: Any, logged: Any) -> None:
+    with ProvenanceLog(path) as log:
+        log.append(QUANTUM, provenance(1), data_id={"x": value})
+        log.append(QUANTUM, provenance(1), data_id=types.MappingProxyType({"x": value}))
+    found = [line["data_id"]["x"] for line in lines(path)]
+    assert found == [logged] * 2 and {type(one) for one in found} == {type(logged)}
+    assert collect(path, path.parent / "archive").rejections == []
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, numpy.uint64(2**63), 10**30, "\udc80"])
+def test_values_that_no_line_can_have_are_refused(path: Path, value: Any) -> None:
+    with ProvenanceLog(path) as log:
+        with pytest.raises(ValueError, match=r"the value of detector has more than 64 bits|surrogates"):
+            log.append(QUANTUM, provenance(1), data_id={"detector": value})
+    assert lines(path) == []
+
+
+def test_attempts_are_told_apart_by_what_the_caller_says(path: Path) -> None:
+    begin = datetime(2026, 11, 30, 2, 56, 43, 123456, tzinfo=UTC)
+    elsewhere = (begin + timedelta(minutes=5)).astimezone(timezone(timedelta(hours=-3)))
+    with ProvenanceLog(path) as log:
+        log.append(QUANTUM, provenance(1), begin=begin, end=elsewhere, failed=True)
+        log.append(QUANTUM, provenance(1), begin=datetime(1, 1, 1, tzinfo=UTC), failed=False)
+        with pytest.raises(ValueError, match="has no time zone"):
+            log.append(QUANTUM, provenance(1), begin=begin.replace(tzinfo=None))
+    found = [[line[name] for name in ("begin", "end", "failed")] for line in lines(path)]
+    assert found == [
+        ["2026-11-30T02:56:43.123456Z", "2026-11-30T03:01:43.123456Z", True],
+        ["0001-01-01T00:00:00.000000Z", None, False],
+    ]
+
+
+def test_what_is_logged_while_an_exception_is_handled_has_failed(path: Path, repository: Repository) -> None:
+    butler = butler_of(repository)
+    with ProvenanceLog(path) as log:
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            log.append(QUANTUM, butler)
+            log.append(QUANTUM, butler, failed=False)
+            # The exception is not this one's.
+            log.append(QUANTUM, butler_of(repository))
+    assert [line["failed"] for line in lines(path)] == [True, False, None]
 
 
 def test_integer_ids_are_refused(path: Path, repository: Repository) -> None:

@@ -115,8 +115,11 @@ def test_schemas_are_the_documented_ones(tmp_path: Path) -> None:
     assert DatastoreRecordTable.from_arrow(tables(tmp_path / "archive")["records"]) is not None
     assert found["edges"].types == [pa.uuid(), pa.uuid(), *[pa.bool_()] * 5]
     numbers = [pa.int32()] * 7 + [pa.int64()] * 5
-    assert found["quanta"].types == [pa.uuid(), pa.dictionary(pa.int32(), pa.string()), pa.string(), *numbers]
-    assert found["quanta"].names[3:] == [*ROLES, "edges", "records", *(f"{role}_bytes" for role in ROLES)]
+    time = pa.timestamp("us", tz="UTC")
+    types = [pa.uuid(), pa.dictionary(pa.int32(), pa.string()), pa.string(), *numbers]
+    assert found["quanta"].types == [*types, time, time, pa.bool_(), pa.int32()]
+    names = [*ROLES, "edges", "records", *(f"{role}_bytes" for role in ROLES)]
+    assert found["quanta"].names[3:] == [*names, "begin", "end", "failed", "attempts"]
 
 
 def test_the_manifest_says_what_there_is(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_logs_are_lines_of_json(log: tuple[Path, list[Any]]) -> None:
     assert [uuid.UUID(line.pop("quantum_id")).int for line in lines] == list(range(len(extracted)))
     assert {line.pop("task_label") for line in lines} == {"isr"}
     assert all(line.pop("data_id") for line in lines)
+    assert all(line.pop("begin") < line.pop("end") and line.pop("failed") is None for line in lines)
     assert lines == extracted
     assert all(set(line) == set(QuantumProvenanceData.model_fields) for line in lines)
 
@@ -160,6 +161,8 @@ def test_logs_are_lines_of_json(log: tuple[Path, list[Any]]) -> None:
 def test_logs_are_read_by_duckdb_and_pandas(log: tuple[Path, list[Any]]) -> None:
     path, extracted = log
     rows = duckdb.sql(f"select quantum_id, actual_outputs from read_json_auto('{path}')").fetchall()
+    late = f"select * from read_json_auto('{path}') where not begin < \"end\" or year(begin) < 2026"
+    assert duckdb.sql(late).fetchall() == []
     frame = pd.read_json(path, lines=True)
     expected = [[uuid.UUID(int=n), one["actual_outputs"]] for n, one in enumerate(extracted)]
     assert [[id_, [str(one) for one in ids]] for id_, ids in rows] == expected

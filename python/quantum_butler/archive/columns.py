@@ -154,8 +154,8 @@ def column_kind(type_: pyarrow.DataType) -> str:
     Returns
     -------
     kind : `str`
-        ``text``, ``integers``, ``booleans``, ``ids`` or ``something else``,
-        however they are stored.
+        ``text``, ``integers``, ``booleans``, ``times``, ``ids`` or ``something
+        else``, however they are stored.
     """
     import pyarrow
     from pyarrow import types
@@ -170,4 +170,6 @@ def column_kind(type_: pyarrow.DataType) -> str:
         return "integers"
     if types.is_boolean(type_):
         return "booleans"
+    if types.is_timestamp(type_) and type_.unit == "us":
+        return "times"
     return "ids" if types.is_fixed_size_binary(type_) and type_.byte_width == 16 else "something else"

@@ -6,7 +6,7 @@ belong to each quantum, and all three have the quanta in one order.
 
 from __future__ import annotations
 
-__all__ = ("QuantumRows", "read_quanta")
+__all__ = ("QuantumRows", "read_quanta", "read_rows")
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,7 +35,7 @@ _RECORDS = {
 }
 
 # Columns of any table that may have nulls.
-_NULLABLE = ("task_label", "data_id", "component", "checksum", "file_size")
+_NULLABLE = ("task_label", "data_id", "begin", "end", "failed", "component", "checksum", "file_size")
 
 # Rows that are decoded at once.
 _AT_ONCE = 1 << 14
@@ -104,6 +104,33 @@ def read_quanta(
             yield QuantumRows(some, *of_some, edge_counts, record_counts)
         for table in (edges, records):
             table.require_end()
+
+
+def read_rows(path: Path, columns: Mapping[str, str], at_once: int) -> Iterator[pyarrow.Table]:
+    """Read one table.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The file.
+    columns : `~collections.abc.Mapping` [`str`, `str`]
+        Columns to read, and what they must have; see `column_kind`.
+    at_once : `int`
+        Most rows to give at once.
+
+    Yields
+    ------
+    rows : `pyarrow.Table`
+        The next rows.
+
+    Raises
+    ------
+    ArchiveError
+        Raised if it cannot be read.
+    """
+    with _opened(path, columns) as table:
+        while (rows := table.take(at_once)).num_rows:
+            yield rows
 
 
 class _TableRows:

@@ -9,7 +9,6 @@ import functools
 import itertools
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
@@ -33,6 +32,7 @@ from ..datastore.file import NativeFileDatastore
 from ..datastore.spawn import record_sources
 from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
+from ..quantum.attempt import Beginning, has_failed
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import QuantumLabel, label_of, process_log, require_writable_log
@@ -184,6 +184,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None = None,
         database: Database | None = None,
     ):
+        self._beginning = Beginning.now()
         self._dimensions = dimensions
         self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
         self._outputs: set[DatasetRef] = ActualOutputs(self._tracker)
@@ -651,9 +652,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """
         if (log := process_log()) is None:
             return
+        failed = has_failed(self._beginning)
         looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
-        if self._actual_output_refs or any(looked_at) or sys.exc_info()[0] is not None:
-            log.append(label, self)
+        if self._actual_output_refs or any(looked_at) or failed:
+            log.append(label, self, failed=failed)
 
     def isWriteable(self) -> Literal[True]:
         """Return `True`: outputs can always be written.

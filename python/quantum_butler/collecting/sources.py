@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "Kind", "NoSuchSourceError", "NotASourceError", "Piece", "Sources")
+__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "NoSuchSourceError", "NotASourceError", "Sources")
 
 import glob
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..errors import QuantumButlerError
 from ..paths import is_uri, local_path
-from ..paths import shown as text_of
+from .found import Found, Group, Kind, Listing, Piece
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
-
-Kind: TypeAlias = Literal["lines", "frames", "gzip", "files"]
 
 LOG_ENDINGS: dict[str, Kind] = {".jsonl": "lines", ".jsonl.zst": "frames", ".jsonl.gz": "gzip"}
 """How logs are stored, by the ending of their names."""
@@ -32,6 +29,9 @@ FILE_ENDINGS = (".json", ".json.zst", ".json.gz", ".yaml", ".yml")
 _LINES_PIECE = 1 << 24
 _FRAMES_PIECE = 6 << 20
 _FILES_PIECE = 2048
+
+# Logs of no more than this share of a piece are read together with others.
+_SMALL = 16
 
 # Size of a log that could not be found out; whoever reads it tries again, lest it be taken for empty.
 _UNKNOWN = -1
@@ -47,52 +47,6 @@ class NotASourceError(QuantumButlerError, ValueError):
     """A source that is a file of another kind."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Input that is read in one go."""
-
-    kind: Kind
-    """What it is: lines or frames of a log, a whole log, or files of one quantum each."""
-
-    folder: str
-    """Folder of what it is part of, as an absolute path; empty if that is a URI."""
-
-    shown: str
-    """The same folder, as the source was given."""
-
-    names: tuple[str, ...]
-    """Name of the log, or of each file, in that folder."""
-
-    entry: int
-    """Number of its entry in the list of sources."""
-
-    start: int = 0
-    """Where it starts in the log."""
-
-    end: int = 0
-    """Where it ends; negative if that is where the log ends."""
-
-    def path(self, source: int) -> str:
-        """Return where one of its files is."""
-        return os.path.join(self.folder, self.names[source])
-
-    def name(self, source: int) -> str:
-        """Return the name of one of its files, as the source was given."""
-        return text_of(os.path.join(self.shown, self.names[source]))
-
-
-class _Found(NamedTuple):
-    """A log, or files of one quantum each that are in one folder."""
-
-    kind: Kind
-    folder: str
-    shown: str
-    names: tuple[str, ...]
-    size: int
-    given: str
-    """Source that it was found by."""
-
-
 class Sources:
     """The input (files, folders, patterns, URIs), in the order given; not what is in the folder to avoid."""
 
@@ -101,43 +55,40 @@ class Sources:
         self._avoid = os.path.abspath(avoid)
         if not self._given:
             raise NoSuchSourceError("no source is given")
-        self.entries: list[str] = []
-        """The sources as they are told afterwards: each log by itself, and files of one quantum by what
-        they were found by (`list` [`str`])."""
+        self._listing = Listing()
         self.size = 0
         """How many bytes they have (`int`)."""
-        self._entry_of: dict[tuple[bool, str], int] = {}
         for source in self._given:
             found = False
             for one in self._find(source, measure=True):
                 found = True
-                self._entry(one)
+                self._listing.note(one)
                 self.size += max(one.size, 0)
             if not found:
                 raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
+        self._listing.close()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The sources as they are told afterwards, with what is counted of each (`list` [`dict`])."""
+        return self._listing.entries
 
     def pieces(self) -> Iterator[Piece]:
         """Yield what there is to read, in order."""
+        small = Group(_FILES_PIECE, _LINES_PIECE)
         for source in self._given:
             for found in self._find(source, measure=False):
-                yield from self._part(found)
+                entry = self._listing.number(found)
+                if _is_small(found):
+                    yield from small.add(found, entry)
+                else:
+                    yield from small.end()
+                    yield from self._part(found, entry)
+        yield from small.end()
 
-    def _entry(self, found: _Found) -> int:
-        """Return the number of the entry in the list of sources."""
-        log = found.kind != "files"
-        name = text_of(os.path.join(found.shown, found.names[0]) if log else found.given)
-        number = self._entry_of.setdefault((log, name), len(self.entries))
-        if number == len(self.entries):
-            self.entries.append(name)
-        return number
-
-    def _part(self, found: _Found) -> Iterator[Piece]:
+    def _part(self, found: Found, entry: int) -> Iterator[Piece]:
+        """Yield the pieces of a log."""
         kind, folder, shown, names, size, _ = found
-        entry = self._entry(found)
-        if kind == "files":
-            for first in range(0, len(names), _FILES_PIECE):
-                yield Piece(kind, folder, shown, names[first : first + _FILES_PIECE], entry)
-            return
         path = os.path.join(folder, names[0])
         bounds = [(0, size)]
         if kind == "lines" and folder and size != _UNKNOWN:
@@ -149,9 +100,9 @@ class Sources:
                 # Whoever reads the piece will tell.
                 pass
         for start, end in bounds:
-            yield Piece(kind, folder, shown, names, entry, start, end)
+            yield Piece(kind, folder, shown, names, (entry,), start, end)
 
-    def _find(self, source: str, *, measure: bool) -> Iterator[_Found]:
+    def _find(self, source: str, *, measure: bool) -> Iterator[Found]:
         if is_uri(source):
             if "://" not in source:
                 raise NotASourceError(f"{source}: a URI has ://, and for a path it has to be ./{source}")
@@ -176,7 +127,7 @@ class Sources:
                 if len(matches) > 1:
                     if (kind := _kind(match)) is not None and walk.is_new(match):
                         shown, name = os.path.split(match)
-                        yield _Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
+                        yield Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
                     continue
                 if not isinstance(error, FileNotFoundError):
                     raise
@@ -190,7 +141,7 @@ class Sources:
                 raise NotASourceError(f"{match}: the name of a source ends with one of {endings}")
             elif walk.is_new(match):
                 shown, name = os.path.split(match)
-                yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
+                yield Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
 
 
 class _Visits:
@@ -235,7 +186,7 @@ class _Walk:
         names.add(name)
         return True
 
-    def folder(self, top: str) -> Iterator[_Found]:
+    def folder(self, top: str) -> Iterator[Found]:
         """Yield what is in a folder and those below it."""
         self._visits.start(top)
         # A folder may be deeper than functions may call each other.
@@ -247,7 +198,7 @@ class _Walk:
                 yield from self._entries(folder, folders)
                 waiting += reversed(folders)
 
-    def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[_Found]:
+    def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[Found]:
         """Yield what is in a folder, and add the folders in it, and whether they are links, to a list."""
         absolute = os.path.abspath(folder)
         alone = self._alone.get(_identity(folder), set()) if self._alone else set()
@@ -271,11 +222,11 @@ class _Walk:
                 size += _size(entry) if self._measure else 0
             elif kind is not None:
                 if names:
-                    yield _Found("files", absolute, folder, tuple(names), size, self._given)
+                    yield Found("files", absolute, folder, tuple(names), size, self._given)
                     names, size = [], 0
-                yield _Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), self._given)
+                yield Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), self._given)
         if names:
-            yield _Found("files", absolute, folder, tuple(names), size, self._given)
+            yield Found("files", absolute, folder, tuple(names), size, self._given)
 
 
 def _matches(pattern: str) -> Iterator[str]:
@@ -337,6 +288,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _is_small(found: Found) -> bool:
+    """Return whether it is read together with others."""
+    if found.kind == "files":
+        return True
+    piece = _FRAMES_PIECE if found.kind == "frames" else _LINES_PIECE
+    return 0 <= found.size <= piece // _SMALL
+
+
 def _kind(name: str) -> Kind | None:
     """Return what a file is by its name, if it is anything."""
     for ending, kind in LOG_ENDINGS.items():
@@ -360,7 +319,7 @@ def _remote_size(uri: ResourcePath) -> int:
         return 0
 
 
-def _find_remote(source: str) -> Iterator[_Found]:
+def _find_remote(source: str) -> Iterator[Found]:
     """Yield what a URI names."""
     from lsst.resources import ResourcePath
 
@@ -374,4 +333,4 @@ def _find_remote(source: str) -> Iterator[_Found]:
         uris = sorted(found, key=str)
     for uri in uris:
         if (kind := _kind(uri.path)) is not None:
-            yield _Found(kind, "", "", (str(uri),), _remote_size(uri), source)
+            yield Found(kind, "", "", (str(uri),), _remote_size(uri), source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
+    "ATTEMPTS",
     "EDGES",
     "QUANTA",
     "RECORDS",
@@ -31,6 +32,13 @@ ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output
 
 _BYTES = tuple(f"{role}s_bytes" for role in ROLES)
 
+# When an attempt began and ended, and whether it failed.
+_ATTEMPT = (
+    pa.field("begin", pa.timestamp("us", tz="UTC")),
+    pa.field("end", pa.timestamp("us", tz="UTC")),
+    pa.field("failed", pa.bool_()),
+)
+
 QUANTA = pa.schema(
     [
         pa.field("quantum_id", pa.uuid(), nullable=False),
@@ -40,9 +48,22 @@ QUANTA = pa.schema(
         pa.field("edges", pa.int32(), nullable=False),
         pa.field("records", pa.int32(), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _BYTES),
+        *_ATTEMPT,
+        pa.field("attempts", pa.int32(), nullable=False),
     ]
 )
 """Schema of ``quanta.parquet`` (`pyarrow.Schema`)."""
+
+ATTEMPTS = pa.schema(
+    [
+        pa.field("quantum_id", pa.uuid(), nullable=False),
+        *_ATTEMPT,
+        pa.field("actual_inputs", pa.int32(), nullable=False),
+        pa.field("actual_outputs", pa.int32(), nullable=False),
+        pa.field("content", pa.binary(16), nullable=False),
+    ]
+)
+"""Schema of ``attempts.parquet`` (`pyarrow.Schema`)."""
 
 EDGES = pa.schema(
     [
@@ -88,7 +109,12 @@ _LAYOUTS = {
         {"dataset_id": _AFTER_EACH_OTHER},
         ["dataset_id"],
     ),
+    "attempts": _Layout(ATTEMPTS, 1 << 17, [], {}, ["content"]),
 }
+
+# Tables that wait for more to come are put together when there are so many: each may be mapped from a file,
+# of which a process may have some thousands.
+_MOST_WAITING = 64
 
 
 class TableWriter:
@@ -116,6 +142,7 @@ class TableWriter:
             store_schema=True,
         )
         self._waiting: list[pa.Table] = []
+        self._together: list[pa.Table] = []
         self._rows = 0
         self.rows = 0
         """How many rows there are (`int`)."""
@@ -133,18 +160,26 @@ class TableWriter:
             taken = table.slice(0, self._layout.rows - self._rows)
             self._waiting.append(taken)
             self._rows += len(taken)
+            if len(self._waiting) >= _MOST_WAITING:
+                self._put_together()
             table = table.slice(len(taken))
             if self._rows == self._layout.rows:
                 self.flush()
 
     def flush(self) -> None:
         """Write the rows that wait for more to come."""
-        if self._waiting:
-            group = pa.concat_tables(self._waiting)
+        if self._together or self._waiting:
+            group = pa.concat_tables([*self._together, *self._waiting])
+            self._together.clear()
             self._waiting.clear()
             # The same strings have other numbers in other parts.
             self._writer.write_table(group.unify_dictionaries(), row_group_size=self._layout.rows)
             self._rows = 0
+
+    def _put_together(self) -> None:
+        """Make one table of those that wait, which is in memory."""
+        self._together.append(pa.concat_tables(self._waiting).unify_dictionaries().combine_chunks())
+        self._waiting.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +252,7 @@ def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=EDGES)
 
 
-def quantum_rows(quanta: pa.Table, sizes: pa.Table) -> pa.Table:
+def quantum_rows(quanta: pa.Table, sizes: pa.Table, attempts: np.ndarray[Any, Any]) -> pa.Table:
     """Return quanta as the archive has them.
 
     Parameters
@@ -226,15 +261,17 @@ def quantum_rows(quanta: pa.Table, sizes: pa.Table) -> pa.Table:
         Quanta of a part.
     sizes : `pyarrow.Table`
         Bytes of their datasets by role.
+    attempts : `numpy.ndarray`
+        How many attempts there were at each.
 
     Returns
     -------
     table : `pyarrow.Table`
         Rows of ``quanta.parquet``.
     """
-    own = [name for name in QUANTA.names if name not in _BYTES]
-    columns = [*(quanta[name] for name in own), *(sizes[name] for name in _BYTES)]
-    return pa.Table.from_arrays(columns, schema=QUANTA)
+    columns = {**dict(zip(quanta.column_names, quanta.columns, strict=True)), "attempts": pa.array(attempts)}
+    columns.update((name, sizes[name]) for name in _BYTES)
+    return pa.Table.from_arrays([columns[name] for name in QUANTA.names], schema=QUANTA)
 
 
 def record_rows(records: pa.Table) -> pa.Table:

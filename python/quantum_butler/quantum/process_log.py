@@ -54,6 +54,12 @@ class QuantumLabel(NamedTuple):
     """Its data ID."""
 
 
+class _LenientLog(ProvenanceLog):
+    """A log in which no quantum fails because of its label."""
+
+    _lenient = True
+
+
 class ProcessLog:
     """The log of one process: a file that is made in a folder with the first quantum."""
 
@@ -68,17 +74,18 @@ class ProcessLog:
             require_writable(self._folder)
             self._tried = True
 
-    def append(self, label: QuantumLabel, source: ProvenanceSource) -> None:
-        """Append the provenance of one quantum, or raise `OSError`."""
+    def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> None:
+        """Append the provenance of one quantum, and whether it failed, or raise `OSError`."""
         with _lock:
             if (log := self._log) is None:
                 os.makedirs(self._folder, exist_ok=True)
-                # In order of time, so that of a quantum that was run twice the later run is gathered
-                # later.  Hosts that share the folder may have processes of one number.
+                # In order of time, for whoever looks.  Hosts that share the folder may have processes of
+                # one number.
                 begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
                 name = f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-                log = self._log = ProvenanceLog(os.path.join(self._folder, name))
-        log.append(label.quantum_id, source, task_label=label.task_label, data_id=label.data_id, warn=False)
+                log = self._log = _LenientLog(os.path.join(self._folder, name))
+        quantum_id, task_label, data_id = label
+        log.append(quantum_id, source, task_label=task_label, data_id=data_id, failed=failed, warn=False)
 
 
 def process_log() -> ProcessLog | None:

@@ -7,10 +7,10 @@ __all__ = ("MOST_NAMED", "TransferError", "TransferReport", "UnrecordedOutput")
 import dataclasses
 from typing import Any
 
+from ..errors import QuantumButlerError
+
 MOST_NAMED = 1_000
 """How many outputs that are not recorded a report names (`int`)."""
-
-from ..errors import QuantumButlerError
 
 
 class TransferError(QuantumButlerError, RuntimeError):

@@ -14,7 +14,7 @@ __all__ = (
     "record_rows",
 )
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -67,27 +67,15 @@ class _Layout(NamedTuple):
     dictionaries: Sequence[str]
     """Columns of which each value is written once in a row group."""
 
-    encodings: Mapping[str, str]
-    """Encodings of other columns."""
 
-    plain: Sequence[str]
-    """Columns that are not compressed."""
-
-
-# Ids that a graph builder made together start alike.  Where they come in its order, leaving out what one
-# has in common with the one before is all that can be had.  Among edges the same ids come again and again.
-_AFTER_EACH_OTHER = "DELTA_BYTE_ARRAY"
-
+# Whatever is in no dictionary is written as it is, ids too, and left to the compression: ids that a graph
+# builder made together start alike, and among edges the same ids come again and again.  Parquet has encodings
+# for that, which take a little less (`DELTA_BYTE_ARRAY`, `BYTE_STREAM_SPLIT`), but for values of a fixed
+# size polars and fastparquet read none of them.
 _LAYOUTS = {
-    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"], {"quantum_id": _AFTER_EACH_OTHER}, ["quantum_id"]),
-    "edges": _Layout(EDGES, 1 << 20, ["quantum_id"], {}, []),
-    "records": _Layout(
-        RECORDS,
-        1 << 17,
-        ["datastore_name", "formatter", "storage_class", "component"],
-        {"dataset_id": _AFTER_EACH_OTHER},
-        ["dataset_id"],
-    ),
+    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"]),
+    "edges": _Layout(EDGES, 1 << 20, ["quantum_id"]),
+    "records": _Layout(RECORDS, 1 << 17, ["datastore_name", "formatter", "storage_class", "component"]),
 }
 
 
@@ -104,14 +92,12 @@ class TableWriter:
 
     def __init__(self, name: str, folder: str):
         layout = self._layout = _LAYOUTS[name]
-        columns = layout.schema.names
         self._writer = pq.ParquetWriter(
             f"{folder}/{name}.parquet",
             layout.schema,
-            compression={name: "none" if name in layout.plain else "zstd" for name in columns},
-            compression_level={name: 1 for name in columns if name not in layout.plain},
+            compression="zstd",
+            compression_level=1,
             use_dictionary=list(layout.dictionaries),
-            column_encoding=dict(layout.encodings),
             write_statistics=["quantum_id"] if name == "quanta" else False,
             store_schema=True,
         )

@@ -9,8 +9,9 @@ that tells this module to act.
 
 from __future__ import annotations
 
-__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch")
+__all__ = ("LAUNCH_FOLDER", "LOGS_BEFORE", "LOG_SWITCH", "SWITCH", "environment", "launch")
 
+import contextlib
 import os
 import shutil
 import signal
@@ -28,6 +29,12 @@ them and fail if that is not possible (``require``).
 
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 """The environment variable that names the folder for provenance logs."""
+
+LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
+"""The environment variable with what our `sitecustomize` needs to see whether
+anything has been logged: the command's process, and how many logs there were
+in the folder before.
+"""
 
 # As for a shell: there is no such command; there is, but it cannot be run.
 _NOT_FOUND = 127
@@ -58,13 +65,24 @@ def environment(
     path = base.get("PYTHONPATH")
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
     # The command may change its working directory.
-    log = {} if provenance_log is None else {LOG_SWITCH: os.path.abspath(provenance_log)}
+    log = {}
+    if provenance_log is not None:
+        folder = os.path.abspath(provenance_log)
+        log = {LOG_SWITCH: folder, LOGS_BEFORE: f"{os.getpid()} {_count_logs(folder)}"}
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
         SWITCH: "require" if require else "1",
         **log,
     }
+
+
+def _count_logs(folder: str) -> int:
+    """Return how many logs there are in a folder, which need not be there."""
+    try:
+        return sum(".jsonl" in name for name in os.listdir(folder))
+    except OSError:
+        return 0
 
 
 def launch(
@@ -105,5 +123,7 @@ def launch(
 
 
 def _refuse(name: str, reason: str, status: int) -> int:
-    print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
+    # Nobody may be able to read it.
+    with contextlib.suppress(OSError):
+        print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
     return status

@@ -16,8 +16,9 @@ from made_up import assert_same, quantum, tables, write_log
 
 from quantum_butler import collect
 from quantum_butler.collecting import scratch as module
-from quantum_butler.collecting.driver import ExistingArchiveError, Progress, RejectedInputError
+from quantum_butler.collecting.driver import ExistingArchiveError, RejectedInputError
 from quantum_butler.collecting.scratch import BusyArchiveError, Scratch
+from quantum_butler.progress import Progress
 
 COLLECT = """
 import sys

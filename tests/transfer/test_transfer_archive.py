@@ -30,8 +30,8 @@ from campaigns import (
 )
 
 from quantum_butler import Archive, transfer
-from quantum_butler.collecting.driver import Progress
 from quantum_butler.demo.graph import OUTPUT_CHAIN, OUTPUT_RUN
+from quantum_butler.progress import Progress
 from quantum_butler.transferring.graph_outputs import GraphError, open_graph
 from quantum_butler.transferring.report import TransferError
 from registries import Registries, content

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 __all__ = ("transfer",)
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from .output import format_option, show
 
 if TYPE_CHECKING:
     from ..transferring.report import TransferReport
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Put what a graph's quanta have written into a repository.",
     epilog="Exit status: 0 when all of it is there; 1 when the repository or the graph differs from the "
-    "archive, or the command failed; 2 when it was called wrongly.",
+    "archive, the command failed, or the result could not be printed; 2 when it was called wrongly.",
 )
 @click.argument("archive", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("repo")
@@ -41,14 +45,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Put the graph's output run first in its output chain, which is made if there is none.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the result.",
-)
+@format_option("json")
 def transfer(
     archive: Path,
     repo: str,
@@ -104,17 +101,13 @@ def transfer(
         raise click.ClickException(str(error)) from error
     except (ButlerUserError, SQLAlchemyError, OSError) as error:
         raise click.ClickException(f"{repo}: {error}") from error
-    _print(report, style)
+    show(_text(report) if style == "table" else f"{json.dumps(dataclasses.asdict(report))}\n")
     sys.exit(0 if report.is_clean else 1)
 
 
-def _print(report: TransferReport, style: str) -> None:
-    if style == "json":
-        import dataclasses
-        import json
+def _text(report: TransferReport) -> str:
+    from ..archive.reports import columns
 
-        click.echo(json.dumps(dataclasses.asdict(report)))
-        return
     rows = {
         "quanta": report.quanta,
         "new datasets": report.datasets,
@@ -134,11 +127,10 @@ def _print(report: TransferReport, style: str) -> None:
         }.items()
         if number
     }
-    click.echo("Would be transferred:" if report.dry_run else "Transferred:")
-    width = max(map(len, rows))
-    right = max(len(f"{number:,}") for number in rows.values())
-    for text, number in rows.items():
-        click.echo(f"{text:{width}}  {number:>{right},}")
-    for text, names in {"dataset type": report.dataset_types, "run": report.runs}.items():
-        for name in names:
-            click.echo(f"new {text}: {name}")
+    names = {"dataset type": report.dataset_types, "run": report.runs}
+    lines = [
+        "Would be transferred:" if report.dry_run else "Transferred:",
+        columns([(text, f"{number:,}") for text, number in rows.items()], " r"),
+        *(f"new {text}: {name}\n" for text, news in names.items() for name in news),
+    ]
+    return "\n".join(lines[:2]) + "".join(lines[2:])

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..archive.errors import unreadable
+from ..archive.format import ROLES
 from ..archive.rows import QuantumRows, read_quanta
 from .pieces import Part, PartWriter
-from .tables import RECORDS, ROLES
+from .tables import RECORDS
 
 # Quanta of one part.
 _AT_ONCE = 1 << 14

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = (
     "CollectReport",
     "ExistingArchiveError",
-    "Progress",
     "RejectedInputError",
     "collect",
 )
@@ -26,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc
 
 from .. import _core
-from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..archive.index import write_index
+from ..progress import Progress
 from .archived import archive_parts
 from .duplicates import Duplicates, find_duplicates
 from .pieces import Part, part_path, read_part, scan_piece
@@ -73,26 +73,6 @@ class RejectedInputError(ValueError):
         self.report = report
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far the work is."""
-
-    step: str
-    """What is being done."""
-
-    done: int
-    """How much of it is done."""
-
-    total: int
-    """How much there is to do."""
-
-    quanta: int
-    """Quanta so far."""
-
-    bytes: bool
-    """Whether these are bytes of the input; else they are quanta."""
-
-
 @dataclass
 class CollectReport:
     """What was collected."""
@@ -124,6 +104,9 @@ class CollectReport:
     replaced: int = 0
     """Quanta that were there again with other content, of which the later was kept."""
 
+    empty: int = 0
+    """Sources that have no quantum in them, and nothing that could not be read."""
+
     input_bytes: int = 0
     """Bytes of the sources, as they are stored."""
 
@@ -138,6 +121,9 @@ class CollectReport:
 
     rejections: list[dict[str, Any]] = field(default_factory=list)
     """The first entries that were rejected."""
+
+    empty_sources: list[str] = field(default_factory=list)
+    """The first sources that have no quantum in them."""
 
 
 def collect(
@@ -333,6 +319,8 @@ class _Work:
                     self._parts.append(part)
         if not os.path.getsize(rejected.name):
             os.remove(rejected.name)
+        empty = [str(one["source"]) for one in self._entries if not (one["quanta"] or one["rejected"])]
+        self.report.empty, self.report.empty_sources = len(empty), empty[:_MOST_SHOWN]
 
     def _add_rejected(self, part: Part, stream: Any) -> None:
         with open(part_path(self._scratch.parts, part.number, "rejected"), encoding="utf-8") as lines:
@@ -358,11 +346,8 @@ class _Work:
             edges = others.submit(self._write_edges, parts, duplicates)
             records = others.submit(self._write_records, parts, duplicates)
             nodes, sizes = self._lineage(parts, duplicates)
-            report.datasets = int(nodes.schema.metadata[b"datasets"])
             quanta = others.submit(self._write_quanta, parts, duplicates, sizes)
-            with pa.ipc.new_file(os.path.join(folder, "lineage.arrow"), nodes.schema) as writer:
-                for batch in nodes:
-                    writer.write_batch(batch)
+            report.datasets = write_index(nodes, os.path.join(folder, "lineage.arrow"))
             report.edges, report.records = edges.result(), records.result()
             quanta.result()
         self._write_manifest()

@@ -6,7 +6,6 @@ __all__ = (
     "EDGES",
     "QUANTA",
     "RECORDS",
-    "ROLES",
     "TableWriter",
     "edge_rows",
     "kept_rows",
@@ -24,10 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import _core
+from ..archive.format import ROLES
 from .pieces import Part, read_part
-
-ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
-"""The roles of a dataset, in the order of their bits (`tuple` [`str`])."""
 
 _BYTES = tuple(f"{role}s_bytes" for role in ROLES)
 
@@ -80,15 +77,7 @@ _LAYOUTS = {
 
 
 class TableWriter:
-    """Writes one table, in row groups of bounded size.
-
-    Parameters
-    ----------
-    name : `str`
-        Which table.
-    folder : `str`
-        Folder that it is written to.
-    """
+    """Writes one table of an archive into a folder, in row groups of bounded size."""
 
     def __init__(self, name: str, folder: str):
         layout = self._layout = _LAYOUTS[name]
@@ -107,13 +96,7 @@ class TableWriter:
         """How many rows there are (`int`)."""
 
     def write(self, table: pa.Table) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        table : `pyarrow.Table`
-            The rows, in the schema of the table.
-        """
+        """Add rows, in the schema of the table."""
         self.rows += len(table)
         while len(table):
             taken = table.slice(0, self._layout.rows - self._rows)
@@ -147,24 +130,7 @@ class TableWriter:
 def kept_rows(
     part: Part, folder: str, dropped: np.ndarray[Any, Any] | None, names: Sequence[str]
 ) -> Iterator[list[pa.Table]]:
-    """Give tables of a part without the quanta that were dropped.
-
-    Parameters
-    ----------
-    part : `Part`
-        The part.
-    folder : `str`
-        Where it is.
-    dropped : `numpy.ndarray` or `None`
-        Rows of the quanta that are not kept.
-    names : `~collections.abc.Sequence` [`str`]
-        Names of the tables; ``quanta`` is the first.
-
-    Yields
-    ------
-    tables : `list` [`pyarrow.Table`]
-        The tables, which must not be used afterwards.
-    """
+    """Give tables of a part, ``quanta`` first, without some quanta; they must not be used afterwards."""
     with ExitStack() as stack:
         tables = [stack.enter_context(read_part(folder, part.number, name)) for name in names]  # type: ignore[arg-type]
         if dropped is not None:
@@ -179,20 +145,7 @@ def kept_rows(
 
 
 def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
-    """Return edges as the archive has them.
-
-    Parameters
-    ----------
-    quanta : `pyarrow.Table`
-        Quanta of a part.
-    edges : `pyarrow.Table`
-        Their edges, as the part has them.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``edges.parquet``.
-    """
+    """Return rows of ``edges.parquet`` from quanta of a part and their edges."""
     ids = np.repeat(_uuid_values(quanta["quantum_id"]), quanta["edges"].to_numpy())
     bits = edges["roles"].to_numpy()
     masks = [np.packbits(bits & (1 << position), bitorder="little") for position in range(len(ROLES))]
@@ -204,38 +157,14 @@ def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
 
 
 def quantum_rows(quanta: pa.Table, sizes: pa.Table) -> pa.Table:
-    """Return quanta as the archive has them.
-
-    Parameters
-    ----------
-    quanta : `pyarrow.Table`
-        Quanta of a part.
-    sizes : `pyarrow.Table`
-        Bytes of their datasets by role.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``quanta.parquet``.
-    """
+    """Return rows of ``quanta.parquet`` from quanta of a part and the bytes of their datasets by role."""
     own = [name for name in QUANTA.names if name not in _BYTES]
     columns = [*(quanta[name] for name in own), *(sizes[name] for name in _BYTES)]
     return pa.Table.from_arrays(columns, schema=QUANTA)
 
 
 def record_rows(records: pa.Table) -> pa.Table:
-    """Return records as the archive has them.
-
-    Parameters
-    ----------
-    records : `pyarrow.Table`
-        Records of a part.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``records.parquet``.
-    """
+    """Return rows of ``records.parquet`` from records of a part."""
     return records.cast(RECORDS)
 
 

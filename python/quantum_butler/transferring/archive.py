@@ -22,13 +22,13 @@ from lsst.daf.butler import Butler, DatasetRef
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 
 from ..archive import Archive
-from ..collecting.driver import Progress
+from ..progress import Progress
 from ..upstream.paths import is_within
 from .report import TransferError, TransferReport
 from .repository import Records, Repository
 
 if TYPE_CHECKING:
-    from ..archive.written import WrittenBatch
+    from ..archive.rows import WrittenBatch
     from .graph_outputs import Graph
 
 QUANTA_AT_ONCE = 2_000

@@ -31,6 +31,16 @@ def test_version_is_that_of_the_distribution() -> None:
     assert version("quantum-butler") in done.stdout
 
 
+def test_the_package_is_a_command() -> None:
+    for option in ("--version", "-V"):
+        done = subprocess.run(
+            [sys.executable, "-m", "quantum_butler", option], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"quantum-butler, version {version('quantum-butler')}\n"
+    done = subprocess.run([sys.executable, "-m", "quantum_butler", "stats"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[0][:31]) == (2, "Usage: python -m quantum_butler")
+
+
 def test_wrong_call_exits_with_2() -> None:
     done = run("no-such-command")
     assert done.returncode == 2

@@ -235,6 +235,61 @@ def test_usercustomize_is_left_alone(tmp_path: Path) -> None:
     assert run(python, "-c", WATCHING, env=environment(env)).stdout.split() == ["user", "1"]
 
 
+# --- Logs that are not there ---------------------------------------------------------------------------
+
+LOGS = "open(os.path.join(os.environ['QUANTUM_BUTLER_PROVENANCE'], f'{os.getpid()}.jsonl'), 'w').close()"
+CHILD = (
+    f"import subprocess, sys; subprocess.run([sys.executable, '-c', {'import os; ' + LOGS!r}], check=True)"
+)
+WORKER = (
+    "import multiprocessing, os\n"
+    f"def log():\n {LOGS}\n"
+    "if __name__ == '__main__':\n"
+    " worker = multiprocessing.get_context('spawn').Process(target=log)\n worker.start()\n worker.join()\n"
+)
+NOTHING = "quantum-butler exec: nothing was logged in "
+
+
+@pytest.mark.parametrize("there", [0, 2], ids=["no log", "logs of before"])
+def test_a_command_that_logs_nothing_is_told_of(tmp_path: Path, there: int) -> None:
+    logs = tmp_path / "logs"
+    write(logs, {f"{n}.jsonl": "" for n in range(there)})
+    for code, status in (("pass", 0), ("raise SystemExit(3)", 3), ("os.mkdir('others')", 0)):
+        done = run_exec(
+            "--provenance-log", logs, sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{code}"
+        )
+        assert done.returncode == status
+        assert done.stderr.startswith(f"{NOTHING}{logs}; ") and done.stderr.count("\n") == 1
+    # Nobody has asked for any.
+    assert run_exec(sys.executable, "-c", "pass").stderr == ""
+
+
+@pytest.mark.parametrize("source", [f"import os\n{LOGS}\n", CHILD, WORKER], ids=["itself", "child", "worker"])
+@pytest.mark.parametrize("name", ["pipetask", "other"])
+def test_a_command_that_logs_is_not(tmp_path: Path, source: str, name: str) -> None:
+    logs = tmp_path / "logs"
+    write(tmp_path, {name: source, "logs/before.jsonl": ""})
+    for _ in range(2):
+        done = run_exec("--provenance-log", logs, sys.executable, tmp_path / name, "run")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(logs.iterdir())) == 3
+
+
+def test_pipetask_run_below_a_shell(tmp_path: Path) -> None:
+    write(tmp_path, {"pipetask": "", "prepare": ""})
+    python, logs = sys.executable, tmp_path / "logs"
+
+    def said(script: str) -> str:
+        done = run_exec("--provenance-log", logs, "sh", "-c", f"cd {tmp_path}; {script}; true")
+        assert done.returncode == 0
+        return done.stderr
+
+    told = said(f"{python} prepare; {python} pipetask -j 2 run -b repo")
+    assert told.startswith(f"{NOTHING}{logs}; ") and told.count("\n") == 1 and "pipetask run has none" in told
+    # Something else in the shell may log yet, and run-qbb may find all its quanta done.
+    assert said(f"{python} prepare; {python} pipetask qgraph -b repo; {python} pipetask run-qbb repo") == ""
+
+
 # --- Waiting for upstream -----------------------------------------------------------------------------
 
 
@@ -444,3 +499,17 @@ def test_pipetask_run_qbb(options: list[str], prepared: tuple[Path, int], tmp_pa
     assert len(workers) == (0 if options == ["-j", "1"] else quanta)
     for statement in with_butler:
         assert (statement["butler"], statement["executor"]) == (OURS, OURS)
+
+
+@pytest.mark.slow
+def test_pipetask_run_says_that_it_logs_nothing(tmp_path: Path) -> None:
+    root, logs = tmp_path / "repo", tmp_path / "logs"
+    env = {**os.environ, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    with repository(root) as (graph, quanta):
+        command = ["pipetask", "run", "-b", root, "-g", graph, "--output-run", "output_run"]
+        done = run_exec("--provenance-log", logs, *command, "--register-dataset-types", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"Executed {quanta} quanta successfully" in done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("quantum-butler exec")]
+    assert told == [line for line in told if line.startswith(f"{NOTHING}{logs}; ")] and len(told) == 1
+    assert not logs.exists()

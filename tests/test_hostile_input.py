@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lsst.daf.butler import QuantumProvenanceData
 
 from quantum_butler import ArchiveError, _core
-from quantum_butler.archive.manifest import FORMAT, Manifest, read_manifest
+from quantum_butler.archive.format import FORMAT, Manifest, read_manifest
 
 CLASS = "lsst.daf.butler.datastore.stored_file_info.StoredFileInfo"
 ROLES = ("predicted_inputs", "available_inputs", "actual_inputs", "predicted_outputs", "actual_outputs")

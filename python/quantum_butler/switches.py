@@ -7,6 +7,7 @@ process counts from then on.
 from __future__ import annotations
 
 __all__ = (
+    "LOGS_BEFORE",
     "LOG_SWITCH",
     "NATIVE_SWITCH",
     "SWITCH",
@@ -31,6 +32,12 @@ them and fail if that is not possible (``require``).
 
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 """The environment variable that names the folder for provenance logs."""
+
+LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
+"""The environment variable with what our `sitecustomize` needs to see whether
+anything has been logged: the command's process, and how many logs there were
+in the folder before.
+"""
 
 NATIVE_SWITCH = "QUANTUM_BUTLER_NATIVE"
 """The environment variable that turns every fast path off, with ``0``."""

@@ -30,6 +30,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_logs_without_a_quantum_are_named(folder: Path) -> None:
+    (folder / "empty.jsonl").touch()
+    done = run(folder, "good.jsonl", "empty.jsonl", "--output", "archive", "--format", "json")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "empty.jsonl: there is no quantum in it"
+    report = json.loads(done.stdout)
+    assert (report["quanta"], report["empty"], report["empty_sources"]) == (5, 1, ["empty.jsonl"])
+    for number in range(30):
+        (folder / "many").mkdir(exist_ok=True)
+        (folder / "many" / f"{number:02}.jsonl").write_text("\n")
+    done = run(folder, "many", "--output", "none")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "many/00.jsonl: there is no quantum in it, nor in 29 more"
+    # Lines that cannot be read are something.
+    done = run(folder, "bad.jsonl", "--output", "other")
+    assert "no quantum" not in done.stderr
+
+
 def test_what_was_collected_is_printed(folder: Path) -> None:
     done = run(folder, "good.jsonl", "--output", "archive")
     assert (done.returncode, done.stderr.split()[0]) == (0, "reading")

@@ -1,4 +1,4 @@
-"""Every file is read with nothing of ours: archives with DuckDB and pandas, logs with zstd and `json`."""
+"""Every file is read with nothing of ours: archives with what people open tables with, logs with `json`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import datafusion
 import duckdb
+import fastparquet
 import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from made_up import ROLES, expected_rows, quantum, write_log
@@ -56,14 +60,42 @@ def with_duckdb(path: Path) -> list[dict[str, Any]]:
 
 def with_pandas(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table."""
-    rows = pd.read_parquet(path).to_dict("records")
+    rows = pd.read_parquet(path, engine="pyarrow").to_dict("records")
     return [{str(name): plain(value) for name, value in row.items()} for row in rows]
 
 
-@pytest.mark.parametrize("read", [with_duckdb, with_pandas])
+def with_polars(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table."""
+    return [{name: plain(value) for name, value in row.items()} for row in pl.read_parquet(path).to_dicts()]
+
+
+def with_datafusion(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table."""
+    rows = datafusion.SessionContext().read_parquet(path).to_pylist()
+    return [{name: plain(value) for name, value in row.items()} for row in rows]
+
+
+def with_fastparquet(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table."""
+    # It gives bytes of a fixed size as NumPy does, without the zeros at the end.
+    fixed = [field.name for field in pq.read_schema(path) if "uuid" in str(field.type)]
+    assert fixed
+    with path.open("rb") as file:
+        rows = fastparquet.ParquetFile(file).to_pandas().to_dict("records")
+    return [
+        {str(name): plain(value.ljust(16, b"\0") if name in fixed else value) for name, value in row.items()}
+        for row in rows
+    ]
+
+
+READERS = [with_duckdb, with_pandas, with_polars, with_datafusion, with_fastparquet]
+
+
+@pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("name", ["quanta", "edges", "records"])
 def test_tables(archive: Path, expected: dict[str, list[dict[str, Any]]], name: str, read: Any) -> None:
     rows = read(archive / f"{name}.parquet")
+    assert rows
     # Of a quantum, upstream has the records in the order of its dictionaries.
     key = (lambda row: (str(row["dataset_id"]), row["path"])) if name == "records" else None
     found = [{column: row[column] for column in expected[name][0]} for row in rows]
@@ -73,13 +105,15 @@ def test_tables(archive: Path, expected: dict[str, list[dict[str, Any]]], name: 
         assert found == expected[name]
 
 
-@pytest.mark.parametrize("library", ["duckdb", "pandas"])
+@pytest.mark.parametrize("library", ["duckdb", "pandas", "polars"])
 def test_the_lineage_index(archive: Path, expected: dict[str, list[dict[str, Any]]], library: str) -> None:
     with pa.memory_map(str(archive / "lineage.arrow")) as mapped:
         nodes = pa.ipc.open_file(mapped).read_all()
     datasets = int(nodes.schema.metadata[b"datasets"])
     if library == "duckdb":
         rows = duckdb.sql("select id, neighbours from nodes").fetchall()
+    elif library == "polars":
+        rows = pl.read_ipc(archive / "lineage.arrow").select("id", "neighbours").rows()
     else:
         rows = list(nodes.to_pandas()[["id", "neighbours"]].itertuples(index=False))
     ids = [plain(id_) for id_, _ in rows]

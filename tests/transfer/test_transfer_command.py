@@ -160,7 +160,7 @@ def test_interrupted_by_its_user(on_sqlite: Campaign, registries: Registries) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileDatastore, "import_records", interrupt)
         done = invoke(root, on_sqlite, None, "--register-dataset-types")
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (130, "")
     assert "Aborted!" in done.stderr
     assert content(root) == before
     assert invoke(root, on_sqlite, None, "--register-dataset-types").exit_code == 0

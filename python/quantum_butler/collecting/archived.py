@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from .. import _core
 from ..archive.errors import ArchiveError, unreadable
+from ..archive.format import ROLES
 from ..archive.rows import QuantumRows, read_quanta, read_rows
 from .pieces import Part, PartWriter
-from .tables import ATTEMPTS, QUANTA, RECORDS, ROLES
+from .tables import ATTEMPTS, QUANTA, RECORDS
 
 # Quanta of one part.
 _AT_ONCE = 1 << 14

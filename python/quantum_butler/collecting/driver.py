@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc
 
 from .. import _core
-from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..archive.index import write_index
 from ..errors import QuantumButlerError
 from ..paths import text_path
 from ..progress import Progress
@@ -108,6 +108,9 @@ class CollectReport:
     replaced: int = 0
     """Attempts at quanta of which another was kept."""
 
+    empty: int = 0
+    """Sources that have no quantum in them, and nothing that could not be read."""
+
     input_bytes: int = 0
     """Bytes of the sources, as they are stored."""
 
@@ -122,6 +125,9 @@ class CollectReport:
 
     rejections: list[dict[str, Any]] = field(default_factory=list)
     """The first entries that were rejected."""
+
+    empty_sources: list[str] = field(default_factory=list)
+    """The first sources that have no quantum in them."""
 
 
 def collect(
@@ -318,6 +324,10 @@ class _Work:
                     self._parts.append(replace(part, by_source=()))
         if not os.path.getsize(rejected.name):
             os.remove(rejected.name)
+        empty = [
+            str(one["source"]) for one in self._sources.entries if not (one["quanta"] or one["rejected"])
+        ]
+        self.report.empty, self.report.empty_sources = len(empty), empty[:_MOST_SHOWN]
 
     def _add_rejected(self, part: Part, stream: Any) -> None:
         with open(self._path(part.number, "rejected"), encoding="utf-8") as lines:
@@ -344,11 +354,8 @@ class _Work:
             edges = others.submit(self._write_edges, parts, duplicates)
             records = others.submit(self._write_records, parts, duplicates)
             nodes, sizes = self._lineage(parts, duplicates)
-            report.datasets = int(nodes.schema.metadata[b"datasets"])
             quanta = others.submit(self._write_quanta, parts, duplicates, sizes)
-            with pa.ipc.new_file(os.path.join(folder, "lineage.arrow"), nodes.schema) as writer:
-                for batch in nodes:
-                    writer.write_batch(batch)
+            report.datasets = write_index(nodes, os.path.join(folder, "lineage.arrow"))
             report.edges, report.records = edges.result(), records.result()
             quanta.result()
         self._write_manifest()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ("LAUNCH_FOLDER", "environment", "launch")
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ..paths import PathError, absolute_path, require_writable
-from ..switches import LOG_SWITCH, SWITCH
+from ..switches import LOG_SWITCH, LOGS_BEFORE, SWITCH
 
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
@@ -38,13 +39,24 @@ def environment(
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
     # The command may change its working directory.
     folder = base.get(LOG_SWITCH) or None if provenance_log is None else provenance_log
-    log = {} if folder is None else {LOG_SWITCH: absolute_path(folder)}
+    log = {}
+    if folder is not None:
+        folder = absolute_path(folder)
+        log = {LOG_SWITCH: folder, LOGS_BEFORE: f"{os.getpid()} {_count_logs(folder)}"}
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
         SWITCH: "require" if require else "1",
         **log,
     }
+
+
+def _count_logs(folder: str) -> int:
+    """Return how many logs there are in a folder, which need not be there."""
+    try:
+        return sum(".jsonl" in name for name in os.listdir(folder))
+    except OSError:
+        return 0
 
 
 def launch(
@@ -73,5 +85,7 @@ def launch(
 
 
 def _refuse(name: str, reason: str, status: int) -> int:
-    print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
+    # Nobody may be able to read it.
+    with contextlib.suppress(OSError):
+        print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
     return status

@@ -29,7 +29,7 @@ from .report import TransferError, TransferReport
 from .repository import Records, Repository
 
 if TYPE_CHECKING:
-    from ..archive.written import WrittenBatch
+    from ..archive.rows import WrittenBatch
     from .graph_outputs import Graph
 
 QUANTA_AT_ONCE = 2_000

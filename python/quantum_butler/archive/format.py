@@ -1,8 +1,18 @@
-"""What an archive says of itself."""
+"""What an archive is made of: its manifest, and the roles of datasets."""
 
 from __future__ import annotations
 
-__all__ = ("FORMAT", "MANIFEST", "VERSION", "Manifest", "read_manifest")
+__all__ = (
+    "FORMAT",
+    "INPUT_ROLES",
+    "MANIFEST",
+    "ROLES",
+    "VERSION",
+    "Manifest",
+    "read_manifest",
+    "role_bit",
+    "role_names",
+)
 
 import json
 from dataclasses import dataclass
@@ -16,6 +26,22 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FORMAT = "quantum-butler provenance archive"
 VERSION = 1
+
+ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
+"""Names of the roles that a quantum has a dataset in, in the order of their bits."""
+
+INPUT_ROLES = ROLES[:3]
+"""Those of inputs; the others are those of outputs."""
+
+
+def role_names(roles: int) -> tuple[str, ...]:
+    """Return the names of roles that are given as bits."""
+    return tuple(name for bit, name in enumerate(ROLES) if roles >> bit & 1)
+
+
+def role_bit(name: str) -> int:
+    """Return the bit of a role."""
+    return 1 << ROLES.index(name)
 
 
 @dataclass(frozen=True)
@@ -44,23 +70,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of an archive, and see whether this is one.
-
-    Parameters
-    ----------
-    folder : `pathlib.Path`
-        Folder of the archive.
-
-    Returns
-    -------
-    manifest : `Manifest`
-        What it says.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if the folder is not an archive, or one of a newer format.
-    """
+    """Read the manifest of an archive, or raise `ArchiveError` if it is none that this release reads."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())

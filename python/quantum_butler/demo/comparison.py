@@ -13,6 +13,7 @@ from uuid import UUID
 
 import lsst.daf.butler
 from lsst.daf.butler import Butler, DatasetRef, Quantum
+from lsst.pipe.base import TaskMetadata
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 from .graph import OUTPUT_RUN, SIDES, in_force
@@ -66,8 +67,12 @@ class Outputs:
                 for record in content
             ]
         if name.endswith(METADATA):
-            names = content.names()
-            return {name: None if _MEASURED.search(name) else content.getArray(name) for name in names}
+            values = {name: content.getArray(name) for name in content.names()}
+            return {
+                name: None if _MEASURED.search(name) else value
+                for name, value in values.items()
+                if not isinstance(value[0], TaskMetadata)
+            }
         return content
 
 

@@ -118,9 +118,11 @@ def many_uris(
     for ref, artifacts in zip(refs, store.records.artifacts(refs), strict=True):
         if artifacts:
             if all(_core.is_plain_path(path) for _, path in artifacts):
-                recorded.append((ref, [(component, locations.uri(path)) for component, path in artifacts]))
+                found = [(component, locations.uri(path)) for component, path in artifacts]
             else:
-                rest.append(ref)
+                infos = store.records.get(ref)
+                found = [(info.component, locations.of_record(info).uri) for info in infos]
+            recorded.append((ref, found))
             continue
         if not predict:
             # Upstream looks for it, or says that it is missing.

@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
+from lsst.pipe.base import TaskMetadata
+
 from quantum_butler import Archive, ProvenanceLog, QuantumProvenanceData, collect
 from quantum_butler.demo import graph as demo_graph
 from quantum_butler.demo.comparison import Outputs, compare_outputs
@@ -89,6 +91,32 @@ class Ref(SimpleNamespace):
     """What the comparison looks at in a `DatasetRef`."""
 
 
+def record(**other: Any) -> Any:
+    """Return one record of a log, in which something may be different."""
+    usual = {
+        "message": "at 1.5 s in /repo",
+        "asctime": "noon",
+        "process": 1,
+        "levelname": "INFO",
+        "name": "lsst",
+    }
+    return SimpleNamespace(**{**usual, "exc_info": None, "MDC": {}, **other})
+
+
+def test_what_is_repeatable_in_metadata() -> None:
+    metadata = TaskMetadata.from_dict(
+        {"quantum": {"startUtc": "noon", "n": [1, 2], "butler": {"time_in_get": 1.5}}}
+    )
+    about = outputs()
+    about.refs[LOG].datasetType.name = "task_metadata"
+    about.contents[LOG] = metadata
+    assert about.repeatable(LOG) == {
+        "quantum.startUtc": None,
+        "quantum.n": [1, 2],
+        "quantum.butler.time_in_get": None,
+    }
+
+
 def outputs() -> Outputs:
     """Return one dataset with content, and one about the run."""
     refs = {
@@ -97,10 +125,11 @@ def outputs() -> Outputs:
     }
     return Outputs(
         refs=refs,  # type: ignore[arg-type]
-        contents={OUTPUT: 1.5, LOG: "at noon"},
+        contents={OUTPUT: 1.5, LOG: [record()]},
         unreadable={},
         records={OUTPUT: ["image.fits"], LOG: ["task.log"]},
         files={Path("image.fits"), Path("task.log")},
+        root=Path("/repo"),
     )
 
 
@@ -112,7 +141,8 @@ def graph_of(*predicted: Any) -> Any:
 
 def test_equal_outputs_have_no_differences() -> None:
     ours = outputs()
-    ours.contents[LOG] = "at midnight"
+    ours.root = Path("/copy")
+    ours.contents[LOG] = [record(message="at 2.5 s in /copy", asctime="midnight", process=2)]
     assert compare_outputs(outputs(), ours, graph_of(ours.refs[OUTPUT])) == []
 
 
@@ -131,6 +161,7 @@ def spoil(ours: Outputs) -> None:
         (lose, "not in the repository"),
         (spoil, "cannot be read"),
         (lambda ours: ours.contents.update({OUTPUT: 2.5}), "content"),
+        (lambda ours: ours.contents[LOG].append(record(message="Unable to import")), "task_log"),
         (lambda ours: ours.records.update({LOG: []}), "records"),
         (lambda ours: ours.refs[LOG].__dict__.update(run="elsewhere"), "elsewhere"),
         (lambda ours: ours.files.add(Path("image.fits.tmp")), "image.fits.tmp"),

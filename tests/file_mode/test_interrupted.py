@@ -29,6 +29,7 @@ from quantum_butler.datastore import transactions
 from quantum_butler.record_file import database as opening
 from quantum_butler.record_file import units
 from quantum_butler.record_file.record_file import RecordFile
+from quantum_butler.upstream import NotOurs
 from repositories import NewRepository, Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
@@ -321,8 +322,12 @@ def test_a_removal_in_upstreams_way_is_one_transaction(
     repository: Repository, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = repository.predicted["derived"][0]
+
     # Upstream's own method does it while it tells what it does.
-    monkeypatch.setattr("quantum_butler.datastore.file.empty_trash", lambda *_, **__: None)
+    def not_ours(*_: Any, **__: Any) -> None:
+        raise NotOurs
+
+    monkeypatch.setattr("quantum_butler.store.removing.empty_trash", not_ours)
 
     def work() -> None:
         butler = begin(repository, file)

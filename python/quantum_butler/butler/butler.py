@@ -795,9 +795,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         datastore = self._datastore
         if type(datastore) is NativeFileDatastore:
             _require_id(ref)
-            if (exists := datastore.recorded_exists(ref)) is not None:
-                self._tracker.note_stored(ref, exists)
-                return exists
+            exists = datastore.stored(ref)
+            self._tracker.note_stored(ref, exists)
+            return exists
         return self.stored_many([ref])[ref]
 
     def stored_many(self, refs: Iterable[DatasetRef]) -> dict[DatasetRef, bool]:

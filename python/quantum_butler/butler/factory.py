@@ -143,7 +143,7 @@ class Blueprint:
                 return None
             file = RecordFile.open(filename, self._file_schema, durability, must_exist=must_exist)
         try:
-            datastore = spawn(self._prototype, self._dimensions, file)
+            datastore = spawn(self._spawned, self._dimensions, file)
         except BaseException:
             if file is not None:
                 file.abandon()
@@ -157,6 +157,11 @@ class Blueprint:
                 self._add_storage_classes()
             self._known = _core.Contents(known)
         return Parts(datastore, self._storage_classes, file)
+
+    @functools.cached_property
+    def _spawned(self) -> Datastore:
+        """A datastore of ours that knows what the configuration fixes, if there is one."""
+        return spawn(self._prototype, self._dimensions) or self._prototype
 
     @functools.cached_property
     def _file_schema(self) -> FileSchema:

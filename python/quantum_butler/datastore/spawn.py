@@ -51,9 +51,9 @@ def spawn(
     if file is not None:
         return _spawn_managed(prototype, FiledBridgeManager(file, dimensions))
     # Subclasses may keep state of their own, hence exact types.
-    if type(prototype) is FileDatastore:
+    if type(prototype) in (FileDatastore, NativeFileDatastore):
         # Its records are its own, and need no manager.
-        return NativeFileDatastore.from_prototype(prototype)
+        return NativeFileDatastore.from_prototype(cast(FileDatastore, prototype))
     return _spawn_managed(prototype, make_bridge_manager(dimensions))
 
 

@@ -24,8 +24,8 @@ class ThreadTransactions:
     _thread: threading.local | None = None
     """Each thread's transactions, from the first one on."""
 
-    @property
-    def _transaction(self) -> DatastoreTransaction | None:
+    def current_transaction(self) -> DatastoreTransaction | None:
+        """Return this thread's transaction, if it is in one."""
         if (thread := self._thread) is None:
             return None
         contexts: list[weakref.ref[_TransactionContext]] = getattr(thread, "contexts", [])
@@ -36,10 +36,11 @@ class ThreadTransactions:
             contexts.pop()
         return None
 
-    @_transaction.setter
-    def _transaction(self, transaction: None) -> None:
+    def _set_transaction(self, transaction: None) -> None:
         # Upstream's constructors begin with this, and nobody else does it.
         assert transaction is None and self._thread is None
+
+    _transaction = property(current_transaction, _set_transaction)
 
     def transaction(self) -> contextlib.AbstractContextManager[DatastoreTransaction]:
         """Make this thread's changes to the datastore revocable.
@@ -81,7 +82,7 @@ class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction
         self._datastore = datastore
 
     def __enter__(self) -> DatastoreTransaction:
-        self.transaction = DatastoreTransaction(self._datastore._transaction)
+        self.transaction = DatastoreTransaction(self._datastore.current_transaction())
         self._contexts = self._datastore._contexts()
         self._depth = len(self._contexts)
         self._contexts.append(weakref.ref(self))

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler import DatasetRef
 
+from ..upstream import NotOurs
+from ..upstream.datastores import expected_records
 from .keys import key_of
 
 if TYPE_CHECKING:
@@ -73,11 +75,11 @@ def _predict(datastore: NativeFileDatastore, refs: Iterable[DatasetRef]) -> Iter
     for ref in refs:
         # What the datastore refuses, or cannot place, is never put there.
         with contextlib.suppress(Exception):
-            ref = datastore._cast_storage_class(ref)
-            if (predicted := datastore._predict(ref)) is not None:
-                found = [path for path, _ in predicted]
-            else:
-                found = [info.path for _, info in datastore._get_expected_dataset_locations_info(ref)]
+            ref = datastore.store.as_registered(ref)
+            try:
+                found = [path for path, _ in datastore.store.expected(ref)]
+            except NotOurs:
+                found = [info.path for info in expected_records(datastore, ref)]
             owners += [ref.id] * len(found)
             paths += found
     root = datastore.root_path

@@ -24,8 +24,8 @@ from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .. import _core
-from ..quantum.ids import dataset_key
 from ..quantum.outputs import ActualOutputs
+from ..upstream.refs import dataset_key
 from .errors import FileHasQuantumError, RecordFileError, damage_told
 from .identity import DatastoreIdentity, write_identities
 from .keys import id_of, key_of

@@ -26,7 +26,7 @@ from lsst.daf.butler.registry.interfaces import FakeDatasetRef
 from lsst.resources import ResourcePath
 from sqlalchemy.exc import IntegrityError
 
-from ..store.writing import temporary_suffix
+from ..upstream.formatters import temporary_suffix
 from .errors import RecordFileError, damage_told
 from .keys import id_of
 from .managers import FiledBridge, FiledTable

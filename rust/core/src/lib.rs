@@ -12,6 +12,7 @@ mod id_set;
 pub mod lineage;
 pub mod log;
 mod parallel;
+mod paths;
 pub mod provenance;
 mod records;
 pub mod scan;
@@ -24,6 +25,7 @@ pub use error::{Error, Result};
 pub use files::{datasets_exist, files_exist, remove_files, write_file};
 pub use id::DatasetId;
 pub use id_set::IdSet;
+pub use paths::{is_plain, is_unquoted};
 pub use records::{
     Batch, FileRecord, FileRecords, Locations, LocationsUndo, RecordsUndo, Trash, record_table_schema,
 };

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 __all__ = ("NativeFileDatastore",)
 
+import contextlib
 import functools
 import os
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -36,8 +36,6 @@ from lsst.utils.logging import VERBOSE, getLogger
 
 from .. import _core
 from ..quantum.ids import dataset_key
-from ..record_file.managers import FiledBridge, FiledTable
-from ..record_file.predictions import PredictedArtifact, identity_if_known
 from ..store.columns import Columns, sql_errors
 from ..store.finding import many_uris
 from ..store.placement import Placement, Placements
@@ -54,8 +52,6 @@ if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetProvenance, StorageClass
     from lsst.daf.butler.datastore import DatasetRefURIs, FileTransferMap
     from lsst.daf.butler.registry.interfaces import DatasetIdRef, DatastoreRegistryBridgeManager
-
-    from ..record_file.contents import WriteThrough
 
 _INSERT_MODES: Mapping[DatabaseInsertMode, Any] = {
     DatabaseInsertMode.INSERT: "insert",
@@ -75,7 +71,7 @@ _PER_BUTLER = (
     "_table",
     "_bridge",
     "_records",
-    "_through",
+    "journal",
 )
 
 # Upstream's log of what it checks, and the number of datasets it checks at once.
@@ -95,8 +91,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     _cache_folder: str | None
     _cache_manager: AbstractDatastoreCacheManager | None = None
     _formatters: FormatterFactory | None = None
-    _through: WriteThrough | None = None
-    """Where changes of the records go, if not only to Rust."""
 
     root_path: str | None
     """Root of a datastore on a local file system, with a final slash."""
@@ -146,8 +140,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
             return None
         self._table, self._bridge = table, bridge
         self._records = _core.FileRecords(table._table, bridge._locations, StoredFileInfo)
-        if isinstance(table, FiledTable) and isinstance(bridge, FiledBridge):
-            self._through = table.through.together(bridge.through)
         return self
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
@@ -257,35 +249,24 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         """
         mode = _INSERT_MODES[insert_mode]
         with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-            if self._through is None:
-                return self._records.add(refs, infos, mode)
-            return self._add([ref.id for ref in refs], lambda: self._records.add(refs, infos, mode))
+            return self._filed(self._records.add(refs, infos, mode))
 
-    def _add(self, ids: Iterable[DatasetId], add: Callable[[], Callable[[], None]]) -> Callable[[], None]:
-        """Add records, which go to the file, too, if there is one; return what takes that back."""
-        if (through := self._through) is None:
-            return add()
-        return through.change(list(ids), add, only_adds=True)
+    def _filed(self, undo: Callable[[], None]) -> Callable[[], None]:
+        """Have the file take a change, if there is one, or take it back; return what does so."""
+        if (journal := self.journal) is not None:
+            try:
+                journal.commit_if_alone()
+            except BaseException:
+                undo()
+                raise
+        return undo
 
     def forget(self, refs: Iterable[DatasetRef]) -> None:
         # Docstring inherited.
-        refs = list(refs)
-        if (through := self._through) is None:
+        if self.journal is None:
             super().forget(refs)
-            return
-        table = cast(FiledTable, self._table)
-        ids = [ref.id for ref in refs]
-        kept = [
-            PredictedArtifact(self.name, ref.id, info.path, identity_if_known(self.root_path, info.path))
-            for ref in refs
-            for info in self._records.get(ref)
-        ]
-
-        def forget() -> None:
-            self._records.locations.forget(refs)
-            table.delete_in_memory(ids)
-
-        through.forgotten(ids, kept, forget)
+        else:
+            self.journal.forget(self, list(refs), super().forget)
 
     def _register_undo(self, name: str, undo: Callable[[], None]) -> None:
         """Tell this thread's transaction, if any, how to take a change back."""
@@ -508,7 +489,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         records = cast(Any, record_data.records)
         try:
             with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-                undo = self._add(records, lambda: self._records.import_data(records))
+                undo = self._filed(self._records.import_data(records))
         except TypeError as err:
             # What upstream raises for a record of another class.
             raise AssertionError("Expecting StoredFileInfo records") from err
@@ -529,10 +510,9 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def import_table(self, table: DatastoreRecordTable) -> None:
         # Docstring inherited.  Upstream checks the columns and casts them.
         columns = table.to_stored_file_info_table().to_arrow()
-        ids = () if self._through is None else _dataset_ids(columns)
         try:
             with sql_errors(f"INSERT INTO {self._opaque_table_name}", {"datastore_name": self.name}):
-                undo = self._add(ids, lambda: self._records.import_table(columns))
+                undo = self._filed(self._records.import_table(columns))
         except UnicodeError:
             # Upstream can tell what is wrong with the text.
             super().import_table(table)
@@ -541,8 +521,11 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
         # Docstring inherited.
-        if (rest := move_to_trash(self, ref, ignore_errors)) is not None:
-            super().trash(rest, ignore_errors)
+        with contextlib.nullcontext() if self.journal is None else self.transaction():
+            if (rest := move_to_trash(self, ref, ignore_errors)) is not None:
+                super().trash(rest, ignore_errors)
+            if self.journal is not None:
+                self.journal.commit_if_alone()
 
     def _empty_trash_subset(
         self,
@@ -552,17 +535,20 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         dry_run: bool = False,
     ) -> set[ResourcePath]:
         # Docstring inherited.
-        if (through := self._through) is not None and not dry_run:
+        journal = None if dry_run else self.journal
+        if journal is not None:
             # That they are in the trash, before anything is removed.
-            through.file.commit()
+            journal.commit()
         removed = empty_trash(self, selected_ids, ignore_errors=ignore_errors, dry_run=dry_run)
-        if removed is not None:
-            return removed
-        # Some path is not a plain one, and may lead anywhere.
-        with self._fixed.locations.confined():
-            return super()._empty_trash_subset(
-                ignore_errors=ignore_errors, selected_ids=selected_ids, dry_run=dry_run
-            )
+        if removed is None:
+            # Some path is not a plain one, and may lead anywhere.
+            with self._fixed.locations.confined():
+                removed = super()._empty_trash_subset(
+                    ignore_errors=ignore_errors, selected_ids=selected_ids, dry_run=dry_run
+                )
+        if journal is not None:
+            journal.commit_if_alone()
+        return removed
 
     def getManyURIs(
         self, refs: Iterable[DatasetRef], predict: bool = False, allow_missing: bool = False
@@ -657,14 +643,6 @@ class _Fixed:
         return (
             None if folder is None else ResourcePath(folder, forceAbsolute=True, forceDirectory=True).ospath
         )
-
-
-def _dataset_ids(columns: pyarrow.Table) -> set[DatasetId]:
-    """Return the datasets in a table of records."""
-    ids = columns.column("dataset_id").to_pylist()
-    return {
-        uuid.UUID(bytes=dataset_id) if isinstance(dataset_id, bytes) else dataset_id for dataset_id in ids
-    }
 
 
 def _readable(path: str) -> str | None:

@@ -174,8 +174,5 @@ def empty_trash(
                 )
             failed = {position for position, _ in failures}
             paths = [path for position, path in enumerate(paths) if position not in failed]
-        if (through := datastore._through) is None:
-            trash.empty()
-        else:
-            through.emptied(trash.datasets, trash.empty)
+        trash.empty()
     return set(map(datastore._fixed.locations.artifact, paths))

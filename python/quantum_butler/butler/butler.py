@@ -913,15 +913,17 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             datastore.put(obj, ref, provenance=provenance)
             self._outputs.add(ref)
             return
-        outputs, was_output = self._outputs, ref in self._outputs
+        outputs, is_new = self._outputs, False
         try:
             # The artifact goes as well if the file does not take the record.
             with writing(datastore), journal.call([ref]), all_or_nothing(datastore, ref):
                 datastore.put(obj, ref, provenance=provenance)
+                # Before that, another thread may have been quicker.
+                is_new = ref not in outputs
                 outputs.add(ref)
                 journal.commit()
         except BaseException as error:
-            if not was_output:
+            if is_new:
                 outputs.discard(ref)
             if isinstance(error, IntegrityError):
                 explain_trash(error, datastore, ref)

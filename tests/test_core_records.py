@@ -350,3 +350,37 @@ def test_records_used_by_many_threads_stay_sound(store: Store, tmp_path: Path) -
     assert len(store.table) == 8 * 200 + 2 * 200
     assert len(store.locations) == 8 * 100 + 200
     assert len(store.locations.trashed()) == 8 * 100
+
+
+def test_what_has_changed_is_told_as_sqlite_takes_it(store: Store) -> None:
+    def changes(*held: uuid.UUID) -> Any:
+        less_rows, rows, moved, present, trashed, upto = store.records.changes(held)
+        located = ({key for _, key in found} for found in (moved, present, trashed))
+        assert {name for found in (moved, present, trashed) for name, _ in found} <= {
+            store.locations.datastore
+        }
+        return {key for (key,) in less_rows}, {row[0] for row in rows}, *located, upto
+
+    store.records.add([A], [info()])
+    assert store.records.is_settled()
+    store.records.watch()
+    undo = store.records.add([B], [info("a/é")])
+    *now, upto = changes()
+    assert now == [set(), {B.hex}, set(), {B.hex}, set()]
+    [row] = store.table.fetch({"dataset_id": B})
+    assert store.records.changes([])[1] == [(B.hex, *list(row.values())[1:])]
+    # Somebody else takes care of it.
+    *others, upto_others = changes(B)
+    assert others == [set(), set(), set(), set(), set()]
+    store.records.settle(upto_others, [B])
+    assert not store.records.is_settled()
+    store.locations.move_to_trash([A])
+    store.records.settle(upto, [])
+    *now, upto = changes()
+    assert now == [set(), set(), {A.hex}, set(), {A.hex}]
+    undo()
+    store.records.settle(upto, [])
+    *now, upto = changes()
+    assert now == [{B.hex}, set(), {B.hex}, set(), set()]
+    store.records.settle(upto, [])
+    assert store.records.is_settled()

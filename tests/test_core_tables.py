@@ -356,21 +356,3 @@ def test_tables_agree_with_upstreams_on_sqlite(steps: list[tuple[str, Any]]) -> 
             assert as_counts(ours.fetch({})) == as_counts(theirs.fetch())
     finally:
         database.dispose()
-
-
-def test_rows_as_sqlite_takes_them() -> None:
-    table = file_table()
-    rows = [file_row(A, "a/é"), file_row(B, component="y", checksum="c", file_size=None), file_row(C)]
-    table.insert(rows)
-    fetched = table.fetch_for_sqlite({"dataset_id": [B, A]})
-    assert sorted(fetched) == [
-        (A.hex, "a/é", "f", "s", "x", None, 1),
-        (B.hex, "a/b", "f", "s", "y", "c", None),
-    ]
-    assert table.fetch_for_sqlite({"dataset_id": C}) == [(C.hex, "a/b", "f", "s", "x", None, 1)]
-    assert table.fetch_for_sqlite({"dataset_id": uuid.uuid4()}) == []
-    assert [tuple(row) for row in table.fetch_for_sqlite({})] == [
-        (row["dataset_id"].hex, *list(row.values())[1:]) for row in table.fetch({})
-    ]
-    with pytest.raises(UnknownColumnError):
-        table.fetch_for_sqlite({"nix": 1})

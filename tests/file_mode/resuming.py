@@ -32,7 +32,7 @@ def resume(repository: Repository, file: Path, **options: Any) -> QuantumBackedB
 
 def drop(butler: QuantumBackedButler) -> None:
     """End a butler as a crash would, so that nothing more is written."""
-    file = butler._record_file
+    file = butler._journal
     assert file is not None
     connection, file._connection = file._connection, None
     assert connection is not None

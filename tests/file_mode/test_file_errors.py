@@ -139,6 +139,70 @@ def test_a_reader_while_it_is_closed(repository: Repository, file: Path) -> None
     assert beside(file) == []
 
 
+def _read(file: str, ready: Any, done: Any) -> None:
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT * FROM dataset_location").fetchall()
+    ready.set()
+    done.wait()
+    connection.close()
+
+
+@contextlib.contextmanager
+def read_until_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Let another process read a file until this one waits for it."""
+    context = multiprocessing.get_context("forkserver")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_read, args=(str(file), ready, done))
+    process.start()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        done.set()
+        process.join()
+
+    try:
+        assert ready.wait(60)
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "_PATIENCE", 60.0)
+            patch.setattr(opening.time, "sleep", pause)
+            yield pauses
+    finally:
+        done.set()
+        process.join()
+
+
+def test_close_waits_for_a_reader(
+    repository: Repository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    butler = begin(repository, file)
+    butler.put({"a": 0}, repository.predicted["derived"][0])
+    with read_until_waited_for(file, monkeypatch) as pauses:
+        butler.close()
+    assert len(pauses) == 1
+    assert beside(file) == []
+    assert roles(file) == roles_of(butler)
+
+
+def test_a_reader_keeps_no_file_looking_closed(repository: Repository, file: Path) -> None:
+    """What a reader keeps from being copied into the file is copied when it has gone."""
+    first, second = repository.predicted["derived"][:2]
+    begin(repository, file).close()
+    butler = resume(repository, file)
+    reader = reading(file)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM quantum_butler_role").fetchall()
+    butler.put({"a": 1}, first)
+    reader.close()
+    butler.put({"a": 2}, second)
+    copy = file.with_name("copy.sqlite3")
+    # Without its log, which has the puts.
+    copy.write_bytes(file.read_bytes())
+    assert opening.lacks_log(str(copy))
+    butler.close()
+
+
 def test_readers_do_not_disturb(repository: Repository, file: Path) -> None:
     with begin(repository, file) as butler:
         for ref in repository.predicted["derived"]:

@@ -11,7 +11,7 @@ from record_files import contents, roles, roles_of, stock_contents
 from resuming import begin, crash, drop, resume
 
 from quantum_butler import RecordFileError
-from quantum_butler.record_file.record_file import RecordFile
+from quantum_butler.record_file import Journal
 from repositories import NewRepository, Repository, example_metrics
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}
@@ -26,12 +26,12 @@ def test_it_is_one_transaction(repository: Repository, file: Path) -> None:
     butler, ref = begin(repository, file), repository.predicted["derived"][0]
     butler.put({"a": 1}, ref)
     statements: list[str] = []
-    assert butler._record_file is not None
-    assert butler._record_file._connection is not None
-    butler._record_file._connection.set_trace_callback(statements.append)
+    assert butler._journal is not None
+    assert butler._journal._connection is not None
+    butler._journal._connection.set_trace_callback(statements.append)
     butler._datastore.forget([ref])
     assert statements.count("BEGIN IMMEDIATE") == statements.count("COMMIT") == 1
-    butler._record_file._connection.set_trace_callback(None)
+    butler._journal._connection.set_trace_callback(None)
     drop(butler)
     resumed = resume(repository, file)
     assert not resumed._datastore.knows(ref)
@@ -72,7 +72,7 @@ def test_what_is_put_afterwards_is_not_what_was_left(repository: Repository, fil
     def put_by_half() -> None:
         resumed = resume(repository, file)
         # Killed before its record is written.
-        RecordFile._write = lambda *_: os._exit(0)  # type: ignore[assignment]
+        Journal._write = lambda *_: os._exit(0)  # type: ignore[assignment]
         resumed.put({"half": 3}, ref)
 
     crash(put_by_half)

@@ -26,15 +26,14 @@ from quantum_butler import QuantumBackedButler, RecordFileError, switches
 from quantum_butler.butler import butler
 from quantum_butler.datastore import chained as chained_datastore
 from quantum_butler.datastore import transactions
+from quantum_butler.record_file import Journal, journal
 from quantum_butler.record_file import database as opening
-from quantum_butler.record_file import units
-from quantum_butler.record_file.record_file import RecordFile
 from quantum_butler.upstream import NotOurs
 from repositories import NewRepository, Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
 # What a put consists of before it begins, and after it has ended.
-AROUND_A_PUT = {module.__file__ for module in (contextlib, butler, chained_datastore, transactions, units)}
+AROUND_A_PUT = {module.__file__ for module in (contextlib, butler, chained_datastore, transactions, journal)}
 PURGE = {"disassociate": True, "unstore": True, "purge": True}
 
 
@@ -92,8 +91,8 @@ def work_of(butler: QuantumBackedButler, refs: list[DatasetRef], what: str) -> C
         return lambda: butler.put({"a": 2}, second)
     if what == "prune":
         return lambda: butler.pruneDatasets([first], **PURGE)
-    assert butler._record_file is not None
-    return butler._record_file.dispose
+    assert butler._journal is not None
+    return butler._journal.close
 
 
 @pytest.mark.timeout(600)
@@ -241,9 +240,9 @@ def test_a_signal_handler_that_puts(
         except OSError as error:
             errors.append(error)
 
-    assert butler._record_file is not None
-    connection = butler._record_file._connection
-    monkeypatch.setattr(butler._record_file, "_connection", _Signalling(connection, after))
+    assert butler._journal is not None
+    connection = butler._journal._connection
+    monkeypatch.setattr(butler._journal, "_connection", _Signalling(connection, after))
     earlier = signal.signal(signal.SIGUSR1, handle)
     try:
         butler.put({"a": 1}, mine)
@@ -255,20 +254,20 @@ def test_a_signal_handler_that_puts(
     assert roles(file)["actual_output"] == {mine.id.hex}
     assert not butler._datastore.knows(handlers)
     butler.put({"a": 2}, handlers)
-    monkeypatch.setattr(butler._record_file, "_connection", connection)
+    monkeypatch.setattr(butler._journal, "_connection", connection)
     butler.close()
     assert roles(file) == roles_of(butler)
 
 
 def test_a_fork_while_another_thread_writes(repository: Repository, file: Path) -> None:
     butler = begin(repository, file)
-    assert butler._record_file is not None
+    assert butler._journal is not None
     ref = repository.predicted["derived"][0]
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        assert butler._record_file is not None
-        with butler._record_file._lock:
+        assert butler._journal is not None
+        with butler._journal._lock:
             held.set()
             done.wait()
 
@@ -297,16 +296,15 @@ def test_a_thread_that_is_broken_off_leaves_the_rest_to_others(
 ) -> None:
     butler = begin(repository, file)
     mine, others = repository.predicted["derived"][:2]
-    assert butler._record_file is not None
+    assert butler._journal is not None
 
     def work() -> None:
         with contextlib.suppress(KeyboardInterrupt), monkeypatch.context() as patch:
 
-            def end_unit(*_: object) -> None:
+            def break_off(*_: object) -> None:
                 raise KeyboardInterrupt
 
-            patch.setattr(butler._record_file, "end_unit", end_unit)
-            patch.setattr(butler._record_file, "commit", end_unit)
+            patch.setattr(butler._journal, "commit", break_off)
             butler.put({"a": 1}, mine)
 
     thread = threading.Thread(target=work)
@@ -316,6 +314,39 @@ def test_a_thread_that_is_broken_off_leaves_the_rest_to_others(
     assert in_file(file)[1:] == in_memory(butler, [mine, others])[1:]
     butler.close()
     assert roles(file) == roles_of(butler)
+
+
+def test_what_another_thread_is_at_is_not_written(
+    repository: Repository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the process is killed now, the file has no half of that put."""
+    butler = begin(repository, file)
+    mine, others = repository.predicted["derived"][:2]
+    assert butler._journal is not None
+    commit, reached, go_on = butler._journal.commit, threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if threading.current_thread() is thread:
+            reached.set()
+            go_on.wait()
+        commit()
+
+    monkeypatch.setattr(butler._journal, "commit", wait)
+    thread = threading.Thread(target=lambda: butler.put({"a": 1}, mine))
+    thread.start()
+    reached.wait()
+    try:
+        butler.put({"a": 2}, others)
+        assert butler._datastore.knows(mine)
+        assert roles(file)["actual_output"] == {others.id.hex}
+        assert mine.id.hex not in {one for ids in in_file(file)[1:] for one in ids}
+    finally:
+        go_on.set()
+        thread.join()
+    assert roles(file)["actual_output"] == {mine.id.hex, others.id.hex}
+    assert in_file(file)[1:] == in_memory(butler, [mine, others])[1:]
+    monkeypatch.undo()
+    butler.close()
 
 
 def test_a_removal_in_upstreams_way_is_one_transaction(
@@ -332,14 +363,15 @@ def test_a_removal_in_upstreams_way_is_one_transaction(
     def work() -> None:
         butler = begin(repository, file)
         butler.put({"a": 1}, ref)
-        write, statements = RecordFile._write, itertools.count()
+        write, numbers = Journal._write, itertools.count()
 
-        def count(*arguments: Any, **options: Any) -> None:
-            write(*arguments, **options)
-            if options.get("removal") is not None and next(statements) == 0:
+        def count(*arguments: Any) -> None:
+            write(*arguments)
+            # The first is that it goes to the trash.
+            if next(numbers) == 1:
                 os._exit(0)
 
-        RecordFile._write = count  # type: ignore[method-assign]
+        Journal._write = count  # type: ignore[method-assign]
         butler.pruneDatasets([ref], **PURGE)
         raise AssertionError("nothing was removed")
 

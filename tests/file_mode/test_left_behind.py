@@ -18,7 +18,7 @@ from resuming import begin, crash, drop, resume
 
 from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError
 from quantum_butler.butler import butler as butler_module
-from quantum_butler.record_file.record_file import RecordFile
+from quantum_butler.record_file import Journal
 from repositories import NewRepository, Repository
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}
@@ -99,7 +99,7 @@ def test_a_put_over_what_was_there_before(repository: Repository, file: Path) ->
 
     def work() -> None:
         butler = begin(repository, file)
-        RecordFile._write = lambda *_, **__: os._exit(0)  # type: ignore[method-assign]
+        Journal._write = lambda *_, **__: os._exit(0)  # type: ignore[method-assign]
         butler.put({"a": "never acknowledged"}, ref)
 
     crash(work)
@@ -201,7 +201,7 @@ def test_a_prune_of_a_chain_that_fails_leaves_what_is_in_memory(
         def fail(*_: object, **__: object) -> None:
             raise RecordFileError(28, "full", str(file))
 
-        patch.setattr(RecordFile, "_write", fail)
+        patch.setattr(Journal, "_write", fail)
         with pytest.raises(RecordFileError):
             butler.pruneDatasets([ref], **PURGE)
     assert ref in butler._actual_output_refs
@@ -226,8 +226,8 @@ def test_a_copy_without_its_log_is_not_repaired(
     butler = begin(repository, file)
     butler.put({"a": 1}, first)
     if not at_once:
-        assert butler._record_file is not None
-        butler._record_file.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert butler._journal is not None
+        butler._journal.read("PRAGMA wal_checkpoint(TRUNCATE)")
     butler.put({"a": 2}, second)
     copy, whole = tmp_path / "copy.sqlite3", tmp_path / "whole.sqlite3"
     for target in (copy, whole):

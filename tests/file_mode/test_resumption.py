@@ -17,7 +17,7 @@ from record_files import beside, contents, roles, roles_of
 from resuming import begin, drop, resume
 
 from quantum_butler import QuantumBackedButler, RecordFileError
-from quantum_butler.record_file.record_file import RecordFile
+from quantum_butler.record_file import Journal
 from repositories import NewRepository, Repository, example_metrics
 
 
@@ -84,14 +84,14 @@ def crash_in_write(
 ) -> None:
     """Make a butler crash before its next-but-``number`` transaction."""
     numbers: Iterator[int] = itertools.count()
-    write = RecordFile._write
+    write = Journal._write
 
-    def crash(self: RecordFile, *args: Any, **options: Any) -> None:
+    def crash(self: Journal, *args: Any, **options: Any) -> None:
         if next(numbers) == number:
             raise error or PowerCutError
         write(self, *args, **options)
 
-    monkeypatch.setattr(RecordFile, "_write", crash)
+    monkeypatch.setattr(Journal, "_write", crash)
 
 
 @pytest.mark.parametrize("repair", [False, True])

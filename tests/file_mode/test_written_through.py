@@ -19,7 +19,6 @@ from record_files import beside, contents, definitions, roles, roles_of, stock_c
 from resuming import begin, resume
 
 import quantum_butler
-from quantum_butler.record_file.managers import FiledBridgeManager
 from repositories import NewRepository, Repository, example_metrics
 
 KINDS = ["file", "checksum", "cached", "constrained", "chained"]
@@ -357,21 +356,6 @@ def test_outputs_are_told_by_their_data_ids(repository: Repository, tmp_path: Pa
     assert (again.id, again.run, again.dataId.hasFull()) == (ref.id, ref.run, is_full)
     assert dict(again.dataId.mapping) == dict(data_id.mapping)
     resumed.close()
-
-
-def test_clones_of_managers_write_to_the_same_file(repository: Repository, tmp_path: Path) -> None:
-    file, output = tmp_path / "records.sqlite3", repository.predicted["derived"][0]
-    butler = begin(repository, file)
-    assert butler._record_file is not None
-    managers = FiledBridgeManager(butler._record_file, repository.universe)
-    opaque = managers.opaque.clone()
-    clones = managers.clone(opaque=opaque)
-    assert (type(opaque), type(clones), clones.opaque) == (type(managers.opaque), FiledBridgeManager, opaque)
-    bridge = clones.register("a datastore")
-    bridge.insert([output])
-    assert managers.register("a datastore") is bridge
-    assert ("a datastore", output.id.hex) in contents(file)["dataset_location"]
-    butler.close()
 
 
 def test_an_output_with_two_storage_classes(repository: Repository, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from record_files import beside, roles, roles_of, stock_datastore
 
 from quantum_butler import ProvenanceLog, QuantumBackedButler, RecordFileError, collect, switches
 from quantum_butler.quantum import process_log
-from quantum_butler.record_file.record_file import Durability
+from quantum_butler.record_file.database import Durability
 from repositories import Repository, dataset_id, example_metrics
 
 LOGS = (".jsonl", ".jsonl.zst", "process")

@@ -105,7 +105,7 @@ def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
 
 
 def column_kind(type_: pyarrow.DataType) -> str:
-    """Return what a column has: ``text``, ``integers``, ``booleans``, ``times``, ``ids`` or ``something else``."""
+    """Return ``text``, ``integers``, ``booleans``, ``times``, ``ids`` or ``something else``: what it has."""
     if isinstance(type_, pyarrow.BaseExtensionType):
         type_ = type_.storage_type
     if types.is_dictionary(type_):

@@ -34,7 +34,7 @@ from ..datastore.spawn import can_spawn, make_bridge_manager, spawn
 from ..locks import ForkSafeLock
 from ..paths import local_path
 from ..quantum.process_log import require_writable_log
-from ..record_file import RecordFile
+from ..record_file import Journal
 from ..record_file.schema import FileSchema
 from ..switches import native_enabled
 from ..upstream.configuration import (
@@ -77,7 +77,7 @@ class Parts(NamedTuple):
 
     datastore: Datastore
     storage_classes: StorageClassFactory
-    database: Database | RecordFile | None
+    database: Database | Journal | None
     """Database or file that the datastore keeps its records in, if it does."""
 
 
@@ -137,26 +137,22 @@ class Blueprint:
             New datastore and what goes with it; `None` if the configured
             class is not one of those that can be made from a blueprint.
         """
-        file = None
-        if filename is not None:
-            if not can_spawn(self._prototype):
-                return None
-            file = RecordFile.open(filename, self._file_schema, durability, must_exist=must_exist)
-        try:
-            datastore = spawn(self._spawned, self._dimensions, file)
-        except BaseException:
-            if file is not None:
-                file.abandon()
-            raise
-        if datastore is None:
+        if filename is not None and not can_spawn(self._prototype):
             return None
+        if (datastore := spawn(self._spawned, self._dimensions)) is None:
+            return None
+        journal = None
+        if filename is not None:
+            journal = Journal.open(filename, self._file_schema, durability, must_exist=must_exist)
+            with journal.beginning():
+                journal.load(datastore)
         # They may have been removed since, or replaced by others.
         known = self._storage_classes._storageClasses
         if not self._known.are_in(known):
             if not self._definitions.items() <= known.items():
                 self._add_storage_classes()
             self._known = _core.Contents(known)
-        return Parts(datastore, self._storage_classes, file)
+        return Parts(datastore, self._storage_classes, journal)
 
     @functools.cached_property
     def _spawned(self) -> Datastore:

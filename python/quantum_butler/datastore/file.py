@@ -12,8 +12,8 @@ from __future__ import annotations
 
 __all__ = ("NativeFileDatastore",)
 
+import contextlib
 import functools
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -30,8 +30,6 @@ from lsst.resources import ResourcePath
 from lsst.utils.logging import VERBOSE
 
 from .. import _core
-from ..record_file.managers import FiledBridge, FiledTable
-from ..record_file.predictions import PredictedArtifact, identity_if_known
 from ..store import finding, reading, removing, writing
 from ..store.local import Configuration, LocalStore
 from ..upstream import NotOurs
@@ -85,6 +83,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     cacheManager = _of_store("cache", "Manager of the local file cache.")
     _retrieve_dataset_method = _of_store("retrieve_dataset_type", "Looks up registry dataset types.")
     _records = _of_store("records", "Its records.")
+    journal = _of_store("journal", "File that has the records, too, if there is one.")
     root_path = property(attrgetter("store.root"), doc="Local root with a final slash, or `None`.")
 
     @classmethod
@@ -112,8 +111,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
             self._table, self._bridge = table, bridge
             records = _core.FileRecords(table._table, bridge._locations, StoredFileInfo)
             self.store = LocalStore(configuration, records, prototype)
-            if isinstance(table, FiledTable) and isinstance(bridge, FiledBridge):
-                self.store.through = table.through.together(bridge.through)
         if ours is not None:
             self.store.take_formatters_of(ours.store)
         self.locationFactory = self.store.locations
@@ -169,23 +166,10 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
 
     def forget(self, refs: Iterable[DatasetRef]) -> None:
         # Docstring inherited.
-        refs = list(refs)
-        if (through := cast(Any, self.store.through)) is None:
+        if self.journal is None:
             super().forget(refs)
-            return
-        table = cast(FiledTable, self._table)
-        ids = [ref.id for ref in refs]
-        kept = [
-            PredictedArtifact(self.name, ref.id, info.path, identity_if_known(self.root_path, info.path))
-            for ref in refs
-            for info in self.store.records.get(ref)
-        ]
-
-        def forget() -> None:
-            self.store.records.locations.forget(refs)
-            table.delete_in_memory(ids)
-
-        through.forgotten(ids, kept, forget)
+        else:
+            self.journal.forget(self, list(refs), super().forget)
 
     def _register_undo(self, name: str, undo: Callable[[], None]) -> None:
         """Let this thread's transaction, if any, know how to take a change back."""
@@ -266,10 +250,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         # Docstring inherited.
         return self.store.as_registered(ref)
 
-    def _add(self, ids: Iterable[DatasetId], add: Callable[..., Callable[[], None]], *args: Any) -> Any:
-        """Add records of many datasets; return what takes them back."""
-        return self.store.change("INSERT INTO", ids, add, *args, only_adds=True)
-
     def import_records(self, data: Mapping[str, DatastoreRecordData]) -> None:
         # Docstring inherited.
         record_data = data.get(self.name)
@@ -277,7 +257,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
             return
         records = cast(Any, record_data.records)
         try:
-            undo = self._add(records, self.store.records.import_data, records)
+            undo = self.store.change(self.store.records.import_data, records)
         except TypeError as err:
             # What upstream raises for a record of another class.
             raise AssertionError("Expecting StoredFileInfo records") from err
@@ -298,9 +278,8 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def import_table(self, table: DatastoreRecordTable) -> None:
         # Docstring inherited.  Upstream checks the columns and casts them.
         columns = table.to_stored_file_info_table().to_arrow()
-        ids = () if self.store.through is None else _dataset_ids(columns)
         try:
-            undo = self._add(ids, self.store.records.import_table, columns)
+            undo = self.store.change(self.store.records.import_table, columns)
         except UnicodeError:
             # Upstream can tell what is wrong with the text.
             super().import_table(table)
@@ -310,14 +289,17 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
         # Docstring inherited.
         upstreams, refs = super().trash, ref if isinstance(ref, DatasetRef) else list(ref)
-        self._ours_or(
-            upstreams,
-            removing.trash,
-            refs,
-            ignore_errors,
-            transaction=self.current_transaction,
-            upstreams=upstreams,
-        )
+        with contextlib.nullcontext() if self.journal is None else self.transaction():
+            self._ours_or(
+                upstreams,
+                removing.trash,
+                refs,
+                ignore_errors,
+                transaction=self.current_transaction,
+                upstreams=upstreams,
+            )
+            if self.journal is not None:
+                self.journal.commit_if_alone()
 
     def _empty_trash_subset(
         self,
@@ -327,12 +309,16 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         dry_run: bool = False,
     ) -> set[ResourcePath]:
         # Docstring inherited.
-        if (through := cast(Any, self.store.through)) is not None and not dry_run:
+        journal = None if dry_run else self.journal
+        if journal is not None:
             # That they are in the trash, before anything is removed.
-            through.file.commit()
+            journal.commit()
         options: dict[str, Any] = {"ignore_errors": ignore_errors, "dry_run": dry_run}
         confined = functools.partial(self._empty_confined_trash, **options)
-        return self._ours_or(confined, removing.empty_trash, selected_ids, **options)
+        removed: set[ResourcePath] = self._ours_or(confined, removing.empty_trash, selected_ids, **options)
+        if journal is not None:
+            journal.commit_if_alone()
+        return removed
 
     def _empty_confined_trash(
         self, selected_ids: Collection[DatasetId] | None, **options: bool
@@ -362,11 +348,3 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
             refs,
             artifact_existence,
         )
-
-
-def _dataset_ids(columns: pyarrow.Table) -> set[DatasetId]:
-    """Return the datasets in a table of records."""
-    ids = columns.column("dataset_id").to_pylist()
-    return {
-        uuid.UUID(bytes=dataset_id) if isinstance(dataset_id, bytes) else dataset_id for dataset_id in ids
-    }

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ("ThreadTransactions",)
+__all__ = ("Journal", "ThreadTransactions")
 
 import contextlib
 import threading
 import weakref
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from lsst.daf.butler.datastore import DatastoreTransaction
+
+
+class Journal(Protocol):
+    """Where a butler's records are kept besides memory."""
+
+    def commit(self) -> None:
+        """Write what has changed, or raise."""
+
+    def commit_if_alone(self) -> None:
+        """Write what has changed, unless the thread is in a call at whose end that is done."""
+
+    def commit_rest(self, error: BaseException) -> None:
+        """Write what stays after a failure, if possible."""
+
+    def forget(self, datastore: Any, refs: Sequence[Any], forget: Any) -> None:
+        """Drop datasets with their records, but not their artifacts."""
 
 
 class ThreadTransactions:
@@ -20,6 +37,9 @@ class ThreadTransactions:
     It also leaves a rolled-back transaction in that attribute; here the
     parent always comes back.
     """
+
+    journal: Journal | None = None
+    """What else has the records, if they are not in memory only."""
 
     _thread: threading.local | None = None
     """Each thread's transactions, from the first one on."""
@@ -96,3 +116,5 @@ class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction
                 self.transaction.rollback()
         finally:
             del self._contexts[self._depth :]
+        if error is not None and (journal := self._datastore.journal) is not None:
+            journal.commit_rest(error)

@@ -6,7 +6,7 @@ __all__ = ("LOG", "Configuration", "LocalStore")
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from lsst.daf.butler import DatasetType, FormatterFactory
@@ -26,7 +26,7 @@ from .columns import Columns, sql_error
 from .placement import Placement, Placements
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DatasetId, DatasetRef
+    from lsst.daf.butler import DatasetRef
     from lsst.daf.butler.datastore.composites import CompositesMap
     from lsst.daf.butler.datastore.constraints import Constraints
     from lsst.daf.butler.datastore.file_templates import FileTemplates
@@ -41,11 +41,11 @@ _PACKAGE_LOG = logging.getLogger("lsst.daf.butler")
 Undo = Callable[[], None]
 
 
-class Through(Protocol):
+class Journal(Protocol):
     """Where changes of the records go, if not only to Rust."""
 
-    def change(self, ids: list[Any], change: Callable[[], Undo], *, only_adds: bool) -> Undo: ...
-    def emptied(self, ids: Sequence[Any], empty: Callable[[], Any]) -> None: ...
+    def commit_if_alone(self) -> None:
+        """Write what has changed, unless that is done at the end of a call that this thread is in."""
 
 
 class Configuration:
@@ -99,7 +99,8 @@ class LocalStore:
     retrieve_dataset_type: Callable[[str], DatasetType | None] | None = None
     """Looks up the registry's definition of a dataset type."""
 
-    through: Through | None = None
+    journal: Journal | None = None
+    """File that has the records, too, if there is one."""
 
     _formatters: FormatterFactory | None = None
     _cache: AbstractDatastoreCacheManager | None = None
@@ -226,22 +227,19 @@ class LocalStore:
         mode: Literal["insert", "ensure", "replace"] = "insert",
     ) -> Undo:
         """Add one record to each of some datasets; return what takes them back."""
-        return self.change("INSERT INTO", refs, self.records.add, refs, infos, mode, only_adds=True)
+        return self.change(self.records.add, refs, infos, mode)
 
-    def change(
-        self,
-        verb: str,
-        datasets: Iterable[DatasetRef | DatasetId],
-        change: Callable[..., Undo],
-        *args: Any,
-        only_adds: bool = False,
-    ) -> Undo:
-        """Change records or locations of datasets, with errors in terms of SQL; return what takes it back."""
+    def change(self, change: Callable[..., Undo], *args: Any) -> Undo:
+        """Add records, in the file, too, with errors in terms of SQL; return what takes them back."""
         try:
-            if (through := self.through) is None:
-                return change(*args)
-            ids = [getattr(dataset, "id", dataset) for dataset in datasets]
-            return through.change(ids, lambda: change(*args), only_adds=only_adds)
+            undo = change(*args)
         except (_core.DuplicateKeyError, _core.UnfitValueError) as err:
-            statement = f"{verb} {self.configuration.table_name}"
+            statement = f"INSERT INTO {self.configuration.table_name}"
             raise sql_error(statement, {"datastore_name": self.name}, err) from err
+        if (journal := self.journal) is not None:
+            try:
+                journal.commit_if_alone()
+            except BaseException:
+                undo()
+                raise
+        return undo

@@ -63,7 +63,7 @@ def trash(
             upstreams(one_or_many, ignore_errors)
             return
     try:
-        undo = store.change("TRASH", recorded, store.records.locations.move_to_trash, recorded)
+        undo = store.records.locations.move_to_trash(recorded)
     except Exception:
         # Upstream fails, too, and says so.
         upstreams(one_or_many, ignore_errors)
@@ -105,10 +105,7 @@ def empty_trash(
                 )
             failed = {position for position, _ in failures}
             paths = [path for position, path in enumerate(paths) if position not in failed]
-        if (through := store.through) is None:
-            found.empty()
-        else:
-            through.emptied(found.datasets, found.empty)
+        found.empty()
     return set(map(store.locations.artifact, paths))
 
 

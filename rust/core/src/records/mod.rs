@@ -2,6 +2,7 @@
 
 mod arrow_export;
 mod arrow_import;
+mod changed;
 mod locations;
 mod trash;
 
@@ -9,6 +10,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 
 pub use arrow_export::record_table_schema;
+pub use changed::RecordChanges;
 pub use locations::{Locations, LocationsUndo};
 pub use trash::Trash;
 

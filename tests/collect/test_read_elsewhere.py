@@ -146,7 +146,17 @@ def test_what_is_not_a_table(archive: Path) -> None:
         assert len(frame) == len(rows.fetchall()) == 1
         assert set(frame.columns) == set(rows.columns) == columns
         read.add(name)
-    assert {path.name for path in archive.iterdir()} == {*read, manifest.name}
+    # What was replaced is an attempt that is told of.
+    attempts = archive / "attempts.parquet"
+    [(quantum_id, outputs, begin)] = duckdb.sql(
+        f"select quantum_id, actual_outputs, begin from '{attempts}'"
+    ).fetchall()
+    frame = pd.read_parquet(attempts)
+    [row] = pq.read_table(attempts).to_pylist()
+    assert (quantum_id, outputs, begin) == (row["quantum_id"], row["actual_outputs"], row["begin"])
+    assert frame.actual_outputs[0] == outputs
+    assert str(frame.begin.dtype) == "datetime64[us, UTC]"
+    assert {path.name for path in archive.iterdir()} == {*read, manifest.name, attempts.name}
 
 
 def lines_of(path: Path) -> list[bytes]:

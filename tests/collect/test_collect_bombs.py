@@ -41,6 +41,7 @@ def pumped(path: Path, block: bytes, before: bytes = b"", after: bytes = b"") ->
         path.write_bytes(gzip.compress(before) + members + gzip.compress(after))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".jsonl.zst", ".jsonl.gz"])
 def test_a_line_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     log = tmp_path / f"log{ending}"
@@ -54,6 +55,7 @@ def test_a_line_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     assert [str(one) for one in found] == [quantum(n)["quantum_id"] for n in (1, 2)]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".json.zst", ".json.gz", ".json"])
 def test_a_file_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     folder = tmp_path / "files"
@@ -124,6 +126,7 @@ def test_aliases_and_depth_that_are_harmless() -> None:
     assert json.loads(pieces._json_of_yaml(data))["b"] == [1, 2]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".jsonl.zst", ".jsonl.gz", ".jsonl"])
 def test_endless_rejections_end(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_MOST_REJECTED", 10_000)

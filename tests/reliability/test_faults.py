@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 from shim import compile_shim, preloaded
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 EVERYTHING = os.environ.get("QUANTUM_BUTLER_FAULTS") == "all"
 

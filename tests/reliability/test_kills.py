@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("QUANTUM_BUTLER_KILLS", "10"))
 SEED = 20261

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 QUANTA = int(os.environ.get("QUANTUM_BUTLER_LOAD", "8000"))
 

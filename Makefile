@@ -14,9 +14,8 @@ RUNS ?= 20000
 # One worker for each core; the long hypothesis profile takes the time it takes.
 PYTEST = $(BIN)/python -m pytest --numprocesses=auto $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
 # What can come out otherwise with other versions of upstream.
-UPSTREAM_TESTS := tests/parity tests/managers tests/improvements tests/transfer tests/collect/test_collect_executors.py \
-    $(addprefix tests/test_,configuration.py demo.py dropin.py exec.py factory.py locations.py process_log.py provenance_model.py \
-    upstream_callers.py)
+UPSTREAM_TESTS := $(addprefix tests/,parity improvements upstream butler datastore quantum dropin demo transferring \
+    collecting/test_collect_executors.py)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 export VIRTUAL_ENV := $(abspath $(VENV))

@@ -70,7 +70,7 @@ def step_of(name: str, steps: Mapping[str, int] = STEPS) -> int:
 
 
 def run(library: Path, folder: Path, how: str, step: int, name: str) -> dict[str, Any]:
-    paths = os.pathsep.join(map(str, (HERE.parent, HERE, HERE.parent / "file_mode")))
+    paths = os.pathsep.join(map(str, (HERE.parent / "helpers", HERE, HERE.parent / "record_file")))
     done = subprocess.run(
         [sys.executable, HERE / "faulted.py", folder, how, str(step), name],
         env={**preloaded(library), "PYTHONPATH": paths},

@@ -22,7 +22,7 @@ SEED = 20261
 
 
 def run(folder: Path, *arguments: str) -> dict[str, Any]:
-    paths = os.pathsep.join(map(str, (HERE.parent, HERE, HERE.parent / "file_mode")))
+    paths = os.pathsep.join(map(str, (HERE.parent / "helpers", HERE, HERE.parent / "record_file")))
     done = subprocess.run(
         [sys.executable, HERE / "kills.py", folder, *arguments],
         env={**os.environ, "PYTHONPATH": paths},

@@ -20,12 +20,11 @@ import pytest
 from lsst.daf.butler import Quantum
 
 import quantum_butler
+from commands import graph_repository, run_exec
+from provenance_lines import as_sets
 from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
 from quantum_butler.quantum.process_log import label_of, process_log
 from repositories import Repository
-from test_exec import repository as graph_repository
-from test_exec import run_exec
-from test_provenance_log import as_sets
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,8 +93,10 @@ def peak(source: Path, archive: Path) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+# Reasons, as regular expressions.
 NOT_YAML: dict[str, Callable[[], bytes]] = {
-    "nested deeper than 100 levels": lambda: b"[" * 1_000_000,
+    # PyYAML 6.0.4 and later stop themselves, before they hand the first level on.
+    r"nested deeper than 100 levels|not YAML: .* nesting depth": lambda: b"[" * 1_000_000,
     "nested deeper than": lambda: b"- " * 200_000,
     "more than 1048576 values": lambda: (
         b"a: &a [x,x,x,x,x,x,x,x]\n"
@@ -118,7 +121,7 @@ def test_yaml_that_would_take_the_process_with_it(tmp_path: Path, reason: str) -
     (folder / f"{quantum(2)['quantum_id']}.yaml").write_bytes(json.dumps(provenance_of(quantum(2))).encode())
     collect(folder, tmp_path / "archive")
     [rejected] = lines(tmp_path / "archive" / "rejected.jsonl")
-    assert rejected["reason"].startswith(f"the file cannot be read: {reason}")
+    assert re.match(f"the file cannot be read: (?:{reason})", rejected["reason"])
 
 
 def test_aliases_and_depth_that_are_harmless() -> None:

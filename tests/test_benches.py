@@ -13,7 +13,7 @@ import pytest
 
 BENCHES = Path(__file__).resolve().parent.parent / "benches"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 def run(script: str, *arguments: object) -> str:

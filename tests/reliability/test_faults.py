@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 from shim import compile_shim, preloaded
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 EVERYTHING = os.environ.get("QUANTUM_BUTLER_FAULTS") == "all"
 
@@ -69,7 +71,7 @@ def step_of(name: str, steps: Mapping[str, int] = STEPS) -> int:
 
 
 def run(library: Path, folder: Path, how: str, step: int, name: str) -> dict[str, Any]:
-    paths = os.pathsep.join(map(str, (HERE.parent, HERE, HERE.parent / "file_mode")))
+    paths = os.pathsep.join(map(str, (HERE.parent / "helpers", HERE, HERE.parent / "record_file")))
     done = subprocess.run(
         [sys.executable, HERE / "faulted.py", folder, how, str(step), name],
         env={**preloaded(library), "PYTHONPATH": paths},

@@ -82,6 +82,7 @@ def some_quantum(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.proof
 @given(
     st.lists(some_quantum(), min_size=1, max_size=4, unique_by=lambda one: one["quantum_id"]), st.booleans()
 )

@@ -38,6 +38,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
+@pytest.mark.proof
 def test_a_killed_process_leaves_the_old_archive_or_the_new(archive: Path, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.jsonl", [quantum(n) for n in range(4000)])
     collect(log, tmp_path / "new")

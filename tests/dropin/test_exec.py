@@ -8,27 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from commands import graph_repository, run, run_exec
 from quantum_butler.dropin.launcher import LAUNCH_FOLDER, environment
 from quantum_butler.switches import SWITCH
 
-CLI = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
 OURS = "quantum_butler.butler.butler"
 STOCK = "lsst.daf.butler._quantum_backed"
 TELL = "import lsst.daf.butler as b; print(b.QuantumBackedButler.__module__)"
-
-
-def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, env=env)
-
-
-def run_exec(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command through the command line."""
-    return run(sys.executable, "-c", CLI, "exec", *command, env=env)
 
 
 def with_path(*folders: Path, **variables: str) -> dict[str, str]:
@@ -438,34 +428,9 @@ atexit.register(testify)
 """
 
 
-@contextmanager
-def repository(root: Path) -> Iterator[tuple[Path, int]]:
-    """Make a repository and, in it, the graph of a mock task over two detectors; yield it and its size."""
-    from lsst.daf.butler import Butler
-    from lsst.pipe.base.tests.mocks import DirectButlerRepo
-
-    with Butler.from_config(Butler.makeRepo(str(root)), writeable=True) as butler:
-        repo = DirectButlerRepo(butler, data_root=None)
-        butler.registry.insertDimensionData(
-            "instrument", {"name": "Cam", "visit_max": 9, "exposure_max": 9, "detector_max": 9}
-        )
-        detectors = [{"instrument": "Cam", "id": i, "full_name": f"d{i}"} for i in range(2)]
-        butler.registry.insertDimensionData("detector", *detectors)
-        repo.add_task(dimensions=["detector"])
-        repo.insert_datasets("dataset_auto0")
-        builder = repo.make_quantum_graph_builder(output_run="output_run")
-        components = builder.finish(attach_datastore_records=True)
-        graph = root / "graph.qg"
-        components.write(str(graph))
-        quanta = components.assemble()
-        with quanta.make_init_qbb(str(root)) as init_butler:
-            quanta.init_output_run(init_butler)
-        yield graph, len(quanta)
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
-    with repository(tmp_path_factory.mktemp("repo")) as made:
+    with graph_repository(tmp_path_factory.mktemp("repo")) as made:
         yield made
 
 
@@ -505,7 +470,7 @@ def test_pipetask_run_qbb(options: list[str], prepared: tuple[Path, int], tmp_pa
 def test_pipetask_run_says_that_it_logs_nothing(tmp_path: Path) -> None:
     root, logs = tmp_path / "repo", tmp_path / "logs"
     env = {**os.environ, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
-    with repository(root) as (graph, quanta):
+    with graph_repository(root) as (graph, quanta):
         command = ["pipetask", "run", "-b", root, "-g", graph, "--output-run", "output_run"]
         done = run_exec("--provenance-log", logs, *command, "--register-dataset-types", env=env)
     assert done.returncode == 0, done.stderr

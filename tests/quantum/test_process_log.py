@@ -24,14 +24,13 @@ import pytest
 from lsst.daf.butler import Quantum
 
 import quantum_butler
+from commands import graph_repository, run_exec
+from provenance_lines import as_sets
 from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
 from quantum_butler.butler import butler as butler_module
 from quantum_butler.quantum import process_log as process_log_module
 from quantum_butler.quantum.process_log import QuantumLabel, label_of, process_log
 from repositories import Repository
-from test_exec import repository as graph_repository
-from test_exec import run_exec
-from test_provenance_log import as_sets
 
 
 @pytest.fixture(autouse=True)

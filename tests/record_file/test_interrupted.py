@@ -95,6 +95,7 @@ def work_of(butler: QuantumBackedButler, refs: list[DatasetRef], what: str) -> C
     return butler._journal.close
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["file", "chained"])
 def test_what_is_put_while_an_interruption_is_handled_stays(
@@ -167,6 +168,7 @@ def test_outputs_that_are_replaced_while_it_is_interrupted(repository: Repositor
             return
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
 @pytest.mark.parametrize("what", ["put", "prune", "close"])

@@ -78,6 +78,7 @@ def _threads_anywhere() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("_threads_anywhere")
 def test_one_dataset_by_several_threads(new_repository: NewRepository, tmp_path: Path) -> None:
     repository = new_repository("chained")

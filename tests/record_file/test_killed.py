@@ -17,6 +17,8 @@ from record_files import beside, contents, roles, roles_of, stock_datastore
 
 from repositories import NewRepository, Repository
 
+pytestmark = pytest.mark.proof
+
 KILLS = int(os.environ.get("QUANTUM_BUTLER_KILLS", "10"))
 
 # Kills that one file has to survive.

@@ -23,6 +23,7 @@ import pyarrow
 import pytest
 from lsst.daf.butler import QuantumBackedButler as StockButler
 
+from provenance_lines import as_sets
 from quantum_butler import ProvenanceLog, QuantumBackedButler, QuantumProvenanceData, collect
 from repositories import Repository
 
@@ -70,14 +71,6 @@ def provenance(n: int) -> QuantumProvenanceData:
         actual_outputs=[],
         datastore_records={},
     )
-
-
-def as_sets(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return provenance as values that compare equal whatever the order of ids."""
-    fields = {name: sorted(value) if isinstance(value, list) else value for name, value in fields.items()}
-    for records in fields["datastore_records"].values():
-        records["dataset_ids"] = sorted(records["dataset_ids"])
-    return fields
 
 
 def test_a_line_has_the_heading_and_the_documented_fields(path: Path, repository: Repository) -> None:

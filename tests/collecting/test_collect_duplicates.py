@@ -104,6 +104,7 @@ contents = st.lists(
 )
 
 
+@pytest.mark.proof
 @given(contents)
 def test_adding_to_an_archive_is_collecting_at_once(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, str]]]

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
+from test_core_records import COLUMNS, info
 
 from quantum_butler._core import ArrowTable, DuplicateKeyError, FileRecords, Locations, Table
-from test_core_records import COLUMNS, info
 
 IDS = [uuid.UUID(int=number) for number in range(1, 1001)]
 

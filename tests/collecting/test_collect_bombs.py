@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def pumped(path: Path, block: bytes, before: bytes = b"", after: bytes = b"") ->
         path.write_bytes(gzip.compress(before) + members + gzip.compress(after))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".jsonl.zst", ".jsonl.gz"])
 def test_a_line_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     log = tmp_path / f"log{ending}"
@@ -54,6 +56,7 @@ def test_a_line_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     assert [str(one) for one in found] == [quantum(n)["quantum_id"] for n in (1, 2)]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".json.zst", ".json.gz", ".json"])
 def test_a_file_that_is_a_bomb(tmp_path: Path, ending: str) -> None:
     folder = tmp_path / "files"
@@ -90,8 +93,10 @@ def peak(source: Path, archive: Path) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+# Reasons, as regular expressions.
 NOT_YAML: dict[str, Callable[[], bytes]] = {
-    "nested deeper than 100 levels": lambda: b"[" * 1_000_000,
+    # PyYAML 6.0.4 and later stop themselves, before they hand the first level on.
+    r"nested deeper than 100 levels|not YAML: .* nesting depth": lambda: b"[" * 1_000_000,
     "nested deeper than": lambda: b"- " * 200_000,
     "more than 1048576 values": lambda: (
         b"a: &a [x,x,x,x,x,x,x,x]\n"
@@ -116,7 +121,7 @@ def test_yaml_that_would_take_the_process_with_it(tmp_path: Path, reason: str) -
     (folder / f"{quantum(2)['quantum_id']}.yaml").write_bytes(json.dumps(provenance_of(quantum(2))).encode())
     collect(folder, tmp_path / "archive")
     [rejected] = lines(tmp_path / "archive" / "rejected.jsonl")
-    assert rejected["reason"].startswith(f"the file cannot be read: {reason}")
+    assert re.match(f"the file cannot be read: (?:{reason})", rejected["reason"])
 
 
 def test_aliases_and_depth_that_are_harmless() -> None:
@@ -124,6 +129,7 @@ def test_aliases_and_depth_that_are_harmless() -> None:
     assert json.loads(pieces._json_of_yaml(data))["b"] == [1, 2]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("ending", [".jsonl.zst", ".jsonl.gz", ".jsonl"])
 def test_endless_rejections_end(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_MOST_REJECTED", 10_000)

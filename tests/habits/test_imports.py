@@ -144,7 +144,9 @@ def test_only_the_core_is_imported_from_the_package_itself() -> None:
 
 
 def test_switches_are_read_in_one_place() -> None:
-    values = {switches.SWITCH, switches.LOG_SWITCH, switches.NATIVE_SWITCH}
+    names = [name for name in switches.__all__ if name.isupper()]
+    values = {getattr(switches, name) for name in names}
+    assert len(values) == len(names) > 3
     assert all(value.startswith("QUANTUM_BUTLER_") for value in values)
     places: dict[str, set[str]] = {}
     for name, tree in TREES.items():
@@ -154,6 +156,8 @@ def test_switches_are_read_in_one_place() -> None:
                 if re.fullmatch(r"QUANTUM_BUTLER_[A-Z_]+", node.value):
                     places.setdefault(str(name), set()).add(node.value)
     # That module is imported by every Python, and so by itself.
-    assert places == {"switches.py": values, "dropin/launch/sitecustomize.py": {switches.SWITCH}}
-    assert sitecustomize.SWITCH == switches.SWITCH
+    assert places.pop("switches.py") == values
+    own = {name: value for name, value in vars(sitecustomize).items() if name in names}
+    assert own == {name: getattr(switches, name) for name in own}
+    assert places == {"dropin/launch/sitecustomize.py": set(own.values())}
     assert "quantum_butler.switches" in sys.modules

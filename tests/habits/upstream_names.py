@@ -37,10 +37,8 @@ def _is_private(name: str) -> bool:
 def _modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         if path.name != "sitecustomize.py":
-            yield (
-                ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts),
-                ast.parse(path.read_text()),
-            )
+            name = ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), ast.parse(path.read_text())
 
 
 def _import_ours() -> None:
@@ -101,7 +99,7 @@ def used_by_us() -> dict[str, set[str]]:
     _import_ours()
     used: dict[str, set[str]] = defaultdict(set)
     for module, tree in _modules():
-        room = module.split(".")[1]
+        room = module.split(".")[1] if "." in module else "__init__"
         for name in _Uses(module).names_in(tree):
             used[name].add(room)
     return used

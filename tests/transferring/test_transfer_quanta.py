@@ -19,6 +19,7 @@ from lsst.daf.butler.registry import ConflictingDefinitionError, MissingCollecti
 
 import quantum_butler
 from quantum_butler import QuantumProvenanceData
+from quantum_butler.quantum import provenance as provenance_module
 from quantum_butler.quantum import transfer as transferring_quanta
 from registries import DATASTORE, RUNS, STORAGE_CLASS, Content, Registries, content, dataset
 
@@ -376,7 +377,7 @@ def test_a_model_that_was_changed(registries: Registries) -> None:
 
 def test_upstreams_own_way_where_ours_is_off(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    monkeypatch.setattr(transferring_quanta, "collect_and_transfer", lambda *args: called.append(args))
+    monkeypatch.setattr(provenance_module, "collect_and_transfer", lambda *args: called.append(args))
     done = Done([A])
 
     def run() -> int:

@@ -4,7 +4,8 @@ PYTHON ?= python3
 # Cargo profile of the extension: `make test PROFILE=dev` runs the suite on a debug build.
 PROFILE ?= release
 
-VENV := .venv
+# Folder of the virtual environment, a relative one here: `make test VENV=.venv-newest PYTHON=python3.13`.
+VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 BUILT := $(VENV)/.built-$(PROFILE)
@@ -12,9 +13,12 @@ BUILT := $(VENV)/.built-$(PROFILE)
 RUNS ?= 20000
 # One worker for each core; the long hypothesis profile takes the time it takes.
 PYTEST = $(BIN)/python -m pytest --numprocesses=auto $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
+# What can come out otherwise with other versions of upstream.
+UPSTREAM_TESTS := $(addprefix tests/,parity improvements upstream butler datastore quantum dropin demo transferring \
+    collecting/test_collect_executors.py)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export VIRTUAL_ENV := $(abspath $(VENV))
 export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,10 +29,11 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python lint fuzz sanitize demo bench sdist wheel lock clean
+.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench sdist wheel lock \
+    clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 venv: $(LOCKED) ## Make .venv with the locked requirements
 
@@ -52,7 +57,7 @@ $(BUILT): $(LOCKED) $(RUST) pyproject.toml
 	@$(BIN)/maturin develop --profile $(PROFILE) --locked
 	@touch $@
 
-test: test-rust test-python ## Run every test
+test: test-rust test-python ## Run every test but the slow proofs
 
 test-rust:
 	$(say) "Testing the Rust core"
@@ -62,22 +67,43 @@ test-rust:
 
 test-python: $(BUILT)
 	$(say) "Testing the package"
-	@$(PYTEST)
-	$(say) "Testing its parity with every fast path off"
-	@QUANTUM_BUTLER_NATIVE=0 $(PYTEST) tests/parity
+	@$(PYTEST) -m "not proof"
 
-lint: $(BUILT) ## Check format, types, the stub and what is committed
+test-upstream: $(BUILT) ## Run the tests that depend on the installed lsst packages
+	$(say) "Testing beside upstream, on $$($(BIN)/python --version)"
+	@$(PYTEST) -m "not proof" $(UPSTREAM_TESTS)
+
+prove: $(BUILT) ## Run the slow proofs (faults, kills, load, fuzz); docs/reliability.md tells how to make them larger
+	$(say) "Proving what takes longer"
+	@$(PYTEST) -m proof
+	$(say) "Testing parity with every fast path off"
+	@QUANTUM_BUTLER_NATIVE=0 $(PYTEST) -m "not proof" tests/parity
+	@$(MAKE) --no-print-directory fuzz
+
+lint: $(BUILT) ## Check format, types, the stub, imports, documentation and what is committed
 	$(say) "Checking Rust"
 	@cargo fmt --check
 	@cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	$(say) "Checking Python"
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml quantum_butler._core
+	$(say) "Checking who imports whom, and for what nobody uses"
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/vulture
 	$(say) "Checking that the sources name no machine"
 	@$(BIN)/python .ci/check_sources.py
+
+journeys: $(BUILT) ## Print how many rooms get, put and others pass through
+	@$(BIN)/python tests/habits/journeys.py
+
+api: $(BUILT) ## Write anew what tests hold the API and upstream's private names to
+	@$(BIN)/python tests/habits/api.py --renew
+	@$(BIN)/python tests/habits/upstream_names.py --renew
+	@git --no-pager diff --stat -- tests/habits
 
 fuzz: ## Run the fuzz targets: make fuzz RUNS=20000 (needs a C++ compiler)
 	$(say) "Fuzzing what strangers may hand us"
@@ -107,11 +133,11 @@ wheel: $(LOCKED) ## Make a wheel
 	$(say) "Making a wheel"
 	@$(BIN)/maturin build --release --locked --out dist
 
-lock: ## Renew requirements.lock from pyproject.toml (needs uv)
+lock: ## Renew requirements.lock from pyproject.toml, for every Python from 3.11 on (needs uv)
 	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --group build --group test --group fuzz \
 	    --group lint --universal --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find .ci benches python tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/quantum_butler/_core.*.so

@@ -35,10 +35,9 @@ if [[ $what != core ]]; then
     rm -f "$site"/quantum_butler/_core.*.so
     suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
     cp "$target/$host/debug/lib_core.so" "$site/quantum_butler/_core$suffix"
-    (($#)) || set -- tests/test_core_*.py tests/test_{hostile_input,locations,factory,provenance_*}.py \
-        tests/managers tests/file_mode tests/improvements tests/parity tests/archive tests/collect
+    (($#)) || set -- tests/{core,upstream,butler,quantum,datastore,record_file,improvements,parity,archive,collecting}
     # It takes memory, which the tests of bombs count.
-    set -- "$@" --ignore=tests/collect/test_collect_bombs.py
+    set -- "$@" --ignore=tests/collecting/test_collect_bombs.py
     # Python's own memory comes from malloc, so that whoever reads beyond an object is told, too.
     env -u RUSTC_BOOTSTRAP -u RUSTFLAGS LD_PRELOAD="$runtime" PYTHONMALLOC=malloc PYTHONPATH="$site" \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0 \

@@ -6,7 +6,8 @@ the same bytes in memory: ours into columns, pydantic's ``model_validate_json``,
 and ``direct(**json.loads(...))``.  The stock path to what an archive holds is
 the last of these, ``DatastoreRecordData.from_simple`` and ``update``, for each
 quantum.  Before anything is timed, what both have read is compared.  `collect`
-runs in processes of their own, so that each has its own peak of memory.
+runs in processes of their own, so that each has its own peak of memory.  The
+last of them read logs of one line each, as a job for each quantum leaves.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import pyarrow.parquet as pq
 from quantum_butler import _core, collect
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADING = ("quantum_id", "task_label", "data_id")
+HEADING = ("quantum_id", "task_label", "data_id", "begin", "end", "failed")
 
 
 def make_campaign(folder: Path, quanta: int, *, compressed: bool) -> int:
@@ -166,6 +167,20 @@ def measure_reading(folder: Path, quanta: int, rounds: int) -> dict[str, float]:
     return {"lines": len(lines), "bytes_per_quantum": len(data) / len(lines), **medians, **ratio}
 
 
+def make_small_logs(folder: Path, count: int) -> None:
+    """Write logs of one line each."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        make_campaign(Path(name), count * 21 // 20, compressed=False)
+        lines = (line for path in sorted(Path(name).iterdir()) for line in path.open("rb"))
+        folder.mkdir()
+        written = 0
+        for number, line in zip(range(count), lines, strict=False):
+            (folder / f"20261130T000000Z-host-{number:07d}.jsonl").write_bytes(line)
+            written += 1
+    if written != count:
+        raise SystemExit("The campaign has too few quanta.")
+
+
 def collect_once(source: Path, archive: Path, jobs: int) -> dict[str, Any]:
     """Collect in a process of its own."""
     command = [sys.executable, __file__, "--child", str(source), str(archive), str(jobs)]
@@ -207,6 +222,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quanta", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--logs", type=int, nargs="*", default=[100_000], help="logs of one line (100,000)")
     parser.add_argument("--stock", type=int, default=20_000, help="quanta of the stock path (20,000)")
     parser.add_argument("--rounds", type=int, default=3, help="times that reading is timed (3)")
     parser.add_argument("--jobs", type=int, default=2, help="threads that read (2)")
@@ -243,10 +259,23 @@ def main() -> None:
                 f"peak {run['peak_mib']:.0f} MiB, archive {run['share']:.1%} of the JSON",
                 flush=True,
             )
+        small = []
+        for count in args.logs:
+            make_small_logs(folder / "logs", count)
+            run = collect_once(folder / "logs", folder / "archive", args.jobs)
+            small.append(run)
+            subprocess.run(["rm", "-rf", str(folder / "logs")], check=True)
+            print(
+                f"collect {count:,} logs of one line, each: {run['us']:.1f} us ({run['cpu_us']:.1f} us of "
+                f"processors), peak {run['peak_mib']:.0f} MiB",
+                flush=True,
+            )
     load = " ".join(f"{average:.1f}" for average in os.getloadavg())
     print(f"load of the machine: {load}")
     if args.json is not None:
-        args.json.write_text(json.dumps({"reading": reading, "collect": runs, "load": load}, indent=1))
+        args.json.write_text(
+            json.dumps({"reading": reading, "collect": runs, "small": small, "load": load}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from quantum_butler import ProvenanceLog
 from repository import CLASSES, RUN, Repository, make_repository
 
 LABEL = "calibrateImage"
+HEADING = ("quantum_id", "task_label", "data_id", "begin", "end", "failed")
 WAYS = {"stock": "stock", ".jsonl": "ours", ".jsonl.zst": "ours"}
 """Class of the butlers of each way."""
 
@@ -99,7 +100,7 @@ def kept(way: str, folder: Path) -> dict[str, Any]:
     found = {}
     for line in lines:
         provenance = plain_provenance(line)
-        heading = {name: provenance.pop(name) for name in ("quantum_id", "task_label", "data_id")}
+        heading = {name: provenance.pop(name) for name in HEADING}
         if heading["task_label"] == LABEL and heading["data_id"]:
             found[heading["quantum_id"]] = provenance
     return found

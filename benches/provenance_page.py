@@ -82,6 +82,14 @@ def collect_part(collect: Figures) -> Iterator[str]:
         first, last = runs[0], runs[-1]
         grown = f"{last['us'] / first['us']:.0%}"
         yield f"\nA quantum of {last['quanta']:,} takes {grown} of the time of one of {first['quanta']:,}."
+    small = [
+        (f"{run['quanta']:,}", time_of(run["us"]), f"{run['peak_mib']:.0f} MiB") for run in collect["small"]
+    ]
+    if small:
+        yield "\nLogs of one line each, as a job for each quantum leaves.\n"
+        yield from table(
+            ("logs", "each log", "peak memory"), [*small, ("goal", "at most 100 us", "under 512 MiB")]
+        )
 
 
 def lineage_part(lineage: Figures) -> Iterator[str]:

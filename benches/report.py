@@ -55,8 +55,8 @@ class Sizes:
     log: tuple[int, int]
     """Quanta, rounds."""
 
-    collected: tuple[Sequence[int], int, int]
-    """Quanta of the archives, quanta of the stock path, rounds of it."""
+    collected: tuple[Sequence[int], int, int, int]
+    """Quanta of the archives, quanta of the stock path, rounds of it, logs of one line."""
 
     lineage: int
     """Quanta."""
@@ -80,7 +80,7 @@ FULL = Sizes(
     9,
     (100, 9),
     (100, 7),
-    ([10_000, 100_000, 1_000_000], 20_000, 3),
+    ([10_000, 100_000, 1_000_000], 20_000, 3, 100_000),
     1_000_000,
     (2_000, 3),
 )
@@ -93,7 +93,7 @@ QUICK = Sizes(
     1,
     (8, 1),
     (10, 1),
-    ([300, 1_000], 100, 1),
+    ([300, 1_000], 100, 1, 200),
     1_000,
     (50, 1),
 )
@@ -109,10 +109,10 @@ def run(script: str, *arguments: object, json_to: Path) -> Any:
 
 def run_provenance(sizes: Sizes, json_to: Path) -> dict[str, Any]:
     """Run what is about provenance, and return the figures by name of the script."""
-    (quanta, rounds), (collected, stock, readings) = sizes.log, sizes.collected
+    (quanta, rounds), (collected, stock, readings, small) = sizes.log, sizes.collected
     arguments: dict[str, list[object]] = {
         "log": ["--quanta", quanta, "--rounds", rounds],
-        "collect": ["--quanta", *collected, "--stock", stock, "--rounds", readings],
+        "collect": ["--quanta", *collected, "--stock", stock, "--rounds", readings, "--logs", small],
         "lineage": ["--quanta", sizes.lineage],
     }
     quanta, rounds = sizes.transfer

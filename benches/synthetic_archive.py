@@ -23,9 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quantum_butler import _core
+from quantum_butler.archive.format import ROLES
 from quantum_butler.archive.index import write_index
-
-ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
 
 _OUTPUTS = 5
 _DETECTORS = 100
@@ -208,14 +207,14 @@ def write_archive(campaign: Campaign, folder: Path) -> float:
         for writer in writers.values():
             writer.close()
         start = time.perf_counter()
-        sizes = write_index(builder, folder / "lineage.arrow").read_all()
+        nodes, totals = map(pa.RecordBatchReader.from_stream, builder.finish())
+        counts["datasets"] = write_index(nodes, folder / "lineage.arrow")
+        sizes = totals.read_all()
         seconds += time.perf_counter() - start
     table = pa.concat_tables(quanta)
     for name in sizes.column_names:
         table = table.append_column(name, sizes[name])
     pq.write_table(table, folder / "quanta.parquet", compression="zstd", row_group_size=1 << 17)
-    with pa.ipc.open_file(folder / "lineage.arrow") as index:
-        counts["datasets"] = int(index.schema.metadata[b"datasets"])
     manifest = {
         "format": "quantum-butler provenance archive",
         "version": 1,

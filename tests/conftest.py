@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from lsst.daf.butler import QuantumBackedButler
 
+import interpreters
 import postgres
 import repositories
 from registries import registries  # noqa: F401
@@ -113,6 +114,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         "DAF_BUTLER_REPOSITORIES",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interpreter() -> Iterator[None]:
+    with interpreters.closing_connections(), interpreters.seeking_zip_files():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 BENCHES = Path(__file__).resolve().parent.parent / "benches"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 def run(script: str, *arguments: object) -> str:
@@ -129,7 +129,7 @@ def test_lineage(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo makes the campaign")
 def test_collect(tmp_path: Path) -> None:
-    options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--folder", tmp_path]
+    options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--logs", 60, "--folder", tmp_path]
     text, outcome = figures("collect.py", tmp_path, *options)
     assert outcome["reading"]["lines"] == 100
     assert 0 < outcome["reading"]["columns_us"] < outcome["reading"]["stock_us"]
@@ -137,7 +137,9 @@ def test_collect(tmp_path: Path) -> None:
     # A campaign has whole coadds.
     assert 100 <= small["quanta"] < 2000 <= large["quanta"]
     assert {"quanta.parquet", "lineage.arrow", "manifest.json"} <= small["bytes"].keys()
-    assert text.count("collect ") == 2
+    [logs] = outcome["small"]
+    assert logs["quanta"] == 60
+    assert text.count("collect ") == 3
 
 
 # It runs every benchmark, which takes a minute on a machine that has nothing else to do.

@@ -13,7 +13,7 @@ import atheris
 
 with atheris.instrument_imports(include=["json", "quantum_butler"]):
     from quantum_butler.archive.errors import ArchiveError
-    from quantum_butler.archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+    from quantum_butler.archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
 
 _FOLDER = Path(tempfile.mkdtemp())
 

@@ -20,6 +20,7 @@ __all__ = (
     "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
+    "QuantumButlerError",
     "QuantumProvenanceData",
     "RecordFileError",
     "RejectedInputError",
@@ -36,6 +37,11 @@ __all__ = (
 
 from typing import TYPE_CHECKING
 
+from .switches import pin_log_folder
+
+# A relative folder for logs is seen here first; the process may work in another folder later.
+pin_log_folder()
+
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from .collecting.scratch import BusyArchiveError
     from .collecting.sources import NoSuchSourceError, NotASourceError
     from .dropin.install import install, uninstall
+    from .errors import QuantumButlerError
     from .quantum.log import ProvenanceLog
     from .quantum.provenance import QuantumProvenanceData
     from .record_file.errors import FileHasQuantumError, RecordFileError
@@ -69,6 +76,7 @@ else:
         "ProvenanceLog": "quantum.log",
         "QuantumBackedButler": "butler.butler",
         "QuantumBackedButlerFactory": "butler.factory",
+        "QuantumButlerError": "errors",
         "QuantumProvenanceData": "quantum.provenance",
         "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",

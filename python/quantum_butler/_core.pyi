@@ -7,7 +7,7 @@ Wherever a dataset is asked for, a `uuid.UUID`, an `int`, or anything with an
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Never, TypeVar, final
+from typing import Any, ClassVar, Literal, Never, TypeAlias, TypeVar, final
 from uuid import UUID
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "files_exist",
     "fingerprints",
     "frame_pieces",
+    "is_plain_path",
+    "is_unquoted_path",
     "remove_files",
     "write_file",
 ]
@@ -82,9 +84,12 @@ class Tracker:
     def note_written(self, dataset: Any, /) -> None: ...
     def note_stored(self, dataset: Any, exists: bool, /) -> None: ...
     def note_existence(self, existence: Mapping[Any, bool], /) -> None: ...
-    def watch(self) -> None: ...
-    def take_changes(self) -> list[tuple[UUID | int, bool, bool, bool, bool, bool]]: ...
-    def note_changed(self, datasets: Sequence[Any], /) -> None: ...
+    def watch(self, is_new: bool, /) -> None: ...
+    def is_settled(self) -> bool: ...
+    def changes(
+        self, held: Iterable[Any], /
+    ) -> tuple[list[tuple[UUID | int, bool, bool, bool, bool, bool]], int]: ...
+    def settle_changes(self, upto: int, held: Iterable[Any], /) -> None: ...
     def unpredicted(self, datasets: Sequence[Any], /) -> list[int]: ...
     def require_uuids(self) -> None: ...
     def drop_contradictions(self) -> None: ...
@@ -119,7 +124,6 @@ class Table:
     def ensure(self, rows: Sequence[Mapping[str, Any]], /) -> Undo: ...
     def replace(self, rows: Sequence[Mapping[str, Any]], /) -> Undo: ...
     def fetch(self, where: Mapping[str, Any], /) -> list[dict[str, Any]]: ...
-    def fetch_for_sqlite(self, where: Mapping[str, Any], /) -> list[tuple[Any, ...]]: ...
     def delete(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], /) -> int: ...
     def memory(self) -> int: ...
 
@@ -247,6 +251,19 @@ class FileRecords:
     def import_table(self, table: Any, /) -> Undo: ...
     def exists(self, root: str, dataset: Any, /) -> bool | None: ...
     def exist(self, root: str, datasets: Sequence[Any], /) -> list[bool | None]: ...
+    def watch(self) -> None: ...
+    def is_settled(self) -> bool: ...
+    def changes(
+        self, held: Iterable[Any], /
+    ) -> tuple[
+        list[tuple[str]],
+        list[tuple[Any, ...]],
+        list[tuple[str, str]],
+        list[tuple[str, str]],
+        list[tuple[str, str]],
+        tuple[int, int],
+    ]: ...
+    def settle(self, upto: tuple[int, int], held: Iterable[Any], /) -> None: ...
     def trash(self, selected: Iterable[Any] | None = None, /) -> Trash | None: ...
 
 @final
@@ -271,31 +288,36 @@ class Folders:
 
 def compress(data: bytes, /) -> bytes: ...
 def files_exist(root: str, paths: Sequence[str], /) -> list[bool]: ...
+def is_plain_path(path: str, /) -> bool: ...
+def is_unquoted_path(path: str, /) -> bool: ...
 def remove_files(root: str, paths: Sequence[str], /) -> list[tuple[int, OSError]]: ...
-def write_file(path: str, temporary: str, data: bytes, /) -> None: ...
+def write_file(path: str | PathLike[str], temporary: str, data: bytes, /) -> None: ...
+
+# Begin and end in microseconds since 1970, and whether it failed.
+_Attempt: TypeAlias = tuple[int | None, int | None, bool | None]
+
+# Id of a quantum, label of its task, its data ID, and the attempt.
+_Heading: TypeAlias = tuple[UUID, str | None, dict[str, int | str] | None, _Attempt]
 
 @final
 class LogWriter:
     """Appends to a provenance log that nobody else writes."""
 
-    def __new__(cls, path: str | PathLike[str], /, *, compressed: bool, sync: bool) -> LogWriter: ...
+    def __new__(
+        cls, path: str | PathLike[str], /, *, compressed: bool, sync: bool, lenient: bool = False
+    ) -> LogWriter: ...
     @property
     def torn(self) -> tuple[int, int] | None:
         """Offset and number of the bytes that were cut off because they were incomplete."""
 
-    def append(
-        self,
-        quantum_id: UUID,
-        task_label: str | None,
-        data_id: dict[str, int | str] | None,
-        provenance: Provenance,
-        /,
-    ) -> None: ...
+    @property
+    def locked(self) -> bool:
+        """Whether another writer is kept out; not where the file system has no locks."""
+
+    def append(self, heading: _Heading, provenance: Provenance, /) -> None: ...
     def append_extracted(
         self,
-        quantum_id: UUID,
-        task_label: str | None,
-        data_id: dict[str, int | str] | None,
+        heading: _Heading,
         tracker: Tracker,
         actual_outputs: Collection[Any] | None,
         datastores: Sequence[tuple[str, FileRecords]],
@@ -310,14 +332,20 @@ _Dataset = TypeVar("_Dataset")
 
 @final
 class ProvenanceScanner:
-    """Reads the provenance of quanta into tables: pieces of logs, and files of one quantum each."""
+    """Reads the provenance of quanta into tables: pieces of logs, and files of one quantum each.
 
-    def __new__(cls) -> ProvenanceScanner: ...
+    Once ``most_rejected`` entries of a source are rejected, the rest of it is not read.
+    """
+
+    def __new__(cls, *, most_rejected: int | None = None) -> ProvenanceScanner: ...
     def open_log(self, path: str | PathLike[str], start: int, end: int, /, *, compressed: bool) -> int:
         """Open a log to read a range of it, and return where the first byte of that is."""
 
+    def open_logs(self, logs: Sequence[tuple[int, str, int, bool]], /) -> None:
+        """Make ready to read whole logs: number of the source, path, bytes, and whether it is compressed."""
+
     def advance(self) -> bool:
-        """Read on until the tables are full or, which is `True`, the range has been read."""
+        """Read on until the tables are full or, which is `True`, what was opened has been read."""
 
     def start(self, source: int, /) -> None:
         """Go on with another source, from its beginning."""
@@ -331,8 +359,8 @@ class ProvenanceScanner:
     def skip(self, reason: str, /) -> None:
         """Reject what comes next, with the line that has begun."""
 
-    def files(self, first_source: int, paths: Sequence[str], /) -> int:
-        """Read files of JSON, each a source, and return how many bytes they have."""
+    def files(self, first_source: int, paths: Sequence[str], /) -> list[int]:
+        """Read files of JSON, each a source, and return how many bytes each has."""
 
     def document(self, source: int, name: str, data: bytes, /) -> None:
         """Read the JSON of one quantum, whose id may be only in the name."""
@@ -340,6 +368,14 @@ class ProvenanceScanner:
     @property
     def position(self) -> int:
         """How many bytes of the source have come."""
+
+    @property
+    def content(self) -> int:
+        """How many bytes of all sources have come."""
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the rest of the source is not read, since too much of it was rejected."""
 
     @property
     def is_full(self) -> bool:
@@ -352,19 +388,23 @@ class ProvenanceScanner:
 class Duplicates:
     """Finds quanta that are there more than once, in one share of them all."""
 
+    PAST: ClassVar[int]
+    """Number of the part that has the attempts which an archive knows and does not keep."""
+
     def __new__(cls, share: int, shares: int, /) -> Duplicates: ...
     def add(self, part: int, first_row: int, quanta: Any, /) -> None: ...
     def places(self) -> ArrowTable:
         """Where the quanta are that are there more than once, in order."""
 
-    def finish(self, fingerprints: Sequence[ArrowTable], /) -> tuple[ArrowTable, ArrowTable]:
+    def finish(self, attempts: Sequence[Any], /) -> tuple[ArrowTable, ArrowTable]:
         """Places of those repeated, and of those replaced with what is kept instead.
 
-        ``fingerprints`` are of the quanta at those places.
+        ``attempts`` are those at the `places`: tables with ``content``, the fingerprint, and ``begin``,
+        ``end`` and ``failed``.  Which of them counts, ``rust/core/src/scan/attempts.rs`` says.
         """
 
 def fingerprints(quanta: Any, edges: Any, records: Any, /) -> ArrowTable:
-    """Return the fingerprints of quanta: of rows of the three tables, in one piece each."""
+    """Return ``content``, the fingerprints of quanta: of rows of the three tables, in one piece each."""
 
 def frame_pieces(path: str | PathLike[str], size: int, /) -> list[tuple[int, int]]:
     """Part a log of frames into ranges of about so many bytes."""

@@ -1,16 +1,19 @@
-"""Shows how far ``quantum-butler collect`` is."""
+"""How far long work is, and how that is shown to whoever waits for it."""
 
 from __future__ import annotations
 
-__all__ = ("shown",)
+__all__ = ("Progress", "shown", "unfailing")
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from .collecting.driver import Progress
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 # Seconds between two lines where there is no terminal.
 _BETWEEN_LINES = 10.0
@@ -18,17 +21,32 @@ _BETWEEN_LINES = 10.0
 _MEBIBYTE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is."""
+
+    step: str
+    """What is being done."""
+
+    done: int
+    """How much of it is done."""
+
+    total: int
+    """How much there is to do."""
+
+    quanta: int
+    """Quanta so far."""
+
+    bytes: bool
+    """Whether these are bytes of the input; else they are quanta."""
+
+
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
-    """Give a function that shows progress on the standard error stream.
-
-    Yields
-    ------
-    show : `~collections.abc.Callable`
-        The function: a bar on a terminal, now and then a line elsewhere.
-    """
-    if not sys.stderr.isatty():
-        yield _Lines(sys.stderr)
+    """Give a function that shows progress on the standard error stream: a bar, or a line now and then."""
+    stream = unfailing(sys.stderr)
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield _Lines(stream)
         return
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -42,8 +60,40 @@ def shown() -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=Console(file=stream), transient=True) as bars:
         yield _Bar(bars)
+
+
+class _Unfailing:
+    """A stream that drops what it cannot write."""
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+
+def unfailing(stream: TextIO | None) -> TextIO:
+    """Return a stream that never stops the work that it is told of, not even if it is closed or full."""
+    return cast(TextIO, _Unfailing(stream))
 
 
 def _rate(progress: Progress, seconds: float) -> str:
@@ -63,7 +113,7 @@ class _Steps:
         self._begin = 0.0
 
     def begins(self, progress: Progress) -> bool:
-        """Tell whether a step begins."""
+        """Return whether a step begins."""
         if progress.step == self._step:
             return False
         self._step, self._begin = progress.step, time.monotonic()
@@ -77,15 +127,14 @@ class _Steps:
 class _Bar:
     """A bar on a terminal."""
 
-    def __init__(self, bars: object):
+    def __init__(self, bars: Bars):
         self._bars, self._steps = bars, _Steps()
-        self._task = bars.add_task("", total=None, rate="")  # type: ignore[attr-defined]
+        self._task = bars.add_task("", total=None, rate="")
 
     def __call__(self, progress: Progress) -> None:
-        bars = self._bars
         if self._steps.begins(progress):
-            bars.reset(self._task, description=progress.step, rate="")  # type: ignore[attr-defined]
-        bars.update(  # type: ignore[attr-defined]
+            self._bars.reset(self._task, description=progress.step, rate="")
+        self._bars.update(
             self._task,
             total=progress.total or None,
             completed=progress.done,

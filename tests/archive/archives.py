@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from quantum_butler import _core
+from quantum_butler.archive.format import ROLES
 from quantum_butler.archive.index import write_index
-from quantum_butler.archive.results import ROLES
 
 ACTUAL = ("actual_input", "actual_output")
 PREDICTED = ("predicted_input", "predicted_output")
@@ -146,7 +146,9 @@ def write(folder: Path, quanta: Sequence[Made], *, row_group: int = 2) -> Path:
     )
     builder = _core.LineageBuilder(folder, 1 << 20)
     builder.add(quanta_table, edges_table, records_table)
-    sizes = write_index(builder, folder / "lineage.arrow").read_all()
+    nodes, totals = map(pa.RecordBatchReader.from_stream, builder.finish())
+    write_index(nodes, folder / "lineage.arrow")
+    sizes = totals.read_all()
     for name in sizes.column_names:
         quanta_table = quanta_table.append_column(name, sizes[name])
     tables = {"quanta": quanta_table, "edges": edges_table, "records": records_table}

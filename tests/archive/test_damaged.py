@@ -237,6 +237,7 @@ def test_lists_that_are_nowhere(tmp_path: Path, values: list[int]) -> None:
         Archive(folder).stats()
 
 
+@pytest.mark.proof
 @given(st.data())
 def test_no_byte_of_the_index_brings_the_process_down(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -1,87 +1,89 @@
-"""Pictures of small graphs and of statistics: nothing overlaps, nothing is left out."""
+"""Pictures of small graphs and of statistics: nothing is left out."""
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
+import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from archives import Made, chain, used, write, wrote
-from click.testing import CliRunner
-from hypothesis import given
+from archives import Made, chain, dataset_id, used, write, wrote
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantum_butler.archive.graph import Graph, Node
-from quantum_butler.archive.layers import arrange
-from quantum_butler.archive.svg import to_svg
+from quantum_butler import Archive
+from quantum_butler.archive.graph import Graph, Node, to_svg
 from quantum_butler.cli.main import main
 
-GAP, THIN = 5.0, 3.0
+SVG = {"svg": "http://www.w3.org/2000/svg"}
+
+graphviz = pytest.mark.skipif(shutil.which("dot") is None, reason="there is no Graphviz")
 
 
-@st.composite
-def graphs(draw: st.DrawFn) -> tuple[list[float], list[tuple[int, int]]]:
-    sizes = draw(st.lists(st.sampled_from([10.0, 25.0]), min_size=1, max_size=12))
-    place = st.integers(0, len(sizes) - 1)
-    edges = draw(st.lists(st.tuples(place, place).filter(lambda edge: edge[0] != edge[1]), max_size=20))
-    return sizes, list(dict.fromkeys(edges))
+def lineage(folder: Path, style: str) -> Result:
+    return CliRunner().invoke(main, ["lineage", str(folder), str(dataset_id(200)), "--format", style])
 
 
-@given(graphs())
-def test_nodes_are_apart_and_edges_lead_on(graph: tuple[list[float], list[tuple[int, int]]]) -> None:
-    sizes, edges = graph
-    layout = arrange(sizes, edges, GAP, THIN)
-    things = list(zip(layout.layers, layout.heights, sizes, strict=True))
-    for (source, target), route in zip(edges, layout.routes, strict=True):
-        layers = [layout.layers[source], *(layer for layer, _ in route), layout.layers[target]]
-        steps = {b - a for a, b in pairwise(layers)}
-        assert steps in ({1}, {-1})
-        things += [(layer, height, THIN) for layer, height in route]
-    for (layer, height, size), (other, lower, other_size) in pairwise(sorted(things)):
-        assert layer != other or lower - height >= (size + other_size) / 2 + GAP - 1e-6
-    assert min(height - size / 2 for _, height, size in things) == pytest.approx(0)
-
-
-@given(graphs())
-def test_without_cycles_all_edges_go_to_the_right(graph: tuple[list[float], list[tuple[int, int]]]) -> None:
-    sizes, edges = graph
-    forward = [edge for edge in edges if edge[0] < edge[1]]
-    layout = arrange(sizes, forward, GAP, THIN)
-    assert all(layout.layers[source] < layout.layers[target] for source, target in forward)
-
-
-def test_crossings_that_need_not_be_are_not() -> None:
-    # Three pairs, each in the wrong order.
-    layout = arrange([10.0] * 6, [(0, 5), (1, 4), (2, 3)], GAP, THIN)
-    order = sorted(range(3), key=layout.heights.__getitem__)
-    assert sorted((5, 4, 3), key=layout.heights.__getitem__) == [5 - node for node in order]
-
-
-def test_long_chains_need_no_deep_stack() -> None:
-    count = 3000
-    layout = arrange([10.0] * count, [(n, n + 1) for n in range(count - 1)], GAP, THIN)
-    assert layout.layers == list(range(count))
-
-
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=6))
-def test_boxes_hold_their_text(texts: list[str]) -> None:
-    nodes = [Node(str(n), bool(n % 2), (text[:36] or "x",), ("details",)) for n, text in enumerate(texts)]
-    nodes = [
-        Node(n.key, n.is_quantum, tuple(filter(str.isprintable, n.lines)) or ("x",), n.details) for n in nodes
-    ]
-    root = ElementTree.fromstring(
-        to_svg(Graph("title", nodes, [(0, n) for n in range(1, len(nodes))])).encode()
+@graphviz
+def test_graphviz_draws_all_of_a_lineage(tmp_path: Path) -> None:
+    archive = write(tmp_path / "archive", chain())
+    root = ElementTree.fromstring(lineage(archive, "svg").stdout_bytes)
+    model = Archive(archive).lineage(dataset_id(200))
+    titles = [title.text or "" for title in root.iterfind(".//svg:g[@class='node']/svg:title", SVG)]
+    assert sorted(titles) == sorted(
+        [*(f"dataset {id_}" for id_ in model.datasets), *(f"quantum {id_}" for id_ in model.quanta)]
     )
-    width, height = (float(root.attrib[name]) for name in ("width", "height"))
-    space = {"svg": "http://www.w3.org/2000/svg"}
-    (drawing,) = root.findall("svg:g", space)
-    right, down = (float(n) for n in re.findall(r"[\d.]+", drawing.attrib["transform"]))
-    for box in drawing.iterfind("svg:g/svg:rect", space):
-        x, y, wide, high = (float(box.attrib[name]) for name in ("x", "y", "width", "height"))
-        assert 0 <= x + right and x + right + wide <= width
-        assert 0 <= y + down and y + down + high <= height
+    ends = [title.text or "" for title in root.iterfind(".//svg:g[@class='edge']/svg:title", SVG)]
+    found = [tuple(end.split()[1] for end in edge.split("->")) for edge in ends]
+    assert sorted(found) == sorted((str(edge.source), str(edge.target)) for edge in model.edges)
+
+
+@graphviz
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=36), min_size=1, max_size=4
+    )
+)
+def test_graphviz_draws_texts_as_they_are(texts: list[str]) -> None:
+    nodes = [Node(str(n), bool(n % 2), (text,), ("details", text)) for n, text in enumerate(texts)]
+    root = ElementTree.fromstring(to_svg(Graph("a title", nodes, [(0, n) for n in range(1, len(nodes))])))
+    drawn = [text.text for text in root.iterfind(".//svg:g[@class='node']//svg:text", SVG)]
+    assert drawn == texts
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that is all of PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_without_graphviz_there_is_a_hint(tmp_path: Path, only: Path) -> None:
+    archive = write(tmp_path / "archive", chain())
+    result = lineage(archive, "svg")
+    assert result.exit_code == 2
+    assert "Graphviz" in result.stderr and "--format dot" in result.stderr and not result.stdout
+    assert lineage(archive, "dot").exit_code == 0
+
+
+def test_what_graphviz_gets_and_gives(tmp_path: Path, only: Path) -> None:
+    archive = write(tmp_path / "archive", chain())
+    program = only / "dot"
+    program.write_text(f'#!/bin/sh\n[ "$*" = -Tsvg ] && {shutil.which("cat", path=os.defpath)}\n')
+    program.chmod(0o755)
+    assert lineage(archive, "svg").stdout_bytes == lineage(archive, "dot").stdout_bytes != b""
+    program.write_text("#!/bin/sh\necho 'Error: no\nlayout' >&2\nexit 3\n")
+    result = lineage(archive, "svg")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: dot ended with status 3: Error: no layout\n"
+    program.chmod(0o644)
+    result = lineage(archive, "svg")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
 
 
 def test_pictures_of_statistics(tmp_path: Path) -> None:

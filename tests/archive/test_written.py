@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from quantum_butler import Archive, ArchiveError
 from quantum_butler.archive import rows
-from quantum_butler.archive.written import WrittenBatch
+from quantum_butler.archive.rows import WrittenBatch
 
 
 def described(batches: Sequence[WrittenBatch]) -> list[tuple[object, object, object]]:

@@ -10,7 +10,7 @@ from lsst.daf.butler import StorageClass, _storage_class
 from lsst.daf.butler.tests import MetricsExample, MetricsExampleModel
 from together import at_once
 
-from quantum_butler.upstream.converters import import_converters
+from quantum_butler.upstream.formatters import convert
 
 
 def test_a_thread_in_the_middle_of_another_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +29,7 @@ def test_a_thread_in_the_middle_of_another_finds_all(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_storage_class, "doImportType", slowly)
 
     def first() -> Any:
-        import_converters(storage_class)
-        return storage_class.coerce_type(example)
+        return convert(example, storage_class)
 
     def second() -> Any:
         assert importing.wait(60)

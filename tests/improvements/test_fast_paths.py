@@ -11,7 +11,7 @@ from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 import quantum_butler
 import writing_formatters
 from quantum_butler.datastore.file import NativeFileDatastore
-from quantum_butler.store.writing import temporary_suffix
+from quantum_butler.upstream.formatters import temporary_suffix
 from repositories import NewRepository, Repository, example_metrics
 from writing_formatters import use_formatter
 
@@ -98,6 +98,20 @@ def test_upstream_describes_what_it_does(repository: Repository, caplog: pytest.
             butler.put({"a": 1}, ref)
         with pytest.raises(_UpstreamCalledError):
             butler.get(ref)
+
+
+@pytest.mark.parametrize("kind", ["file", "cached"])
+@pytest.mark.usefixtures("_without_upstream")
+def test_no_parameters_are_none(new_repository: NewRepository, kind: str) -> None:
+    repository = new_repository(kind)
+    ref = repository.stored["whole"][0]
+    with repository.butler(quantum_butler.QuantumBackedButler, inputs=[ref]) as butler:
+        expected = butler.get(ref)
+        assert butler.get(ref, parameters={}) == butler.getDeferred(ref).get() == expected
+        # The handle hands these on, empty as they are.
+        assert butler.getDeferred(ref, parameters={}).get(parameters={}) == expected
+        converted = butler.getDeferred(ref, storageClass="MetricsModel").get()
+        assert converted == butler.get(ref, storageClass="MetricsModel")
 
 
 @pytest.mark.usefixtures("_without_upstream")

@@ -157,13 +157,13 @@ def _watched(repository: Repository, outputs: Sequence[DatasetRef]) -> Any:
 
 
 def _pause_before_recording(datastore: Any) -> None:
-    add_records = datastore.add_records
+    add = datastore.store.add
 
     def paused(*args: Any) -> Any:
         _pause()
-        return add_records(*args)
+        return add(*args)
 
-    datastore.add_records = paused
+    datastore.store.add = paused
 
 
 def _check(
@@ -251,7 +251,7 @@ def test_two_puts_and_extract(repository: Repository, name: str) -> None:
         nonlocal butler, outputs
         outputs = _fresh(repository, name, tried, 0, 1)
         butler = _watched(repository, outputs)
-        del butler._datastore.add_records
+        del butler._datastore.store.add
         puts = [_Worker(lambda ref=ref: butler.put({"a": 1}, ref)) for ref in outputs]  # type: ignore[misc]
         return [*puts, _Worker(butler.extract_provenance_data)]
 

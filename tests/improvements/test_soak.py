@@ -27,6 +27,8 @@ from together import THREADS, at_once, many_outputs
 import quantum_butler
 from repositories import NewRepository, Repository, example_metrics
 
+pytestmark = pytest.mark.proof
+
 SECONDS = float(os.environ.get("QUANTUM_BUTLER_SOAK", "0"))
 OPERATIONS = 100
 """What each thread does at least."""

@@ -15,7 +15,7 @@ import pytest
 
 from quantum_butler import _core
 from quantum_butler.butler import butler as butler_module
-from quantum_butler.butler.factory import native_enabled
+from quantum_butler.switches import native_enabled
 
 SWITCHED_OFF = not native_enabled()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from typing import Any
 
 import pytest
+from lsst.daf.butler import StorageClass
 from lsst.daf.butler.tests import MetricsExample, MetricsExampleModel
 from scenarios import Run, scenario
 
@@ -138,3 +140,34 @@ def test_dict_from_metrics(run: Run) -> None:
     run(butler.put, example_metrics(3), ref)
     assert run(butler.get, ref) == example_metrics(3).exportAsDict()
     assert run(butler.get, ref, storageClass="MetricsPlain") == example_metrics(3)
+
+
+def _with_converters(storage_class: StorageClass, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let a storage class convert from types, as if nobody had asked it to so far."""
+    monkeypatch.setattr(storage_class, "_converters", dict.fromkeys(names, "builtins.dict"))
+    monkeypatch.setattr(storage_class, "_converters_by_type", None)
+
+
+@scenario
+def test_converters_are_imported_only_if_needed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref, other, third = run.refs("derived", 0, 1, 2)
+    _with_converters(ref.datasetType.storageClass, monkeypatch, "no.such.module.Type", "collections.UserDict")
+    butler = run.butler(inputs=run.refs("measured"), outputs=[ref, other, third])
+    run(butler.put, {"a": 1}, ref)
+    run(butler.get, ref)
+    run(butler.get, run.ref("measured"))
+    assert not any(step.effects.get("logs") for step in run.steps)
+    # Now they are, and what cannot be imported is told.
+    run(butler.put, UserDict({"b": 2}), other)
+    assert "no.such.module.Type" in str(run.steps[-1].effects["logs"])
+    assert run(butler.get, other) == {"b": 2}
+    assert type(run.error(butler.put, 7, third)) is TypeError
+
+
+@scenario
+def test_nothing_is_no_reason_to_import_converters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = run.ref("derived")
+    _with_converters(ref.datasetType.storageClass, monkeypatch, "no.such.module.Type")
+    butler = run.butler(outputs=[ref])
+    run.error(butler.put, None, ref)
+    assert not any(step.effects.get("logs") for step in run.steps)

@@ -11,7 +11,7 @@ import pytest
 from lsst.daf.butler import DatasetRef
 from scenarios import Butler, Run, scenario
 
-from quantum_butler.butler.factory import native_enabled
+from quantum_butler.switches import native_enabled
 from repositories import NewRepository, Repository
 
 PURGE = {"disassociate": True, "unstore": True, "purge": True}

@@ -16,7 +16,7 @@ from lsst.resources.s3utils import clean_test_environment_for_s3, getS3Client
 from moto import mock_aws
 from scenarios import Butler, Run, scenario
 
-from quantum_butler.butler.factory import native_enabled
+from quantum_butler.switches import native_enabled
 from repositories import NewRepository, Repository, example_metrics
 
 BUCKET = "observatory"

@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum mode { COUNT, FAIL, FAIL_WRITES_FROM, HALF, HALF_THEN_FAIL, KILL, VANISH };
+enum mode { COUNT, FAIL, FAIL_WRITES_FROM, HALF, HALF_THEN_FAIL, KILL, VANISH, FAIL_LOCKS };
 enum kind { ASKS, READS, CHANGES, FREES };
 
 static atomic_int armed;
@@ -104,6 +104,11 @@ static int strike(const char *call, enum kind kind, int folder, const char *path
     } else if (mode == HALF_THEN_FAIL && half_made && kind == CHANGES) {
         half_made = 0;
         error = code;
+    } else if (mode == FAIL_LOCKS) {
+        if (!strcmp(call, "flock") || !strcmp(call, "lock")) {
+            error = code;
+            snprintf(hit, sizeof hit, "%s %s", call, full);
+        }
     } else if (number == chosen && mode != FAIL_WRITES_FROM) {
         int transfers = !strcmp(call, "write") || !strcmp(call, "pwrite");
         if (mode == FAIL)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from collect_operations import Collect, WriteProvenance
 from dataset_operations import Get, Prune, Put
 from filed_operations import CloseFile, OpenFile, PruneFromFile, PutToFile, ResumeFile
-from log_operations import Append, CloseButler, CloseLog, OpenLog
+from log_operations import Append, CloseButler, CloseLog, OpenLog, TryFolder
 from operation_base import Operation
 
 OPERATIONS: Mapping[str, type[Operation]] = {
     "put": Put,
     "get": Get,
     "prune": Prune,
+    "try folder": TryFolder,
     "open log": OpenLog,
     "append": Append,
     "close log": CloseLog,

@@ -82,7 +82,7 @@ class _OfFile(OfButler):
         if self.butler is not None:
             with contextlib.suppress(RecordFileError):
                 self.butler.close()
-            self.butler._record_file.abandon()
+            self.butler._journal.abandon()
             self.butler = None
 
     def state(self) -> dict[str, Any]:

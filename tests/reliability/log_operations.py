@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Append", "CloseButler", "CloseLog", "OpenLog")
+__all__ = ("Append", "CloseButler", "CloseLog", "OpenLog", "TryFolder")
 
 import os
 import shutil
@@ -13,7 +13,8 @@ from dataset_operations import OfButler, value_of
 from operation_base import OfFolder, provenance, read_log
 from shim import Fault, Mode, Strike
 
-from quantum_butler import ProvenanceLog
+from quantum_butler import ProvenanceLog, switches
+from quantum_butler.paths import require_writable
 from quantum_butler.quantum import process_log
 from repositories import Repository
 
@@ -193,6 +194,42 @@ class CloseLog(_OfLog):
         assert self.quanta() in ([3], [1, 3])
 
 
+class TryFolder(OfFolder):
+    """Trying a folder for logs before the first quantum: one that is there, and one that is not."""
+
+    variants = ("new", "there")
+
+    def __init__(self, repository: Repository, folder: Path, variant: str):
+        super().__init__(repository, folder, variant)
+        self.logs = self.vanishing = self.folder / "some" / "logs"
+
+    def named(self) -> str:
+        return str(self.logs)
+
+    def prepare(self) -> None:
+        self.clear()
+        if self.variant == "there":
+            self.logs.mkdir(parents=True)
+
+    def run(self) -> None:
+        require_writable(str(self.logs))
+
+    def check(self, error: BaseException | None, strike: Strike, fault: Fault) -> None:
+        if error is not None:
+            self.check_error(error, strike, fault)
+        elif fault.mode is not Mode.VANISH:
+            assert self.logs.is_dir()
+        left = list(self.logs.glob(".*")) if self.logs.exists() else []
+        # A file that cannot be removed is hidden, so that it is not collected.
+        assert not left or strike.call.startswith("unlink"), left
+
+    def again(self) -> None:
+        self.run()
+
+    def after_kill(self) -> None:
+        self.run()
+
+
 class CloseButler(OfButler):
     """`close` of a butler whose provenance is logged."""
 
@@ -209,7 +246,7 @@ class CloseButler(OfButler):
         self.end()
         shutil.rmtree(self.logs, ignore_errors=True)
         process_log._log_of_process.cache_clear()
-        process_log.set_folder(self.logs)
+        switches.set_log_folder(self.logs)
         self.closed = 0
         self.open()
         self.butler.put(value_of(self.other), self.other)
@@ -247,6 +284,6 @@ class CloseButler(OfButler):
             assert self.lines() == self.closed + 1
 
     def end(self) -> None:
-        process_log.set_folder(None)
+        switches.set_log_folder(None)
         super().end()
         shutil.rmtree(self.logs, ignore_errors=True)

@@ -28,9 +28,9 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from operation_base import is_temporary, read_log
 from record_files import beside, roles, roles_of, stock_datastore
 
-from quantum_butler import ProvenanceLog, QuantumBackedButler, RecordFileError, collect
+from quantum_butler import ProvenanceLog, QuantumBackedButler, RecordFileError, collect, switches
 from quantum_butler.quantum import process_log
-from quantum_butler.record_file.record_file import Durability
+from quantum_butler.record_file.database import Durability
 from repositories import Repository, dataset_id, example_metrics
 
 LOGS = (".jsonl", ".jsonl.zst", "process")
@@ -191,7 +191,7 @@ class Work:
         self.logs.mkdir(exist_ok=True)
         self._log = None
         if self.kind == "process":
-            process_log.set_folder(self.logs)
+            switches.set_log_folder(self.logs)
         else:
             self._log = ProvenanceLog(self.logs / f"log{self.kind}")
         self._flushing = threading.Lock()

@@ -55,6 +55,9 @@ class Mode(enum.IntEnum):
     VANISH = 6
     """A folder is removed before it is made."""
 
+    FAIL_LOCKS = 7
+    """It does not matter which is chosen: whatever locks a file fails, as where there are no locks."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fault:

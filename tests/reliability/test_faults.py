@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 from shim import compile_shim, preloaded
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 EVERYTHING = os.environ.get("QUANTUM_BUTLER_FAULTS") == "all"
 
@@ -28,6 +30,7 @@ CALLS = {
     "put": {"open", "write", "close", "rename", "mkdir", "stat"},
     "get": {"open", "read"},
     "prune": {"unlink"},
+    "try folder": {"mkdir", "open", "write", "unlink"},
     "open log": {"open", "flock", "pread", "ftruncate"},
     "append": {"write", "fdatasync"},
     "close log": {"write", "fdatasync"},
@@ -68,7 +71,7 @@ def step_of(name: str, steps: Mapping[str, int] = STEPS) -> int:
 
 
 def run(library: Path, folder: Path, how: str, step: int, name: str) -> dict[str, Any]:
-    paths = os.pathsep.join(map(str, (HERE.parent, HERE, HERE.parent / "file_mode")))
+    paths = os.pathsep.join(map(str, (HERE.parent / "helpers", HERE, HERE.parent / "record_file")))
     done = subprocess.run(
         [sys.executable, HERE / "faulted.py", folder, how, str(step), name],
         env={**preloaded(library), "PYTHONPATH": paths},

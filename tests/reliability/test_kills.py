@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("QUANTUM_BUTLER_KILLS", "10"))
 SEED = 20261
 
 
 def run(folder: Path, *arguments: str) -> dict[str, Any]:
-    paths = os.pathsep.join(map(str, (HERE.parent, HERE, HERE.parent / "file_mode")))
+    paths = os.pathsep.join(map(str, (HERE.parent / "helpers", HERE, HERE.parent / "record_file")))
     done = subprocess.run(
         [sys.executable, HERE / "kills.py", folder, *arguments],
         env={**os.environ, "PYTHONPATH": paths},

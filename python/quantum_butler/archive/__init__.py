@@ -1,13 +1,13 @@
 """The provenance archive: many quanta, to be asked.
 
-- `archive`: the class `Archive`, which asks.
-- `manifest`: what the archive says of itself.
-- `index`: the file of the lineage index.
-- `tables`: rows of the Parquet tables, by number.
-- `written`: what quanta have written, from beginning to end.
-- `results`: what the answers are made of.
-- `commands`: the same on the command line, in the words of `reports`,
-  `drawing` and `svg`, and `plots`.
+- `archive`: the class `Archive`, which asks; `results` and `lineage`: what
+  its answers are made of.
+- `format`: the manifest, and the roles of datasets.
+- `reader`: what the archive has, by number; `columns`: rows of one table by
+  number; `index`: the file of the lineage index.
+- `rows`: all tables side by side, from beginning to end.
+- `statistics`: counts of quanta, datasets and bytes.
+- `reports`, `graph`, `plots`: the answers in words, graphs and pictures.
 
 Importing this package is cheap: pyarrow is imported when the first question
 needs it, and ``lsst`` never.
@@ -34,13 +34,12 @@ __all__ = (
 
 from .archive import Archive
 from .errors import ArchiveError, UnknownIdError
-from .manifest import Manifest
+from .format import Manifest
+from .lineage import Edge, Lineage
 from .results import (
     Change,
     Dataset,
     Difference,
-    Edge,
-    Lineage,
     Quantum,
     QuantumDetails,
     Statistics,

@@ -4,54 +4,32 @@ from __future__ import annotations
 
 __all__ = ("Archive",)
 
-import json
-import uuid
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from .columns import TableFile, whole
-from .errors import ArchiveError, UnknownIdError, unreadable
-from .manifest import Manifest, read_manifest
+from ..paths import PathError, text_path
+from .errors import ArchiveError, unreadable
+from .format import Manifest, read_manifest, role_bit, role_names
+from .lineage import Lineage
 from .results import (
-    ROLES,
     Change,
     Dataset,
     Difference,
-    Lineage,
     Quantum,
     QuantumDetails,
     Statistics,
-    TaskStatistics,
     Use,
-    role_names,
 )
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeAlias
+    from collections.abc import Iterator, Sequence
 
-    import numpy
     import pyarrow.dataset
 
-    from .. import _core
-    from .written import WrittenBatch
-
-    Id: TypeAlias = uuid.UUID | str
-
-_T = TypeVar("_T")
-
-_ACTUAL_INPUT, _ACTUAL_OUTPUT = 4, 16
-_PREDICTED_INPUT, _PREDICTED_OUTPUT = 1, 8
-_SIZE_COLUMNS = [f"{role}s_bytes" for role in ROLES]
-_QUANTUM_COLUMNS = {
-    "task_label": "text",
-    "data_id": "text",
-    "records": "integers",
-    **dict.fromkeys(_SIZE_COLUMNS, "integers"),
-}
-_RECORD_COLUMNS = {"dataset_id": "ids", "path": "text", "storage_class": "text", "file_size": "integers"}
+    from .reader import Id, Reader
+    from .rows import WrittenBatch
 
 
 class Archive:
@@ -76,7 +54,11 @@ class Archive:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._path = Path(path)
+        # Files are opened later, when the process may work in another folder.
+        try:
+            self._path = Path(text_path(path))
+        except PathError as error:
+            raise ArchiveError(str(error)) from error
         self._manifest = read_manifest(self._path)
 
     def __repr__(self) -> str:
@@ -95,17 +77,17 @@ class Archive:
     @property
     def quanta(self) -> pyarrow.dataset.Dataset:
         """The table ``quanta.parquet`` (`pyarrow.dataset.Dataset`)."""
-        return self._dataset("quanta.parquet")
+        return _dataset(self._path / "quanta.parquet")
 
     @property
     def edges(self) -> pyarrow.dataset.Dataset:
         """The table ``edges.parquet`` (`pyarrow.dataset.Dataset`)."""
-        return self._dataset("edges.parquet")
+        return _dataset(self._path / "edges.parquet")
 
     @property
     def records(self) -> pyarrow.dataset.Dataset:
         """The table ``records.parquet`` (`pyarrow.dataset.Dataset`)."""
-        return self._dataset("records.parquet")
+        return _dataset(self._path / "records.parquet")
 
     def stats(self) -> Statistics:
         """Count quanta, datasets and bytes, task by task.
@@ -115,42 +97,9 @@ class Archive:
         statistics : `Statistics`
             The numbers.
         """
-        import numpy
-        import pyarrow
+        from .statistics import count
 
-        table = self._quanta.columns(["task_label", *_SIZE_COLUMNS])
-        label_of = table["task_label"]
-        if not pyarrow.types.is_dictionary(label_of.type):
-            label_of = label_of.dictionary_encode()
-        label_of = label_of.unify_dictionaries().combine_chunks()
-        labels: list[str | None] = [*label_of.dictionary.to_pylist(), None]
-        indices = label_of.indices
-        if indices.null_count:
-            indices = indices.fill_null(len(labels) - 1)
-        task_of = whole(pyarrow.chunked_array([indices])).astype(numpy.uint32)
-        buffers = [None, pyarrow.py_buffer(task_of)]
-        column = pyarrow.Array.from_buffers(pyarrow.uint32(), len(task_of), buffers)
-        numbers = pyarrow.Table.from_arrays([column], ["task"])
-        counts, all_counts = self._ask(lambda index: index.census(numbers, len(labels)))
-        quanta = numpy.bincount(task_of, minlength=len(labels)).tolist()
-        sums = []
-        for name in _SIZE_COLUMNS:
-            sums.append(numpy.zeros(len(labels), numpy.int64))
-            numpy.add.at(sums[-1], task_of, whole(table[name]))
-
-        def task(
-            label: str | None, quanta: int, counts: tuple[list[int], int, int], sizes: list[int]
-        ) -> TaskStatistics:
-            datasets, unused, missing = counts
-            by_role, bytes_ = (dict(zip(ROLES, numbers, strict=True)) for numbers in (datasets, sizes))
-            return TaskStatistics(label, quanta, by_role, bytes_, unused, missing)
-
-        tasks = [
-            task(label, quanta[n], counts[n], [int(column[n]) for column in sums])
-            for n, label in enumerate(labels)
-            if quanta[n]
-        ]
-        return Statistics(tasks, task(None, sum(quanta), all_counts, [int(column.sum()) for column in sums]))
+        return count(self._reader)
 
     def show(self, quantum: Id) -> QuantumDetails:
         """Look up a quantum and its datasets.
@@ -170,11 +119,8 @@ class Archive:
         UnknownIdError
             Raised if the archive does not have the quantum.
         """
-        quantum = _uuid(quantum)
-        number = self._index.quantum(quantum.int)
-        if number is None:
-            raise UnknownIdError(f"{self._path}: the archive has no quantum {quantum}")
-        found = self._ask(lambda index: index.datasets_of(number))
+        number = self._reader.find_quantum(quantum)
+        found = self._reader.ask(lambda index: index.datasets_of(number))
         (description,) = self.describe_quanta([number])
         datasets = self.describe_datasets([row for row, _ in found])
         uses = [Use(dataset, role_names(roles)) for dataset, (_, roles) in zip(datasets, found, strict=True)]
@@ -220,12 +166,12 @@ class Archive:
             raise ValueError(f"a direction is 'up' or 'down', not {direction!r}")
         if depth is not None and depth < 0:
             raise ValueError(f"a depth is a number of quanta, not {depth}")
-        dataset, row = self._find_dataset(dataset)
+        dataset, row = self._reader.find_dataset(dataset)
         # More than all quanta there can be is no limit.
         most = None if depth is None else min(depth, 2**32 - 1)
         up = direction == "up"
-        closure = self._ask(lambda index: index.closure([row], up=up, actual=actual, depth=most))
-        return Lineage(self, dataset, direction, actual, depth, closure)
+        closure = self._reader.ask(lambda index: index.closure([row], up=up, actual=actual, depth=most))
+        return Lineage(self._reader, dataset, direction, actual, depth, closure)
 
     def producer(self, dataset: Id, *, actual: bool = True) -> Quantum | None:
         """Find the quantum that wrote a dataset.
@@ -248,7 +194,9 @@ class Archive:
         UnknownIdError
             Raised if the archive does not have the dataset.
         """
-        quanta = self._quanta_with(dataset, _ACTUAL_OUTPUT if actual else _PREDICTED_OUTPUT)
+        quanta = self._reader.quanta_with(
+            dataset, role_bit("actual_output" if actual else "predicted_output")
+        )
         return self.describe_quanta(quanta[:1])[0] if quanta else None
 
     def consumers(self, dataset: Id, *, actual: bool = True) -> list[Quantum]:
@@ -271,7 +219,8 @@ class Archive:
         UnknownIdError
             Raised if the archive does not have the dataset.
         """
-        return self.describe_quanta(self._quanta_with(dataset, _ACTUAL_INPUT if actual else _PREDICTED_INPUT))
+        role = role_bit("actual_input" if actual else "predicted_input")
+        return self.describe_quanta(self._reader.quanta_with(dataset, role))
 
     def diff(self, other: Archive) -> Difference:
         """Compare with another archive.
@@ -287,7 +236,7 @@ class Archive:
             What only one of them has, and what quanta of both have in
             different roles; each sorted by id.
         """
-        left, right = self._index, other._index
+        left, right = self._reader.index, other._reader.index
         try:
             quanta, datasets, changes = left.difference(right)
         except ValueError as error:
@@ -324,7 +273,7 @@ class Archive:
         ValueError
             Raised if it is not one quantum at least.
         """
-        from .written import read_written
+        from .rows import read_written
 
         if at_once < 1:
             raise ValueError(f"a batch has at least one quantum, not {at_once}")
@@ -343,14 +292,7 @@ class Archive:
         quanta : `list` [`Quantum`]
             The quanta, in that order.
         """
-        ids = self._ask(lambda index: index.quantum_ids(numbers))
-        order = sorted(set(numbers))
-        labels, data_ids = self._quanta.rows(order, ["task_label", "data_id"])
-        place = {number: row for row, number in enumerate(order)}
-        return [
-            Quantum(id_, labels[row], self._parse_data_id(data_ids[row]))
-            for id_, row in zip(ids, map(place.__getitem__, numbers), strict=True)
-        ]
+        return self._reader.describe_quanta(numbers)
 
     def describe_datasets(self, rows: Sequence[int]) -> list[Dataset]:
         """Look up datasets by their rows in the lineage index.
@@ -365,115 +307,21 @@ class Archive:
         datasets : `list` [`Dataset`]
             The datasets, in that order.
         """
-        ids = self._ask(lambda index: index.dataset_ids(rows))
-        # Records of a dataset come with the quantum that wrote it.
-        writers = self._ask(lambda index: index.writers(rows))
-        records = self._records_of(sorted({writer for writer in writers if writer is not None}), set(ids))
-        return [_dataset(id_, records.get(id_, [])) for id_ in ids]
+        return self._reader.describe_datasets(rows)
 
-    def checked(self, read: Callable[[], _T]) -> _T:
-        """Return what reading the index gives, or raise `ArchiveError` with its name."""
-        try:
-            return read()
-        except ValueError as error:
-            raise unreadable(self._path / "lineage.arrow", error) from error
-
+    # Manifests are read without pyarrow, which takes a while to be imported.
     @cached_property
-    def _index(self) -> _core.LineageIndex:
-        from .index import read_index
+    def _reader(self) -> Reader:
+        from .reader import Reader
 
-        return read_index(self._path / "lineage.arrow")
-
-    @cached_property
-    def _quanta(self) -> TableFile:
-        table = TableFile(self._path / "quanta.parquet", _QUANTUM_COLUMNS)
-        if len(table) != self._index.quanta:
-            raise ArchiveError(
-                f"{self._path}: quanta.parquet has {len(table)} quanta, lineage.arrow {self._index.quanta}"
-            )
-        return table
-
-    @cached_property
-    def _records(self) -> tuple[TableFile, numpy.ndarray[Any, Any]]:
-        """The records, and where those of each quantum end."""
-        import numpy
-
-        counts = whole(self._quanta.columns(["records"])["records"])
-        table = TableFile(self._path / "records.parquet", _RECORD_COLUMNS)
-        if (len(counts) and counts.min() < 0) or counts.sum(dtype=numpy.int64) != len(table):
-            raise ArchiveError(f"{self._path}: records.parquet is not what quanta.parquet tells of")
-        return table, numpy.cumsum(counts, dtype=numpy.int64)
-
-    def _dataset(self, name: str) -> pyarrow.dataset.Dataset:
-        import pyarrow
-        import pyarrow.dataset
-
-        path = self._path / name
-        try:
-            return pyarrow.dataset.dataset(path, format="parquet")
-        except (pyarrow.ArrowException, OSError) as error:
-            raise unreadable(path, error) from error
-
-    def _ask(self, question: Callable[[_core.LineageIndex], _T]) -> _T:
-        index = self._index
-        return self.checked(lambda: question(index))
-
-    def _find_dataset(self, dataset: Id) -> tuple[uuid.UUID, int]:
-        dataset = _uuid(dataset)
-        row = self._ask(lambda index: index.dataset(dataset.int))
-        if row is None:
-            raise UnknownIdError(f"{self._path}: the archive has no dataset {dataset}")
-        return dataset, row
-
-    def _quanta_with(self, dataset: Id, roles: int) -> list[int]:
-        _, row = self._find_dataset(dataset)
-        return self._ask(lambda index: index.quanta_of(row, roles))
-
-    def _records_of(
-        self, quanta: Sequence[int], datasets: set[uuid.UUID]
-    ) -> dict[uuid.UUID, list[tuple[str, str | None, int | None]]]:
-        """Path, storage class and size of each file of these datasets that these quanta wrote."""
-        import numpy
-
-        if not quanta:
-            return {}
-        table, ends = self._records
-        starts = numpy.concatenate([[0], ends])
-        ranges = [numpy.arange(starts[number], starts[number + 1]) for number in quanta]
-        columns = table.rows(numpy.concatenate(ranges), list(_RECORD_COLUMNS))
-        found: dict[uuid.UUID, list[tuple[str, str | None, int | None]]] = {}
-        for id_, *record in zip(*columns, strict=True):
-            id_ = id_ if isinstance(id_, uuid.UUID) else uuid.UUID(bytes=id_)
-            if id_ in datasets:
-                found.setdefault(id_, []).append(tuple(record))
-        return found
-
-    def _parse_data_id(self, text: str | None) -> dict[str, Any] | None:
-        if text is None:
-            return None
-        try:
-            data_id = json.loads(text)
-        except (ValueError, RecursionError):
-            data_id = None
-        if not isinstance(data_id, dict):
-            raise ArchiveError(f"{self._path / 'quanta.parquet'}: a data ID is not a JSON object")
-        return data_id
+        return Reader(self._path)
 
 
-def _uuid(id_: Id) -> uuid.UUID:
-    if isinstance(id_, uuid.UUID):
-        return id_
+def _dataset(path: Path) -> pyarrow.dataset.Dataset:
+    import pyarrow
+    import pyarrow.dataset
+
     try:
-        return uuid.UUID(id_)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"an id is a uuid.UUID or its text, not {id_!r}") from error
-
-
-def _dataset(id_: uuid.UUID, records: list[tuple[str, str | None, int | None]]) -> Dataset:
-    sizes = [size for _, _, size in records if size is not None]
-    return Dataset(
-        id_,
-        tuple(path for path, _, _ in records if path is not None),
-        records[0][1] if records else None,
-        sum(sizes) if sizes else None,
-    )
+        return pyarrow.dataset.dataset(path, format="parquet")
+    except (pyarrow.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 __all__ = ("TableFile", "column_kind", "whole")
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+from pyarrow import types
 
 from .errors import ArchiveError, unreadable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    import numpy
-    import pyarrow
-
 
 class TableFile:
-    """A table of an archive.
-
-    Parameters
-    ----------
-    path : `pathlib.Path`
-        The Parquet file.
-    kinds : `~collections.abc.Mapping` [`str`, `str`]
-        Of each column that will be asked for, whether it has ``text``,
-        ``integers`` or ``ids``.
-
-    Raises
-    ------
-    ArchiveError
-        Raised, here and later, if it is missing or damaged.
-    """
+    """A table of an archive, with the columns that will be asked for and what each has; see `column_kind`."""
 
     def __init__(self, path: Path, kinds: Mapping[str, str]):
-        import pyarrow
-        import pyarrow.parquet
-
         self._path = path
         self._errors = (pyarrow.ArrowException, OSError, ValueError, KeyError)
         try:
@@ -54,18 +37,7 @@ class TableFile:
         return rows
 
     def columns(self, names: Sequence[str]) -> pyarrow.Table:
-        """Read whole columns.
-
-        Parameters
-        ----------
-        names : `~collections.abc.Sequence` [`str`]
-            Names of the columns.
-
-        Returns
-        -------
-        table : `pyarrow.Table`
-            The columns, in that order.
-        """
+        """Read whole columns."""
         try:
             table = self._file.read(columns=list(names)).select(list(names))
         except self._errors as error:
@@ -77,22 +49,7 @@ class TableFile:
         return table
 
     def rows(self, numbers: Iterable[int], names: Sequence[str]) -> list[list[Any]]:
-        """Read some rows.
-
-        Parameters
-        ----------
-        numbers : `~collections.abc.Iterable` [`int`]
-            Numbers of the rows, ascending.
-        names : `~collections.abc.Sequence` [`str`]
-            Names of the columns.
-
-        Returns
-        -------
-        columns : `list` [`list`]
-            What these rows have in each of the columns.
-        """
-        import numpy
-
+        """Read some rows, given by their numbers, ascending; return the values of each column."""
         metadata = self._file.metadata
         wanted = numpy.fromiter(numbers, dtype=numpy.int64)
         if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < metadata.num_rows:
@@ -112,28 +69,32 @@ class TableFile:
             raise unreadable(self._path, error) from error
         return columns
 
+    def zeros(self, name: str) -> numpy.ndarray[Any, Any]:
+        """Return the numbers of the rows that have 0 in a column."""
+        try:
+            column = self._file.read(columns=[name])[name]
+        except self._errors as error:
+            raise unreadable(self._path, error) from error
+        return numpy.flatnonzero((whole(column) == 0) & _has_value(column))
+
+
+def _has_value(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
+    """Return where a column is not null."""
+    parts = [numpy.zeros(0, bool)]
+    for chunk in column.chunks:
+        valid, _ = chunk.buffers()
+        if valid is None:
+            parts.append(numpy.ones(len(chunk), bool))
+        else:
+            bits = numpy.unpackbits(numpy.frombuffer(valid, numpy.uint8), bitorder="little")
+            parts.append(bits[chunk.offset : chunk.offset + len(chunk)].astype(bool))
+    return numpy.concatenate(parts)
+
 
 def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
-    """Return the integers of a column that has no nulls.
-
-    Parameters
-    ----------
-    column : `pyarrow.ChunkedArray`
-        The column.
-
-    Returns
-    -------
-    values : `numpy.ndarray`
-        Its values.
-
-    Notes
-    -----
-    Its own `to_numpy` would import pandas where that is installed, which
-    takes as long as all else that a short command does.
-    """
-    import numpy
-    from pyarrow import types
-
+    """Return the integers of a column; where it is null, some number."""
+    # Its own `to_numpy` would import pandas where that is installed, which takes as long as all else that a
+    # short command does.
     type_ = f"{'i' if types.is_signed_integer(column.type) else 'u'}{column.type.bit_width // 8}"
     parts = [numpy.zeros(0, type_)]
     for chunk in column.chunks:
@@ -144,22 +105,7 @@ def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
 
 
 def column_kind(type_: pyarrow.DataType) -> str:
-    """Tell what the columns of a type have.
-
-    Parameters
-    ----------
-    type_ : `pyarrow.DataType`
-        Type of a column.
-
-    Returns
-    -------
-    kind : `str`
-        ``text``, ``integers``, ``booleans``, ``ids`` or ``something else``,
-        however they are stored.
-    """
-    import pyarrow
-    from pyarrow import types
-
+    """Return ``text``, ``integers``, ``booleans``, ``times``, ``ids`` or ``something else``: what it has."""
     if isinstance(type_, pyarrow.BaseExtensionType):
         type_ = type_.storage_type
     if types.is_dictionary(type_):
@@ -170,4 +116,6 @@ def column_kind(type_: pyarrow.DataType) -> str:
         return "integers"
     if types.is_boolean(type_):
         return "booleans"
+    if types.is_timestamp(type_) and type_.unit == "us":
+        return "times"
     return "ids" if types.is_fixed_size_binary(type_) and type_.byte_width == 16 else "something else"

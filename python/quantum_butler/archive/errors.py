@@ -6,11 +6,13 @@ __all__ = ("ArchiveError", "UnknownIdError", "unreadable")
 
 from typing import TYPE_CHECKING
 
+from ..errors import QuantumButlerError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class ArchiveError(ValueError):
+class ArchiveError(QuantumButlerError, ValueError):
     """A folder that is no provenance archive, or one that cannot be read."""
 
 

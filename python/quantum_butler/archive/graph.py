@@ -2,58 +2,55 @@
 
 from __future__ import annotations
 
-__all__ = ("Graph", "Node", "plain", "to_dot", "to_mermaid")
+__all__ = (
+    "MOST_NODES",
+    "Graph",
+    "GraphvizError",
+    "Node",
+    "NoGraphvizError",
+    "to_dot",
+    "to_mermaid",
+    "to_svg",
+)
 
 import posixpath
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .reports import counted, data_id_text, plain, size_text
 
 if TYPE_CHECKING:
-    from .results import Dataset, Lineage, Quantum
+    from .lineage import Lineage
+    from .results import Dataset, Quantum
+
+MOST_NODES = 300
+"""More nodes than this make no readable picture."""
 
 _LONGEST = 36
 
 
 @dataclass(frozen=True)
 class Node:
-    """A dataset or a quantum.
-
-    Parameters
-    ----------
-    key : `str`
-        Its id, whole.
-    is_quantum : `bool`
-        Whether it is a quantum.
-    lines : `tuple` [`str`, ...]
-        What is written on it: one line or two.
-    details : `tuple` [`str`, ...]
-        Lines for whoever wants to know more.
-    is_start : `bool`
-        Whether it is the dataset that was asked for.
-    """
+    """A dataset or a quantum."""
 
     key: str
+    """Its id, whole."""
+
     is_quantum: bool
     lines: tuple[str, ...]
+    """What is written on it: one line or two."""
+
     details: tuple[str, ...]
+    """Lines for whoever wants to know more."""
+
     is_start: bool = False
+    """Whether it is the dataset that was asked for."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes, and pairs of their places, in the direction in which data flows.
-
-    Parameters
-    ----------
-    title : `str`
-        What it is a picture of.
-    nodes : `list` [`Node`]
-        The nodes.
-    edges : `list` [`tuple` [`int`, `int`]]
-        The edges.
-    """
+    """Nodes, and pairs of their places, in the direction in which data flows."""
 
     title: str
     nodes: list[Node]
@@ -113,11 +110,36 @@ def _short(text: str) -> str:
     return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[head + 1 - _LONGEST :]}"
 
 
+class GraphvizError(RuntimeError):
+    """Graphviz draws no picture."""
+
+
+class NoGraphvizError(GraphvizError):
+    """There is no Graphviz."""
+
+
+def to_svg(graph: Graph) -> bytes:
+    """Have Graphviz draw a graph."""
+    command = ["dot", "-Tsvg"]
+    try:
+        done = subprocess.run(command, input=to_dot(graph).encode(), capture_output=True)
+    except FileNotFoundError as error:
+        raise NoGraphvizError("pictures are drawn by Graphviz, whose program dot is not on PATH") from error
+    except OSError as error:
+        raise GraphvizError(f"dot cannot be run: {error.strerror}") from error
+    if done.returncode:
+        said = plain(" ".join(done.stderr.decode(errors="replace").split()))
+        raise GraphvizError(f"dot ended with status {done.returncode}: {said}")
+    return done.stdout
+
+
 def to_dot(graph: Graph) -> str:
     """Write a graph in the language of Graphviz."""
 
     def quoted(text: str) -> str:
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        # Graphviz knows the character references of HTML.
+        text = text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+        return f'"{text}"'
 
     def several(lines: tuple[str, ...]) -> str:
         # Between lines Graphviz wants two characters, which `quoted` must not double.

@@ -25,20 +25,7 @@ _BLUE, _ORANGE, _GREY, _GREEN = "#2e6da4", "#d9822b", "#b8bec5", "#3d8b5f"
 
 
 def draw(statistics: Statistics, folder: Path) -> list[Path]:
-    """Draw outputs made and missing, and inputs predicted, available and used.
-
-    Parameters
-    ----------
-    statistics : `Statistics`
-        What to draw.
-    folder : `pathlib.Path`
-        Existing folder for the pictures.
-
-    Returns
-    -------
-    paths : `list` [`pathlib.Path`]
-        The pictures, each as PNG and as SVG.
-    """
+    """Draw outputs made and missing, and inputs predicted, available and used, each as PNG and as SVG."""
     paths = []
     # No side of a picture can have more pixels than this.
     most = 60_000

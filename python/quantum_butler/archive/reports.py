@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = (
     "Report",
+    "columns",
     "counted",
     "data_id_text",
     "of_difference",
@@ -23,37 +24,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .results import ROLES
+from .format import INPUT_ROLES, ROLES
 
 if TYPE_CHECKING:
     import uuid
 
     from .archive import Archive
-    from .results import Dataset, Difference, Lineage, Quantum, QuantumDetails, Statistics, TaskStatistics
+    from .lineage import Lineage
+    from .results import Dataset, Difference, Quantum, QuantumDetails, Statistics, TaskStatistics
 
 _ROLE_WORDS = dict(zip(ROLES, ("predicted", "available", "used", "predicted", "written"), strict=True))
 
 
 @dataclass(frozen=True)
 class Report:
-    """An answer in its three forms.
-
-    Parameters
-    ----------
-    content : `~typing.Any`
-        What goes into JSON.
-    header : `~collections.abc.Sequence` [`str`]
-        Names of the columns of CSV.
-    rows : `list` [`~collections.abc.Sequence`]
-        Rows of CSV.
-    text : `~collections.abc.Callable`
-        Makes the text for a person.
-    """
+    """An answer in its three forms."""
 
     content: Any
+    """What goes into JSON."""
+
     header: Sequence[str]
+    """Names of the columns of CSV."""
+
     rows: list[Sequence[object]]
+    """Rows of CSV."""
+
     text: Callable[[], str]
+    """Makes the text for a person."""
 
     def render(self, style: str) -> str:
         """Return the answer as ``table``, ``json`` or ``csv``."""
@@ -83,8 +80,10 @@ def data_id_text(data_id: dict[str, Any]) -> str:
     return ", ".join(f"{dimension}={value}" for dimension, value in data_id.items())
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes in a unit that makes it short."""
+def size_text(size: int | None) -> str:
+    """Return a number of bytes, if it is known, in a unit that makes it short."""
+    if size is None:
+        return "unknown"
     if size < 1000:
         return f"{size} B"
     value, units = float(size), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
@@ -102,31 +101,27 @@ def counted(number: int, word: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> str:
-    """Set a table in columns.
+    """Set a table below a header; see `columns`."""
+    return columns([header, *rows], right, ruled=True)
 
-    Parameters
-    ----------
-    header : `~collections.abc.Sequence` [`str`]
-        Words above the columns.
-    rows : `~collections.abc.Iterable` [`~collections.abc.Sequence` [`str`]]
-        The rows.
-    right : `str`, optional
-        A letter for each column: ``r`` for those with their text to the right.
 
-    Returns
-    -------
-    text : `str`
-        The lines.
+def columns(rows: Iterable[Sequence[str]], right: str = "", *, ruled: bool = False) -> str:
+    """Set rows in columns, those with an ``r`` in their place of ``right`` to the right.
+
+    A table of rich would take a millisecond for each row, and lineages have many.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    sides = right.ljust(len(widths))
 
     def line(row: Sequence[str]) -> str:
-        pairs = zip(row, widths, right.ljust(len(widths)), strict=True)
+        pairs = zip(row, widths, sides, strict=True)
         return "  ".join(cell.rjust(n) if side == "r" else cell.ljust(n) for cell, n, side in pairs).rstrip()
 
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(header), rule, *map(line, cells), ""])
+    lines = [*map(line, cells), ""]
+    if ruled:
+        lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
 
 
 def of_statistics(statistics: Statistics) -> Report:
@@ -189,11 +184,11 @@ def of_quantum(details: QuantumDetails) -> Report:
     def text() -> str:
         rows = []
         # Inputs first; what is both is a cycle, and shows among the inputs.
-        for use in sorted(uses, key=lambda use: use.roles[0] not in ROLES[:3]):
+        for use in sorted(uses, key=lambda use: use.roles[0] not in INPUT_ROLES):
             dataset = use.dataset
             kinds = [
                 f"{kind}: {', '.join(_ROLE_WORDS[role] for role in use.roles if role in roles)}"
-                for kind, roles in (("input", ROLES[:3]), ("output", ROLES[3:]))
+                for kind, roles in (("input", INPUT_ROLES), ("output", ROLES[len(INPUT_ROLES) :]))
                 if any(role in roles for role in use.roles)
             ]
             rows.append([str(dataset.dataset_id), "; ".join(kinds), *_dataset_cells(dataset)])

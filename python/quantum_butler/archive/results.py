@@ -1,38 +1,21 @@
-"""What the answers of an archive are made of."""
+"""What the answers of an archive are made of; a lineage is in `lineage`."""
 
 from __future__ import annotations
 
 __all__ = (
-    "ROLES",
     "Change",
     "Dataset",
     "Difference",
-    "Edge",
-    "Lineage",
     "Quantum",
     "QuantumDetails",
     "Statistics",
     "TaskStatistics",
     "Use",
-    "role_names",
 )
 
 import uuid
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from .. import _core
-    from .archive import Archive
-
-ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
-"""Names of the roles, in the order of their bits."""
-
-
-def role_names(roles: int) -> tuple[str, ...]:
-    """Return the names of roles that are given as bits."""
-    return tuple(name for bit, name in enumerate(ROLES) if roles >> bit & 1)
+from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -121,9 +104,11 @@ class TaskStatistics:
     datasets : `dict` [`str`, `int`]
         Number of datasets in each role; each counts once, however many quanta
         have it.
-    bytes : `dict` [`str`, `int`]
+    bytes : `dict` [`str`, `int` or `None`]
         Bytes of the datasets in each role, once for each quantum that has
-        them: what is read and written.
+        them: what is read and written, as far as the archive has records of
+        their sizes.  `None` if there are datasets and it knows no size of
+        them.
     unused_inputs : `int`
         Number of datasets that some quantum expected and none used.
     missing_outputs : `int`
@@ -133,7 +118,7 @@ class TaskStatistics:
     task_label: str | None
     quanta: int
     datasets: dict[str, int]
-    bytes: dict[str, int]
+    bytes: dict[str, int | None]
     unused_inputs: int
     missing_outputs: int
 
@@ -152,81 +137,6 @@ class Statistics:
 
     tasks: list[TaskStatistics]
     total: TaskStatistics
-
-
-class Edge(NamedTuple):
-    """From a dataset to a quantum that read it, or from a quantum to what it wrote."""
-
-    source: uuid.UUID
-    target: uuid.UUID
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """What a dataset was made from, or what was made from it.
-
-    Parameters
-    ----------
-    archive : `Archive`
-        Archive that was asked.
-    dataset : `uuid.UUID`
-        Dataset where it begins.
-    direction : `str`
-        ``up`` for what it was made from, ``down`` for what was made from it.
-    actual : `bool`
-        Whether it goes by what was really used and written, or by what was
-        predicted.
-    depth : `int` or `None`
-        The most quanta between the dataset and any other.
-    closure : `_core.Closure`
-        That part of the graph.
-    """
-
-    archive: Archive = field(repr=False)
-    dataset: uuid.UUID
-    direction: Literal["up", "down"]
-    actual: bool
-    depth: int | None
-    closure: _core.Closure = field(repr=False)
-
-    @cached_property
-    def datasets(self) -> dict[uuid.UUID, int]:
-        """How many quanta are between the dataset and each other, by id.
-
-        The order is that of this distance and then of the ids
-        (`dict` [`uuid.UUID`, `int`]).
-        """
-        return self.closure.datasets()
-
-    @cached_property
-    def quanta(self) -> dict[uuid.UUID, int]:
-        """The same of each quantum, which counts itself.
-
-        The order is that of the distance and then of the archive
-        (`dict` [`uuid.UUID`, `int`]).
-        """
-        return self.closure.quanta()
-
-    @cached_property
-    def edges(self) -> list[Edge]:
-        """All edges between these, in the direction in which data flows (`list` [`Edge`])."""
-        quanta, datasets = list(self.quanta), list(self.datasets)
-        return [
-            Edge(quanta[quantum], datasets[dataset]) if output else Edge(datasets[dataset], quanta[quantum])
-            for quantum, dataset, output in self.closure_edges()
-        ]
-
-    def closure_edges(self) -> list[tuple[int, int, bool]]:
-        """Return places of a quantum and a dataset, and whether that is its output, for each edge."""
-        return self.archive.checked(self.closure.edges)
-
-    def describe_quanta(self) -> list[Quantum]:
-        """Return what the archive knows of the quanta, in their order."""
-        return self.archive.describe_quanta(self.closure.quantum_numbers())
-
-    def describe_datasets(self) -> list[Dataset]:
-        """Return what the archive knows of the datasets, in their order."""
-        return self.archive.describe_datasets(self.closure.dataset_rows())
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ belong to each quantum, and all three have the quanta in one order.
 
 from __future__ import annotations
 
-__all__ = ("QuantumRows", "read_quanta")
+__all__ = ("QuantumRows", "WrittenBatch", "read_quanta", "read_rows", "read_written")
 
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pyarrow.parquet
 
 from .columns import column_kind
 from .errors import ArchiveError, unreadable
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy
-    import pyarrow
 
 # Columns of ``records.parquet``, and what they have.
 _RECORDS = {
@@ -35,7 +35,11 @@ _RECORDS = {
 }
 
 # Columns of any table that may have nulls.
-_NULLABLE = ("task_label", "data_id", "component", "checksum", "file_size")
+_NULLABLE = ("task_label", "data_id", "begin", "end", "failed", "component", "checksum", "file_size")
+
+# The columns that tell what quanta have written.
+_QUANTA_WRITTEN = {"quantum_id": "ids", "edges": "integers", "records": "integers"}
+_EDGES_WRITTEN = {"quantum_id": "ids", "dataset_id": "ids", "actual_output": "booleans"}
 
 # Rows that are decoded at once.
 _AT_ONCE = 1 << 14
@@ -43,21 +47,7 @@ _AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class QuantumRows:
-    """Some quanta with their rows of the other tables.
-
-    Parameters
-    ----------
-    quanta : `pyarrow.Table`
-        Rows of ``quanta.parquet``.
-    edges : `pyarrow.Table`
-        Their rows of ``edges.parquet``.
-    records : `pyarrow.Table`
-        Their rows of ``records.parquet``.
-    edge_counts : `numpy.ndarray`
-        How many rows of ``edges`` each has.
-    record_counts : `numpy.ndarray`
-        How many rows of ``records`` each has.
-    """
+    """Some quanta with their rows of the other tables, and how many of these each has."""
 
     quanta: pyarrow.Table
     edges: pyarrow.Table
@@ -69,30 +59,7 @@ class QuantumRows:
 def read_quanta(
     folder: Path, of_quanta: Mapping[str, str], of_edges: Mapping[str, str], at_once: int
 ) -> Iterator[QuantumRows]:
-    """Read quanta with their rows of the other tables.
-
-    Parameters
-    ----------
-    folder : `pathlib.Path`
-        Folder of the archive.
-    of_quanta : `~collections.abc.Mapping` [`str`, `str`]
-        Columns of the quanta to read, ``edges`` and ``records`` among them,
-        and what they must have; see `column_kind`.
-    of_edges : `~collections.abc.Mapping` [`str`, `str`]
-        The same of the edges; of records, all columns are read.
-    at_once : `int`
-        Most quanta to give at once.
-
-    Yields
-    ------
-    rows : `QuantumRows`
-        The next quanta.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if a table cannot be read, or the tables do not fit together.
-    """
+    """Yield quanta with their rows of the other tables, of the columns that are named with what they have."""
     with ExitStack() as files:
         quanta, edges, records = (
             files.enter_context(_opened(folder / f"{name}.parquet", columns))
@@ -106,8 +73,8 @@ def read_quanta(
             table.require_end()
 
 
-class _TableRows:
-    """A Parquet file of an archive that is read once through.
+def read_rows(path: Path, columns: Mapping[str, str], at_once: int) -> Iterator[pyarrow.Table]:
+    """Read one table.
 
     Parameters
     ----------
@@ -115,20 +82,30 @@ class _TableRows:
         The file.
     columns : `~collections.abc.Mapping` [`str`, `str`]
         Columns to read, and what they must have; see `column_kind`.
-    file : `pyarrow.parquet.ParquetFile`
-        The file, opened.
+    at_once : `int`
+        Most rows to give at once.
+
+    Yields
+    ------
+    rows : `pyarrow.Table`
+        The next rows.
 
     Raises
     ------
     ArchiveError
-        Raised, here and later, if it is damaged, or is another table.
+        Raised if it cannot be read.
     """
+    with _opened(path, columns) as table:
+        while (rows := table.take(at_once)).num_rows:
+            yield rows
+
+
+class _TableRows:
+    """A Parquet file of an archive that is read once through; damage is an `ArchiveError`, now or later."""
 
     def __init__(self, path: Path, columns: Mapping[str, str], file: Any):
-        import pyarrow
-
         self.path = path
-        """The file (`pathlib.Path`)."""
+        """The file."""
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
         schema = file.schema_arrow
         for name, kind in columns.items():
@@ -139,20 +116,7 @@ class _TableRows:
         self._left: list[pyarrow.RecordBatch] = []
 
     def take(self, rows: int) -> pyarrow.Table:
-        """Return the next rows.
-
-        Parameters
-        ----------
-        rows : `int`
-            How many.
-
-        Returns
-        -------
-        table : `pyarrow.Table`
-            The rows; fewer if there are no more.
-        """
-        import pyarrow
-
+        """Return the next rows; fewer if there are no more."""
         taken: list[pyarrow.RecordBatch] = []
         try:
             while rows:
@@ -173,18 +137,7 @@ class _TableRows:
         return table
 
     def take_all(self, rows: int) -> pyarrow.Table:
-        """Return the next rows, all of which there have to be.
-
-        Parameters
-        ----------
-        rows : `int`
-            How many.
-
-        Returns
-        -------
-        table : `pyarrow.Table`
-            The rows.
-        """
+        """Return the next rows, all of which there have to be."""
         table = self.take(rows)
         if table.num_rows != rows:
             raise ArchiveError(f"{self.path}: there are fewer rows than the quanta should have")
@@ -199,9 +152,6 @@ class _TableRows:
 @contextmanager
 def _opened(path: Path, columns: Mapping[str, str]) -> Iterator[_TableRows]:
     """Open a table for reading it once through."""
-    import pyarrow
-    import pyarrow.parquet
-
     try:
         # Whole columns of a row group are not wanted ahead of time.
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
@@ -217,3 +167,72 @@ def _counts(column: pyarrow.ChunkedArray, table: _TableRows) -> numpy.ndarray[An
     if len(counts) and counts.min() < 0:
         raise ArchiveError(f"{table.path}: a quantum cannot have {counts.min()} rows")
     return counts
+
+
+@dataclass(frozen=True)
+class WrittenBatch:
+    """What some quanta have written.
+
+    Parameters
+    ----------
+    quanta : `list` [ `uuid.UUID` ]
+        Ids of the quanta.
+    outputs : `list` [ `list` [ `uuid.UUID` ] ]
+        For each, the datasets that it has written.
+    records : `list` [ `list` [ `dict` [ `str`, `typing.Any` ] ] ]
+        For each, its datastore records, as rows of ``records.parquet``.
+    """
+
+    quanta: list[uuid.UUID]
+    outputs: list[list[uuid.UUID]]
+    records: list[list[dict[str, Any]]]
+
+
+def read_written(folder: Path, at_once: int) -> Iterator[WrittenBatch]:
+    """Yield what quanta have written; see `Archive.written`."""
+    for some in read_quanta(folder, _QUANTA_WRITTEN, _EDGES_WRITTEN, at_once):
+        yield _together(some, folder)
+
+
+def _together(some: QuantumRows, folder: Path) -> WrittenBatch:
+    """Return quanta with what they have written."""
+    ids, of_quanta, rows = _id_values(some.quanta["quantum_id"]), some.edges, some.records
+    edge_counts, record_counts = some.edge_counts, some.record_counts
+    if not numpy.array_equal(_id_values(of_quanta["quantum_id"]), numpy.repeat(ids, edge_counts, axis=0)):
+        raise ArchiveError(f"{folder / 'edges.parquet'}: the quanta are not in the order of quanta.parquet")
+
+    written = numpy.flatnonzero(of_quanta["actual_output"].to_numpy())
+    owners = numpy.repeat(numpy.arange(len(ids)), edge_counts)[written]
+    outputs: list[list[uuid.UUID]] = [[] for _ in range(len(ids))]
+    datasets = _uuids(_id_values(of_quanta["dataset_id"])[written])
+    for owner, dataset in zip(owners.tolist(), datasets, strict=True):
+        outputs[owner].append(dataset)
+
+    columns = {name: rows[name].to_pylist() for name in rows.column_names if name != "dataset_id"}
+    columns["dataset_id"] = _uuids(_id_values(rows["dataset_id"]))
+    names = list(columns)
+    listed = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return WrittenBatch(_uuids(ids), outputs, list(_parted(listed, record_counts.tolist())))
+
+
+def _id_values(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
+    """Return UUIDs, with or without Arrow's type for them, as pairs of numbers that can be compared."""
+    array = column.combine_chunks()
+    storage = getattr(array, "storage", array)
+    values = numpy.frombuffer(storage.buffers()[1] or b"", "<u8").reshape(-1, 2)
+    part: numpy.ndarray[Any, Any] = values[storage.offset : storage.offset + len(storage)]
+    return part
+
+
+def _uuids(values: numpy.ndarray[Any, Any]) -> list[uuid.UUID]:
+    """Return UUIDs from pairs of numbers."""
+    data = values.tobytes()
+    return [uuid.UUID(bytes=data[start : start + 16]) for start in range(0, len(data), 16)]
+
+
+def _parted(rows: list[dict[str, Any]], counts: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
+    """Yield parts of those lengths, one after the other."""
+    start = 0
+    for count in counts:
+        yield rows[start : start + count]
+        start += count

@@ -9,9 +9,8 @@ import functools
 import itertools
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
 from lsst.daf.butler import (
@@ -30,24 +29,28 @@ from sqlalchemy.exc import IntegrityError
 from .. import _core
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.file import NativeFileDatastore
-from ..datastore.spawn import record_sources
+from ..datastore.spawn import file_datastores, record_sources
+from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
+from ..quantum.attempt import Beginning, has_failed
 from ..quantum.ids import DatasetIdSet, IdSample
 from ..quantum.outputs import ActualOutputs
-from ..quantum.process_log import QuantumLabel, label_of, process_log, wanted_folder
+from ..quantum.process_log import QuantumLabel, label_of, process_log, require_writable_log
 from ..quantum.provenance import QuantumProvenanceData
-from ..record_file import RecordFile
-from ..record_file.identity import check_datastores, identities
-from ..record_file.predictions import predict_artifacts
-from ..record_file.quantum import (
-    begin,
+from ..record_file import Journal
+from ..record_file.resume import (
+    Resumption,
+    check_datastores,
+    explain_trash,
     has_quantum,
+    look_around,
     not_yet_filed,
     read_roles,
+    require_log,
     require_no_quantum,
-    restore_outputs,
 )
-from ..record_file.resume import Resumption, explain_trash, look_around, require_log
+from ..record_file.rows import identities, predict_artifacts
+from ..switches import native_enabled, wanted_log_folder
 from .documented_names import DocumentedNames
 from .factory import (
     Parts,
@@ -55,7 +58,6 @@ from .factory import (
     check_durability,
     file_wanted,
     kept_in_rust,
-    native_enabled,
     stock_parts,
 )
 
@@ -92,7 +94,7 @@ _logging = ForkSafeLock()
 _MOST_IDS_LOGGED = 100
 
 
-class ClosedButlerError(RuntimeError):
+class ClosedButlerError(QuantumButlerError, RuntimeError):
     """Raised when a butler is used after it was closed."""
 
 
@@ -165,7 +167,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
 
     _quantum_label: QuantumLabel | None = None
     """Which quantum this is for, while its provenance is to be logged."""
-    _record_file: RecordFile | None = None
+    _journal: Journal | None = None
 
     resumption: Resumption | None = None
     """What was found amiss when the butler was made by `resume`; `None` if it
@@ -183,6 +185,7 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None = None,
         database: Database | None = None,
     ):
+        self._beginning = Beginning.now()
         self._dimensions = dimensions
         self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
         self._outputs: set[DatasetRef] = ActualOutputs(self._tracker)
@@ -257,7 +260,11 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             Raised if there is a quantum in the SQLite file; see `resume`.
         RecordFileError
             Raised if the SQLite file cannot be opened or written.
+        OSError
+            Raised if the quantum's provenance is to be logged, and nothing can
+            be written in the folder for logs.
         """
+        require_writable_log()
         inputs, outputs = predictions(quantum)
         butler = cls._initialize(
             config=config,
@@ -410,12 +417,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None,
     ) -> Self:
         """Construct a butler on a new datastore; see `from_predicted`."""
-        if isinstance(file := parts.database, RecordFile):
-            with file.beginning():
+        if isinstance(journal := parts.database, Journal):
+            with journal.beginning():
                 predicted_outputs = list(predicted_outputs)
-                require_no_quantum(file)
+                require_no_quantum(journal)
                 datastores = identities(parts.datastore)
-                check_datastores(file, datastores)
+                check_datastores(journal, datastores)
                 butler = cls._from_parts(
                     parts._replace(database=None),
                     predicted_inputs,
@@ -426,8 +433,14 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                     metrics=metrics,
                 )
                 predicted = predict_artifacts(parts.datastore, predicted_outputs)
-                butler._outputs = begin(file, butler._tracker, parts.datastore, datastores, predicted)
-                butler._record_file = file
+                journal.begin(
+                    butler._tracker,
+                    cast(ActualOutputs, butler._outputs),
+                    parts.datastore,
+                    datastores,
+                    predicted,
+                )
+                butler._journal = journal
             return butler
         if datastore_records is not None:
             parts.datastore.import_records(datastore_records)
@@ -504,12 +517,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         parts = blueprint.make_parts(wanted, durability, must_exist=True)
         if parts is None:
             raise NotImplementedError("Only upstream's own classes of datastores can be resumed.")
-        file = cast(RecordFile, parts.database)
-        with file.beginning():
-            require_log(file, is_needed=repair)
+        journal = cast(Journal, parts.database)
+        with journal.beginning():
+            require_log(journal, is_needed=repair)
             datastores = identities(parts.datastore)
-            check_datastores(file, datastores, same_roots=repair)
-            roles = read_roles(file)
+            check_datastores(journal, datastores, same_roots=repair)
+            roles = read_roles(journal)
             butler = cls(
                 roles["predicted_inputs"],
                 roles["predicted_outputs"],
@@ -522,16 +535,13 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
             butler._available_inputs = roles["available_inputs"]
             butler._unavailable_inputs = roles["unavailable_inputs"]
             butler._actual_inputs = roles["actual_inputs"]
-            if has_quantum(file):
-                butler._outputs = restore_outputs(file, butler._tracker, parts.datastore, dimensions)
+            outputs = cast(ActualOutputs, butler._outputs)
+            if has_quantum(journal):
+                journal.go_on(butler._tracker, outputs, parts.datastore, dimensions)
             else:
-                butler._outputs = begin(file, butler._tracker, parts.datastore, datastores)
-            butler._record_file = file
-        try:
-            butler.resumption = look_around(file, parts.datastore, butler._outputs, repair=repair)
-        except BaseException:
-            file.abandon()
-            raise
+                journal.begin(butler._tracker, outputs, parts.datastore, datastores)
+            butler._journal = journal
+            butler.resumption = look_around(journal, parts.datastore, outputs, repair=repair)
         return butler
 
     # Upstream's own callers and tests look at these.
@@ -543,10 +553,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
 
     @_actual_output_refs.setter
     def _actual_output_refs(self, refs: set[DatasetRef]) -> None:
-        if (file := self._record_file) is None:
+        if self._journal is None:
             self._outputs = refs
         else:
-            file.replace_outputs(refs, self)
+            self._journal.replace_outputs(refs, self)
 
     _predicted_inputs = _id_set("predicted_inputs", "Datasets that may be read.")
     _predicted_outputs = _id_set("predicted_outputs", "Datasets that may be written.")
@@ -629,12 +639,12 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """Let go of all resources."""
         self._open_datastore = None
         super().close()
-        if self._record_file is not None:
-            self._record_file.dispose()
+        if self._journal is not None:
+            self._journal.close()
 
     def _note_quantum(self, quantum: Quantum) -> None:
         """Find out which quantum this is for, if provenance is logged."""
-        if wanted_folder() is not None:
+        if wanted_log_folder() is not None:
             self._quantum_label = label_of(quantum)
 
     def _log_provenance(self, label: QuantumLabel) -> None:
@@ -646,9 +656,10 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         """
         if (log := process_log()) is None:
             return
+        failed = has_failed(self._beginning)
         looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
-        if self._actual_output_refs or any(looked_at) or sys.exc_info()[0] is not None:
-            log.append(label, self)
+        if self._actual_output_refs or any(looked_at) or failed:
+            log.append(label, self, failed=failed)
 
     def isWriteable(self) -> Literal[True]:
         """Return `True`: outputs can always be written.
@@ -788,9 +799,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         datastore = self._datastore
         if type(datastore) is NativeFileDatastore:
             _require_id(ref)
-            if (exists := datastore.recorded_exists(ref)) is not None:
-                self._tracker.note_stored(ref, exists)
-                return exists
+            exists = datastore.stored(ref)
+            self._tracker.note_stored(ref, exists)
+            return exists
         return self.stored_many([ref])[ref]
 
     def stored_many(self, refs: Iterable[DatasetRef]) -> dict[DatasetRef, bool]:
@@ -905,17 +916,24 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         self, datastore: Datastore, obj: Any, ref: DatasetRef, provenance: DatasetProvenance | None
     ) -> None:
         """Store a dataset, and note that it is an actual output."""
-        if (file := self._record_file) is None:
+        if (journal := self._journal) is None:
             datastore.put(obj, ref, provenance=provenance)
             self._outputs.add(ref)
             return
+        outputs, is_new = self._outputs, False
         try:
             # The artifact goes as well if the file does not take the record.
-            with writing(datastore), all_or_nothing(datastore, ref), file.unit(or_nothing=True):
+            with writing(datastore), journal.call([ref]), all_or_nothing(datastore, ref):
                 datastore.put(obj, ref, provenance=provenance)
-                self._outputs.add(ref)
-        except IntegrityError as error:
-            explain_trash(error, datastore, ref)
+                # Before that, another thread may have been quicker.
+                is_new = ref not in outputs
+                outputs.add(ref)
+                journal.commit()
+        except BaseException as error:
+            if is_new:
+                outputs.discard(ref)
+            if isinstance(error, IntegrityError):
+                explain_trash(error, datastore, ref)
             raise
 
     @staticmethod
@@ -979,8 +997,32 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         refs = list(refs)
         for ref in refs:
             _require_id(ref)
-        with contextlib.nullcontext() if (file := self._record_file) is None else file.unit():
-            super().pruneDatasets(refs, disassociate=disassociate, unstore=unstore, tags=tags, purge=purge)
+        prune = functools.partial(
+            super().pruneDatasets, refs, disassociate=disassociate, unstore=unstore, tags=tags, purge=purge
+        )
+        if self._journal is None:
+            prune()
+        else:
+            self._prune(self._journal, refs, prune)
+
+    def _prune(self, journal: Journal, refs: Sequence[DatasetRef], prune: Callable[[], None]) -> None:
+        """Prune, and take it back if the file refuses it before anything is removed."""
+        failure = None
+        with writing(self._datastore), journal.call(refs), contextlib.ExitStack() as members:
+            for member in file_datastores(self._datastore):
+                transaction = members.enter_context(member.transaction())
+                if outputs := self._outputs.intersection(refs):
+                    transaction.registerUndo("pruneDatasets", self._outputs.update, outputs)
+            try:
+                prune()
+                journal.commit()
+            except BaseException as error:
+                if journal.was_refused():
+                    raise
+                failure = error
+        if failure is not None:
+            journal.commit_rest(failure)
+            raise failure
 
     @contextlib.contextmanager
     def record_metrics(self, metrics: ButlerMetrics | None = None) -> Iterator[ButlerMetrics]:

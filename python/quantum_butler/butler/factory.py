@@ -15,7 +15,6 @@ __all__ = (
     "check_durability",
     "file_wanted",
     "kept_in_rust",
-    "native_enabled",
     "stock_parts",
 )
 
@@ -33,12 +32,14 @@ from .. import _core
 from ..datastore.managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 from ..datastore.spawn import can_spawn, make_bridge_manager, spawn
 from ..locks import ForkSafeLock
-from ..record_file import RecordFile
+from ..paths import local_path
+from ..quantum.process_log import require_writable_log
+from ..record_file import Journal
 from ..record_file.schema import FileSchema
+from ..switches import native_enabled
 from ..upstream.configuration import (
     Watch,
     configuration_key,
-    environment_values,
     read_configuration,
     watch_configuration,
 )
@@ -67,15 +68,8 @@ if TYPE_CHECKING:
 # Bound here, because the name in upstream's module may come to mean ours.
 _UpstreamButler = _quantum_backed.QuantumBackedButler
 
-_NATIVE = (os.fsencode("QUANTUM_BUTLER_NATIVE"),)
-
 # A process works with one repository, rarely with more than a few.
 _MOST_BLUEPRINTS = 16
-
-
-def native_enabled() -> bool:
-    """Tell whether fast paths are on: not with ``QUANTUM_BUTLER_NATIVE=0``."""
-    return environment_values(_NATIVE) != (b"0",)
 
 
 class Parts(NamedTuple):
@@ -83,7 +77,7 @@ class Parts(NamedTuple):
 
     datastore: Datastore
     storage_classes: StorageClassFactory
-    database: Database | RecordFile | None
+    database: Database | Journal | None
     """Database or file that the datastore keeps its records in, if it does."""
 
 
@@ -143,26 +137,27 @@ class Blueprint:
             New datastore and what goes with it; `None` if the configured
             class is not one of those that can be made from a blueprint.
         """
-        file = None
-        if filename is not None:
-            if not can_spawn(self._prototype):
-                return None
-            file = RecordFile.open(filename, self._file_schema, durability, must_exist=must_exist)
-        try:
-            datastore = spawn(self._prototype, self._dimensions, file)
-        except BaseException:
-            if file is not None:
-                file.abandon()
-            raise
-        if datastore is None:
+        if filename is not None and not can_spawn(self._prototype):
             return None
+        if (datastore := spawn(self._spawned, self._dimensions)) is None:
+            return None
+        journal = None
+        if filename is not None:
+            journal = Journal.open(filename, self._file_schema, durability, must_exist=must_exist)
+            with journal.beginning():
+                journal.load(datastore)
         # They may have been removed since, or replaced by others.
         known = self._storage_classes._storageClasses
         if not self._known.are_in(known):
             if not self._definitions.items() <= known.items():
                 self._add_storage_classes()
             self._known = _core.Contents(known)
-        return Parts(datastore, self._storage_classes, file)
+        return Parts(datastore, self._storage_classes, journal)
+
+    @functools.cached_property
+    def _spawned(self) -> Datastore:
+        """A datastore of ours that knows what the configuration fixes, if there is one."""
+        return spawn(self._prototype, self._dimensions) or self._prototype
 
     @functools.cached_property
     def _file_schema(self) -> FileSchema:
@@ -283,7 +278,7 @@ def file_wanted(filename: str | os.PathLike[str] | None) -> str | os.PathLike[st
     filename : `str`, `os.PathLike` or `None`
         The name; `None` if they are to be kept in memory.
     """
-    return None if filename in (None, "", ":memory:") else filename
+    return None if filename in (None, "", ":memory:") else local_path(filename)
 
 
 def check_durability(durability: str) -> None:
@@ -417,6 +412,7 @@ class QuantumBackedButlerFactory:
         """
         from .butler import predictions
 
+        require_writable_log()
         butler = self.from_predicted(
             *predictions(quantum),
             quantum.datastore_records,

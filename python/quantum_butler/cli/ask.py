@@ -7,39 +7,26 @@ from __future__ import annotations
 
 __all__ = ("COMMANDS",)
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+from .output import format_option, show
+from .paths import LocalPath
 
 if TYPE_CHECKING:
     import uuid
 
     from ..archive.archive import Archive
-    from ..archive.reports import Report
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_ARCHIVE = LocalPath(exists=True, is_text=True)
 
-_FORMATS = ("table", "json", "csv")
-_GRAPHS = ("dot", "mermaid", "svg")
-
-_ARCHIVE = click.Path(exists=True, file_okay=False, path_type=Path)
-
-
-def _format(*more: str) -> Callable[[_F], _F]:
-    return click.option(
-        "--format",
-        "style",
-        type=click.Choice([*_FORMATS, *more]),
-        default="table",
-        show_default=True,
-        help="How to print the answer.",
-    )
-
-
+_format = format_option("json", "csv")
 _archive = click.argument("archive", type=_ARCHIVE)
 _dataset = click.argument("dataset", type=click.UUID)
 _actual = click.option(
@@ -53,7 +40,7 @@ _actual = click.option(
 def _opened(
     *paths: Path, failure: type[click.ClickException] = click.ClickException
 ) -> Iterator[list[Archive]]:
-    """Open archives, and tell in one line what is wrong with them."""
+    """Open archives; what is wrong with them takes one line."""
     from ..archive.archive import Archive
     from ..archive.errors import ArchiveError
 
@@ -65,13 +52,9 @@ def _opened(
         raise failure(plain(str(error))) from error
 
 
-def _print(report: Report, style: str) -> None:
-    click.echo(report.render(style), nl=False)
-
-
 @click.command()
 @_archive
-@_format()
+@_format
 def stats(archive: Path, style: str) -> None:
     """Count quanta, datasets and bytes of ARCHIVE, task by task.
 
@@ -81,19 +64,19 @@ def stats(archive: Path, style: str) -> None:
     from ..archive.reports import of_statistics
 
     with _opened(archive) as (opened,):
-        _print(of_statistics(opened.stats()), style)
+        show(of_statistics(opened.stats()).render(style))
 
 
-@click.command()
+@click.command("show")
 @_archive
 @click.argument("quantum", type=click.UUID)
-@_format()
-def show(archive: Path, quantum: uuid.UUID, style: str) -> None:
+@_format
+def show_quantum(archive: Path, quantum: uuid.UUID, style: str) -> None:
     """Show the quantum with the id QUANTUM, and its datasets."""
     from ..archive.reports import of_quantum
 
     with _opened(archive) as (opened,):
-        _print(of_quantum(opened.show(quantum)), style)
+        show(of_quantum(opened.show(quantum)).render(style))
 
 
 @click.command()
@@ -113,7 +96,7 @@ def show(archive: Path, quantum: uuid.UUID, style: str) -> None:
     help="The most quanta between DATASET and others; without it there is no limit.",
 )
 @_actual
-@_format(*_GRAPHS)
+@format_option("json", "csv", "dot", "mermaid", "svg")
 def lineage(
     archive: Path,
     dataset: uuid.UUID,
@@ -122,59 +105,66 @@ def lineage(
     actual: bool,
     style: str,
 ) -> None:
-    """Tell what the dataset with the id DATASET was made from, or what was made from it.
+    """Trace what the dataset with the id DATASET was made from, or what was made from it.
 
     Besides text there are graphs: dot for Graphviz, mermaid for Markdown
-    pages, and svg, a picture of up to 300 nodes that needs nothing else.
+    pages, and svg, a picture of up to 300 nodes that Graphviz draws.
     """
+    from ..archive.graph import MOST_NODES, Graph, GraphvizError, NoGraphvizError, to_dot, to_mermaid, to_svg
     from ..archive.reports import of_lineage
 
     with _opened(archive) as (opened,):
         found = opened.lineage(dataset, direction=direction, depth=depth, actual=actual)
-        if style in _FORMATS:
-            _print(of_lineage(found), style)
+        if style not in ("dot", "mermaid", "svg"):
+            show(of_lineage(found).render(style))
             return
-        from ..archive.graph import Graph, to_dot, to_mermaid
-        from ..archive.svg import MOST_NODES, to_svg
-
         nodes = len(found.datasets) + len(found.quanta)
         if style == "svg" and nodes > MOST_NODES:
             raise click.UsageError(
                 f"a picture of {nodes:,} nodes cannot be read (at most {MOST_NODES}); "
                 "limit it with --depth, or use --format dot"
             )
-        write = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}[style]
-        click.echo(write(Graph.of(found)), nl=False)
+        graph = Graph.of(found)
+    # Whatever the characters of the stream are, those of these languages are UTF-8.
+    if style != "svg":
+        show((to_dot if style == "dot" else to_mermaid)(graph).encode())
+        return
+    try:
+        show(to_svg(graph))
+    except NoGraphvizError as error:
+        raise click.UsageError(f"{error}; install it, or use --format dot") from error
+    except GraphvizError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.command()
 @_archive
 @_dataset
 @_actual
-@_format()
+@_format
 def producer(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
-    """Tell which quantum wrote the dataset with the id DATASET."""
+    """Find the quantum that wrote the dataset with the id DATASET."""
     from ..archive.reports import of_quanta
 
     with _opened(archive) as (opened,):
         quantum = opened.producer(dataset, actual=actual)
         nothing = f"No quantum of the archive {'wrote' if actual else 'was to write'} dataset {dataset}."
-        _print(of_quanta([] if quantum is None else [quantum], nothing, single=True), style)
+        show(of_quanta([] if quantum is None else [quantum], nothing, single=True).render(style))
 
 
 @click.command()
 @_archive
 @_dataset
 @_actual
-@_format()
+@_format
 def consumers(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
-    """Tell which quanta read the dataset with the id DATASET."""
+    """Find the quanta that read the dataset with the id DATASET."""
     from ..archive.reports import of_quanta
 
     with _opened(archive) as (opened,):
         quanta = opened.consumers(dataset, actual=actual)
         nothing = f"No quantum of the archive {'read' if actual else 'was to read'} dataset {dataset}."
-        _print(of_quanta(quanta, nothing, single=False), style)
+        show(of_quanta(quanta, nothing, single=False).render(style))
 
 
 class _NotComparedError(click.ClickException):
@@ -187,7 +177,7 @@ class _NotComparedError(click.ClickException):
 @click.command()
 @click.argument("left", type=_ARCHIVE)
 @click.argument("right", type=_ARCHIVE)
-@_format()
+@_format
 def diff(left: Path, right: Path, style: str) -> None:
     """Compare the archives LEFT and RIGHT.
 
@@ -199,7 +189,7 @@ def diff(left: Path, right: Path, style: str) -> None:
 
     with _opened(left, right, failure=_NotComparedError) as (one, other):
         difference = one.diff(other)
-        _print(of_difference(difference, one, other), style)
+        show(of_difference(difference, one, other).render(style), _NotComparedError)
     if difference:
         sys.exit(1)
 
@@ -208,7 +198,7 @@ def diff(left: Path, right: Path, style: str) -> None:
 @_archive
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(),
     required=True,
     help="Folder for the pictures; made if there is none.",
 )
@@ -229,10 +219,10 @@ def plot(archive: Path, output: Path) -> None:
         statistics = opened.stats()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for path in draw(statistics, output):
-            click.echo(path)
+        paths = draw(statistics, output)
     except OSError as error:
         raise click.ClickException(f"{error.filename or output}: {error.strerror}") from error
+    show(b"".join(os.fsencode(path) + b"\n" for path in paths))
 
 
-COMMANDS = (stats, show, lineage, producer, consumers, diff, plot)
+COMMANDS = (stats, show_quantum, lineage, producer, consumers, diff, plot)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 __all__ = ("collect",)
 
+import dataclasses
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .output import format_option, show, warn
+from .paths import LocalPath
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Gather provenance from logs and files into an archive.",
-    epilog="Exit status: 0 when all was collected; 1 when something was rejected, or the command failed; "
-    "2 when it was called wrongly.",
+    epilog="Exit status: 0 when all was collected; 1 when something was rejected, the command failed, or the "
+    "result could not be printed, in which case the archive is there; 2 when it was called wrongly.",
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="ARCHIVE",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(is_text=True, file_okay=True),
     help="Folder of the archive.",
 )
 @click.option("--append", is_flag=True, help="Add to the archive that is there.")
@@ -45,14 +50,7 @@ if TYPE_CHECKING:
     help="Number of threads that read; the default is one for each processor, and at most 16.",
 )
 @click.option("--dask", metavar="SCHEDULER", help="Read on the workers of this Dask scheduler.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the result.",
-)
+@format_option("json")
 def collect(
     sources: tuple[str, ...],
     output: Path,
@@ -113,13 +111,17 @@ def collect(
         except (NoSuchSourceError, NotASourceError) as error:
             raise click.UsageError(str(error)) from error
         except RejectedInputError as error:
-            _tell_rejected(error.report, None)
+            _warn_of_rejected(error.report, None)
             raise click.ClickException(str(error)) from error
         except (ArchiveError, BusyArchiveError, ValueError, OSError) as error:
             raise click.ClickException(plain(str(error))) from error
-    _print(report, style)
+    if report.empty_sources:
+        others = f", nor in {report.empty - 1:,} more" if report.empty > 1 else ""
+        warn(f"{plain(report.empty_sources[0])}: there is no quantum in it{others}")
     if report.rejected:
-        _tell_rejected(report, output / "rejected.jsonl")
+        _warn_of_rejected(report, output / "rejected.jsonl")
+    show(_text(report) if style == "table" else f"{json.dumps(dataclasses.asdict(report))}\n")
+    if report.rejected:
         sys.exit(1)
 
 
@@ -141,25 +143,23 @@ def _dask_executor(scheduler: str) -> Iterator[Executor]:
         yield executor
 
 
-def _tell_rejected(report: CollectReport, everything: Path | None) -> None:
-    """Tell what could not be read."""
+def _warn_of_rejected(report: CollectReport, everything: Path | None) -> None:
+    """Say what could not be read."""
+    from ..archive.reports import plain
+
     for entry in report.rejections:
-        click.echo(f"{entry['source']}, byte {entry['offset']}: {entry['reason']}", err=True)
+        warn(plain(f"{entry['source']}, byte {entry['offset']}: {entry['reason']}"))
     more = report.rejected - len(report.rejections)
     if more > 0:
-        click.echo(f"and {more:,} more", err=True)
+        warn(f"and {more:,} more")
     if everything is not None:
-        click.echo(f"{report.rejected:,} entries could not be read; all are in {everything}", err=True)
+        warn(f"{report.rejected:,} entries could not be read; all are in {everything}")
 
 
-def _print(report: CollectReport, style: str) -> None:
-    if style == "json":
-        import dataclasses
-        import json
+def _text(report: CollectReport) -> str:
+    from ..archive.reports import columns
 
-        click.echo(json.dumps(dataclasses.asdict(report)))
-        return
-    rows = {
+    numbers = {
         "quanta": report.quanta,
         "datasets": report.datasets,
         "edges": report.edges,
@@ -171,9 +171,5 @@ def _print(report: CollectReport, style: str) -> None:
         "bytes read": report.input_bytes,
         "bytes of the archive": report.archive_bytes,
     }
-    width = max(map(len, rows))
-    values = {name: f"{value:,}" for name, value in rows.items()}
-    right = max(map(len, values.values()))
-    for name, value in values.items():
-        click.echo(f"{name:{width}}  {value:>{right}}")
-    click.echo(f"{'seconds':{width}}  {report.seconds:>{right}.1f}")
+    rows = [(name, f"{number:,}") for name, number in numbers.items()]
+    return columns([*rows, ("seconds", f"{report.seconds:.1f}")], " r")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 __all__ = ("main",)
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -15,15 +17,19 @@ import click
 
 from .ask import COMMANDS
 from .collect import collect
+from .output import INTERRUPTED, READER_GONE, Group, format_option, show
+from .paths import LocalPath
 from .transfer import transfer
 
 
 @click.group(
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 when the command did its work, 1 when it failed or found a difference, "
-    "2 when it was called wrongly.",
+    epilog="Exit status: 0 when the command did its work; 1 when it failed, found a difference, or could not "
+    f"print its answer; 2 when it was called wrongly; {INTERRUPTED} when it was interrupted; {READER_GONE} "
+    "when nobody read its answer to the end. What it has written by then stays.",
 )
-@click.version_option(package_name="quantum-butler", prog_name="quantum-butler")
+@click.version_option(None, "-V", "--version", package_name="quantum-butler", prog_name="quantum-butler")
 def main() -> None:
     """Rubin Observatory's QuantumBackedButler, with far less overhead."""
 
@@ -38,17 +44,10 @@ def main() -> None:
 )
 @click.option(
     "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(is_text=True),
     help="Work in this new or empty folder, and leave everything there to look at.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the result.",
-)
+@format_option("json")
 def demo(detectors: int, keep: Path | None, style: str) -> None:
     """Run a real quantum graph with the stock butler and with ours, and compare.
 
@@ -61,8 +60,6 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     Times are those of a run, divided by its quanta.  The first ones pay for
     what the others use, so a graph of few detectors shows little of the gain.
     """
-    import dataclasses
-    import json
     import tempfile
     from contextlib import ExitStack
 
@@ -73,6 +70,7 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     try:
         from ..demo import DemoError, run_demo
         from ..demo.report import progress, table
+        from ..progress import unfailing
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"{error}; the demo needs the executors: pip install 'quantum-butler[demo]'"
@@ -84,16 +82,19 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
         else:
             root = keep.resolve()
             root.mkdir(parents=True, exist_ok=True)
-        step = stack.enter_context(progress(Console(stderr=True)))
+        step = stack.enter_context(progress(Console(file=unfailing(sys.stderr))))
         try:
             report = run_demo(root, detectors, step)
         except DemoError as error:
             raise click.ClickException(str(error)) from error
     if style == "json":
-        click.echo(json.dumps(dataclasses.asdict(report)))
+        show(f"{json.dumps(dataclasses.asdict(report))}\n")
     else:
-        # The answers of the archive are in columns of their own width.
-        Console().print(table(report), soft_wrap=True)
+        console = Console()
+        with console.capture() as text:
+            # The answers of the archive are in columns of their own width.
+            console.print(table(report), soft_wrap=True)
+        show(text.get())
     sys.exit(1 if report.differences else 0)
 
 
@@ -102,7 +103,8 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     short_help="Run a command with our classes in place of the stock ones.",
     # What follows COMMAND belongs to it, --help included.
     context_settings={"allow_interspersed_args": False},
-    epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be run.",
+    epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be "
+    "run, 125 if no provenance log can be written in FOLDER.",
 )
 @click.option(
     "--require",
@@ -112,7 +114,7 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
 )
 @click.option(
     "--provenance-log",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(),
     metavar="FOLDER",
     help="Leave the provenance of every quantum in logs in this folder, one for each process; "
     "gather them with quantum-butler collect.",

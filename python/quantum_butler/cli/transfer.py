@@ -7,22 +7,32 @@ from __future__ import annotations
 
 __all__ = ("transfer",)
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .output import format_option, show, warn
+from .paths import LocalPath
+
 if TYPE_CHECKING:
     from ..transferring.report import TransferReport
+
+
+# Outputs that are named on a terminal.
+_MOST_SHOWN = 20
 
 
 @click.command(
     short_help="Put what a graph's quanta have written into a repository.",
     epilog="Exit status: 0 when all of it is there; 1 when the repository or the graph differs from the "
-    "archive, or the command failed; 2 when it was called wrongly.",
+    "archive, the command failed, or the result could not be printed; 2 when it was called wrongly; 3 when "
+    "there are outputs on disk of which neither archive nor repository knows.",
 )
-@click.argument("archive", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("archive", type=LocalPath(exists=True, is_text=True))
 @click.argument("repo")
 @click.option(
     "--graph", required=True, metavar="GRAPH.qg", help="Path or URI of the quantum graph that was run."
@@ -41,14 +51,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Put the graph's output run first in its output chain, which is made if there is none.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the result.",
-)
+@format_option("json")
 def transfer(
     archive: Path,
     repo: str,
@@ -67,7 +70,8 @@ def transfer(
     there already is left as it is. Started again after it was interrupted, it goes on from there.
 
     The exit status is 1, too, if records differ from those in the repository, or the archive has
-    outputs that the graph does not predict.
+    outputs that the graph does not predict. It is 3 if outputs of the graph are on disk, and neither
+    the archive nor the repository knows of them: of quanta that were not logged, or not collected.
     """
     try:
         from lsst.daf.butler import Butler, ButlerUserError
@@ -104,17 +108,29 @@ def transfer(
         raise click.ClickException(str(error)) from error
     except (ButlerUserError, SQLAlchemyError, OSError) as error:
         raise click.ClickException(f"{repo}: {error}") from error
-    _print(report, style)
+    show(_text(report) if style == "table" else f"{json.dumps(dataclasses.asdict(report))}\n")
+    if report.unrecorded:
+        _name_unrecorded(report)
+        sys.exit(3)
     sys.exit(0 if report.is_clean else 1)
 
 
-def _print(report: TransferReport, style: str) -> None:
-    if style == "json":
-        import dataclasses
-        import json
+def _name_unrecorded(report: TransferReport) -> None:
+    """Name the outputs that nobody tells of."""
+    named = report.unrecorded_outputs[:_MOST_SHOWN]
+    for output in named:
+        warn(f"quantum {output.quantum_id}: {output.dataset_type} in {output.path}")
+    if (more := report.unrecorded - len(named)) > 0:
+        warn(f"and {more:,} more")
+    warn(
+        f"{report.unrecorded:,} outputs are on disk, and neither archive nor repository knows of them. "
+        "Run their quanta again, clobbering, or use butler transfer-from-graph if they are whole."
+    )
 
-        click.echo(json.dumps(dataclasses.asdict(report)))
-        return
+
+def _text(report: TransferReport) -> str:
+    from ..archive.reports import columns
+
     rows = {
         "quanta": report.quanta,
         "new datasets": report.datasets,
@@ -130,15 +146,15 @@ def _print(report: TransferReport, style: str) -> None:
             "quanta that only the graph has": report.quanta_only_in_graph,
             "datasets recorded otherwise in the repository": report.different,
             "outputs that the graph does not predict, left out": report.unexpected,
+            "outputs on disk that nobody tells of, left out": report.unrecorded,
             "records of datastores not in the repository, left out": report.records_elsewhere,
         }.items()
         if number
     }
-    click.echo("Would be transferred:" if report.dry_run else "Transferred:")
-    width = max(map(len, rows))
-    right = max(len(f"{number:,}") for number in rows.values())
-    for text, number in rows.items():
-        click.echo(f"{text:{width}}  {number:>{right},}")
-    for text, names in {"dataset type": report.dataset_types, "run": report.runs}.items():
-        for name in names:
-            click.echo(f"new {text}: {name}")
+    names = {"dataset type": report.dataset_types, "run": report.runs}
+    lines = [
+        "Would be transferred:" if report.dry_run else "Transferred:",
+        columns([(text, f"{number:,}") for text, number in rows.items()], " r"),
+        *(f"new {text}: {name}\n" for text, news in names.items() for name in news),
+    ]
+    return "\n".join(lines[:2]) + "".join(lines[2:])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ("archive_parts",)
+__all__ = ("archive_parts", "past_attempts")
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..archive.errors import unreadable
-from ..archive.rows import QuantumRows, read_quanta
+from .. import _core
+from ..archive.errors import ArchiveError, unreadable
+from ..archive.format import ROLES
+from ..archive.rows import QuantumRows, read_quanta, read_rows
 from .pieces import Part, PartWriter
-from .tables import RECORDS, ROLES
+from .tables import ATTEMPTS, QUANTA, RECORDS
 
 # Quanta of one part.
 _AT_ONCE = 1 << 14
@@ -26,6 +29,14 @@ _QUANTA = {
     **dict.fromkeys((f"{role}s" for role in ROLES), "integers"),
     "edges": "integers",
     "records": "integers",
+}
+_ATTEMPT = {"begin": "times", "end": "times", "failed": "booleans"}
+_ATTEMPTS = {
+    "quantum_id": "ids",
+    **_ATTEMPT,
+    "actual_inputs": "integers",
+    "actual_outputs": "integers",
+    "content": "ids",
 }
 _EDGES = {"dataset_id": "ids", **dict.fromkeys(ROLES, "booleans")}
 
@@ -43,7 +54,7 @@ def archive_parts(archive: Path, folder: str) -> Iterator[Part]:
     Yields
     ------
     part : `Part`
-        The next part; they are numbered from 0.
+        The next part; their numbers come after ``Duplicates.PAST``.
 
     Raises
     ------
@@ -51,9 +62,61 @@ def archive_parts(archive: Path, folder: str) -> Iterator[Part]:
         Raised if a table cannot be read, or the tables do not fit together.
     """
     first = 0
-    for number, some in enumerate(read_quanta(archive, _QUANTA, _EDGES, _AT_ONCE)):
+    columns = _QUANTA | (_ATTEMPT if _has_attempts(archive) else {})
+    parts = enumerate(read_quanta(archive, columns, _EDGES, _AT_ONCE), _core.Duplicates.PAST + 1)
+    for number, some in parts:
         yield _write_part(some, archive, first, number, folder)
         first += some.quanta.num_rows
+
+
+def past_attempts(archive: Path, folder: str) -> Part | None:
+    """Make a part of the attempts that an archive knows and does not keep.
+
+    Parameters
+    ----------
+    archive : `pathlib.Path`
+        The archive.
+    folder : `str`
+        Where the part goes; its only table is called ``quanta``.
+
+    Returns
+    -------
+    part : `Part` or `None`
+        The part, of number ``Duplicates.PAST``; `None` if there are none.
+
+    Raises
+    ------
+    ArchiveError
+        Raised if the attempts cannot be read, or are not those that
+        ``quanta.parquet`` tells of.
+    """
+    expected = 0
+    if _has_attempts(archive):
+        for rows in read_rows(archive / "quanta.parquet", {"attempts": "integers"}, _AT_ONCE):
+            expected += int((rows["attempts"].to_numpy().astype(np.int64) - 1).sum())
+    path = archive / "attempts.parquet"
+    number = _core.Duplicates.PAST
+    writer = PartWriter(folder, number)
+    if path.exists():
+        for rows in read_rows(path, _ATTEMPTS, _AT_ONCE):
+            try:
+                writer.write("quanta", rows.select(ATTEMPTS.names).cast(ATTEMPTS))
+            except pa.ArrowException as error:
+                raise unreadable(path, error) from error
+    writer.close()
+    quanta = writer.rows["quanta"]
+    if quanta != expected:
+        raise ArchiveError(f"{path}: there are {quanta} attempts, and quanta.parquet tells of {expected}")
+    return Part(number, quanta, 0, 0, 0, 0, 0, 0) if quanta else None
+
+
+def _has_attempts(archive: Path) -> bool:
+    """Return whether the table of quanta tells of attempts; earlier releases did not write that."""
+    path = archive / "quanta.parquet"
+    try:
+        return "attempts" in pq.read_schema(path).names
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def _write_part(some: QuantumRows, archive: Path, first: int, number: int, folder: str) -> Part:
@@ -69,6 +132,12 @@ def _write_part(some: QuantumRows, archive: Path, first: int, number: int, folde
     except pa.ArrowException as error:
         raise unreadable(archive / "records.parquet", error) from error
     quanta = quanta.unify_dictionaries().combine_chunks()
+    for name in _ATTEMPT:
+        type_ = QUANTA.field(name).type
+        if name in quanta.column_names:
+            quanta = quanta.set_column(quanta.column_names.index(name), name, quanta[name].cast(type_))
+        else:
+            quanta = quanta.append_column(name, pa.nulls(length, type_))
     quanta = quanta.append_column("source", pa.array(np.zeros(length, np.int32)))
     quanta = quanta.append_column("offset", pa.array(np.arange(first, first + length)))
     writer = PartWriter(folder, number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = (
     "CollectReport",
     "ExistingArchiveError",
-    "Progress",
     "RejectedInputError",
     "collect",
 )
@@ -19,22 +18,27 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc
 
 from .. import _core
-from ..archive.manifest import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
-from .archived import archive_parts
+from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
+from ..archive.index import write_index
+from ..errors import QuantumButlerError
+from ..paths import text_path
+from ..progress import Progress
+from .archived import archive_parts, past_attempts
 from .duplicates import Duplicates, find_duplicates
-from .pieces import Part, part_path, read_part, scan_piece
+from .found import Piece
+from .pieces import Part, part_path, scan_piece
+from .replaced import write_replaced
 from .scratch import Scratch
-from .sources import Piece, Sources
+from .sources import Sources
 from .tables import TableWriter, edge_rows, kept_rows, quantum_rows, record_rows
 
 # Memory for sorting edges by dataset; the rest is on disk.
@@ -53,11 +57,11 @@ _MOST_SHOWN = 20
 _FILES = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow", MANIFEST}
 
 
-class ExistingArchiveError(FileExistsError):
+class ExistingArchiveError(QuantumButlerError, FileExistsError):
     """There is an archive already, and it was not said what to do with it; or something else is there."""
 
 
-class RejectedInputError(ValueError):
+class RejectedInputError(QuantumButlerError, ValueError):
     """Some input could not be read, and nothing was to be written then.
 
     Parameters
@@ -71,26 +75,6 @@ class RejectedInputError(ValueError):
     def __init__(self, message: str, report: CollectReport):
         super().__init__(message)
         self.report = report
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the work is."""
-
-    step: str
-    """What is being done."""
-
-    done: int
-    """How much of it is done."""
-
-    total: int
-    """How much there is to do."""
-
-    quanta: int
-    """Quanta so far."""
-
-    bytes: bool
-    """Whether these are bytes of the input; else they are quanta."""
 
 
 @dataclass
@@ -119,10 +103,13 @@ class CollectReport:
     """Entries of the sources that could not be read."""
 
     repeated: int = 0
-    """Quanta that were there again with the same content."""
+    """Attempts that were there again."""
 
     replaced: int = 0
-    """Quanta that were there again with other content, of which the later was kept."""
+    """Attempts at quanta of which another was kept."""
+
+    empty: int = 0
+    """Sources that have no quantum in them, and nothing that could not be read."""
 
     input_bytes: int = 0
     """Bytes of the sources, as they are stored."""
@@ -138,6 +125,9 @@ class CollectReport:
 
     rejections: list[dict[str, Any]] = field(default_factory=list)
     """The first entries that were rejected."""
+
+    empty_sources: list[str] = field(default_factory=list)
+    """The first sources that have no quantum in them."""
 
 
 def collect(
@@ -210,7 +200,7 @@ def collect(
         raise ValueError("an archive is added to or overwritten, not both")
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
-    place = Path(output)
+    place = Path(text_path(output))
     old = _existing(place, append=append, overwrite=overwrite)
     found = Sources(sources, os.fspath(place))
     with Scratch(os.fspath(place)) as scratch:
@@ -273,15 +263,15 @@ class _Work:
         self._sources, self._scratch, self._place, self._old = sources, scratch, place, old
         self._progress = progress
         self._parts: list[Part] = []
-        self._pieces: dict[int, Piece] = {}
-        self._entries = [{"source": name, "bytes": 0, "quanta": 0, "rejected": 0} for name in sources.entries]
+        self._past: Part | None = None
         self.report = CollectReport(os.fspath(place))
 
     def read(self, executor: cf.Executor) -> None:
         """Read all sources into parts."""
         if self._old is not None:
+            self._past = past_attempts(self._place, self._scratch.parts)
             self._parts += archive_parts(self._place, self._scratch.parts)
-        first = len(self._parts)
+        first = _core.Duplicates.PAST + 1 + len(self._parts)
         self._tell("reading", 0, self._sources.size, bytes=True)
         running: dict[cf.Future[Part], int] = {}
         done: dict[int, Part] = {}
@@ -290,7 +280,7 @@ class _Work:
         try:
             while True:
                 for number, piece in pieces:
-                    self._pieces[number] = piece
+                    piece.save(self._path(number, "piece"))
                     running[executor.submit(scan_piece, piece, number, self._scratch.parts)] = number
                     if len(running) >= most:
                         break
@@ -316,26 +306,31 @@ class _Work:
             if self._old is not None:
                 _copy(self._place / "rejected.jsonl", rejected)
             for part in parts:
-                piece = self._pieces[part.number]
-                key = piece.entry, piece.names[0]
+                piece = Piece.load(self._path(part.number, "piece"))
+                key = piece.entries[0], piece.names[0]
                 if piece.kind == "frames":
-                    part = Part(**{**asdict(part), "start": starts.get(key, 0)})
+                    part = replace(part, start=starts.get(key, 0))
                     starts[key] = part.start + part.content
-                entry = self._entries[piece.entry]
-                entry["bytes"] += part.size  # type: ignore[operator]
-                entry["quanta"] += part.quanta  # type: ignore[operator]
-                entry["rejected"] += part.rejected  # type: ignore[operator]
+                counts = part.by_source or [(part.size, part.quanta, part.rejected)]
+                for number, counted in zip(piece.entries, counts, strict=True):
+                    entry = self._sources.entries[number]
+                    for name, count in zip(("bytes", "quanta", "rejected"), counted, strict=True):
+                        entry[name] += count
                 self.report.rejected += part.rejected
                 self.report.content_bytes += part.content if piece.kind != "files" else part.size
                 if part.rejected:
                     self._add_rejected(part, rejected)
                 if part.quanta:
-                    self._parts.append(part)
+                    self._parts.append(replace(part, by_source=()))
         if not os.path.getsize(rejected.name):
             os.remove(rejected.name)
+        empty = [
+            str(one["source"]) for one in self._sources.entries if not (one["quanta"] or one["rejected"])
+        ]
+        self.report.empty, self.report.empty_sources = len(empty), empty[:_MOST_SHOWN]
 
     def _add_rejected(self, part: Part, stream: Any) -> None:
-        with open(part_path(self._scratch.parts, part.number, "rejected"), encoding="utf-8") as lines:
+        with open(self._path(part.number, "rejected"), encoding="utf-8") as lines:
             for line in lines:
                 entry = json.loads(line)
                 entry["offset"] += part.start
@@ -347,10 +342,11 @@ class _Work:
         """Write the archive."""
         report, folder = self.report, self._scratch.result
         self._tell("comparing", 0, 0)
-        duplicates = find_duplicates(self._parts, self._scratch.parts)
+        duplicates = find_duplicates(self._parts, self._scratch.parts, self._past)
         report.repeated = duplicates.repeated
         report.replaced = sum(map(len, duplicates.replaced))
         self._write_replaced(duplicates)
+        self._write_attempts(duplicates)
         parts = [part for part in self._parts if len(duplicates.dropped.get(part.number, ())) < part.quanta]
         report.quanta = sum(part.quanta for part in self._parts) - sum(map(len, duplicates.dropped.values()))
         # The index takes longest, and what it finds goes into the table of quanta; the others need not wait.
@@ -358,11 +354,8 @@ class _Work:
             edges = others.submit(self._write_edges, parts, duplicates)
             records = others.submit(self._write_records, parts, duplicates)
             nodes, sizes = self._lineage(parts, duplicates)
-            report.datasets = int(nodes.schema.metadata[b"datasets"])
             quanta = others.submit(self._write_quanta, parts, duplicates, sizes)
-            with pa.ipc.new_file(os.path.join(folder, "lineage.arrow"), nodes.schema) as writer:
-                for batch in nodes:
-                    writer.write_batch(batch)
+            report.datasets = write_index(nodes, os.path.join(folder, "lineage.arrow"))
             report.edges, report.records = edges.result(), records.result()
             quanta.result()
         self._write_manifest()
@@ -415,50 +408,32 @@ class _Work:
     ) -> None:
         left = sizes.schema.empty_table()
         with TableWriter("quanta", self._scratch.result) as writer:
-            for _, (quanta,) in self._kept(parts, duplicates, "quanta"):
+            for part, (quanta,) in self._kept(parts, duplicates, "quanta"):
                 while len(left) < len(quanta):
                     left = pa.concat_tables([left, pa.table(sizes.read_next_batch())])
-                writer.write(quantum_rows(quanta, left.slice(0, len(quanta)).combine_chunks()))
+                own = left.slice(0, len(quanta)).combine_chunks()
+                writer.write(quantum_rows(quanta, own, duplicates.attempts_of(part)))
                 left = left.slice(len(quanta))
 
+    def _write_attempts(self, duplicates: Duplicates) -> None:
+        """Write the attempts that are not kept, if there are some."""
+        if any(map(len, duplicates.attempts)):
+            with TableWriter("attempts", self._scratch.result) as writer:
+                for table in duplicates.attempts:
+                    writer.write(table)
+
     def _write_replaced(self, duplicates: Duplicates) -> None:
-        """Tell which quanta were replaced, and where they and those in their place are from."""
+        """Tell which attempts were replaced now, after those of which the old archive tells."""
         path = os.path.join(self._scratch.result, "replaced.jsonl")
         with open(path, "wb") as stream:
             if self._old is not None:
                 _copy(self._place / "replaced.jsonl", stream)
-            for table in duplicates.replaced:
-                wanted: dict[int, set[int]] = {}
-                for number, row in _places(table, "part", "row") + _places(table, "kept_part", "kept_row"):
-                    wanted.setdefault(number, set()).add(row)
-                places: dict[tuple[int, int], dict[str, Any]] = {}
-                for number, rows in sorted(wanted.items()):
-                    places.update(self._origins(number, sorted(rows)))
-                dropped, kept = _places(table, "part", "row"), _places(table, "kept_part", "kept_row")
-                for quantum, of_dropped, of_kept in zip(
-                    table["quantum_id"].to_pylist(), dropped, kept, strict=True
-                ):
-                    entry = {
-                        "quantum_id": str(quantum),
-                        "kept": places[of_kept],
-                        "dropped": places[of_dropped],
-                    }
-                    stream.write(json.dumps(entry).encode() + b"\n")
+            write_replaced(duplicates, self._parts, self._scratch.parts, self._place, stream)
         if not os.path.getsize(path):
             os.remove(path)
 
-    def _origins(self, number: int, rows: list[int]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-        """Tell where some quanta of a part are from."""
-        with read_part(self._scratch.parts, number, "quanta") as quanta:
-            found = quanta.select(["source", "offset"]).take(rows).to_pylist()
-        piece = self._pieces.get(number)
-        start = next((part.start for part in self._parts if part.number == number), 0)
-        for row, origin in zip(rows, found, strict=True):
-            if piece is None:
-                yield (number, row), {"archive": os.fspath(self._place), "row": origin["offset"]}
-            else:
-                source = piece.name(origin["source"])
-                yield (number, row), {"source": source, "offset": start + origin["offset"]}
+    def _path(self, number: int, name: str) -> str:
+        return part_path(self._scratch.parts, number, name)
 
     def _write_manifest(self) -> None:
         report, old = self.report, self._old
@@ -474,7 +449,7 @@ class _Work:
                 "pyarrow": pa.__version__,
                 "python": ".".join(map(str, sys.version_info[:3])),
             },
-            "sources": [*(old.sources if old else []), *self._entries],
+            "sources": [*(old.sources if old else []), *self._sources.entries],
             "counts": counts,
         }
         with open(os.path.join(self._scratch.result, MANIFEST), "w", encoding="utf-8") as stream:
@@ -490,7 +465,3 @@ def _copy(path: Path, stream: Any) -> None:
     """Copy a file of the old archive, if it has that."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as old:
         shutil.copyfileobj(old, stream)
-
-
-def _places(table: pa.Table, part: str, row: str) -> list[tuple[int, int]]:
-    return list(zip(table[part].to_pylist(), table[row].to_pylist(), strict=True))

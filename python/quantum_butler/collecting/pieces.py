@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ("Part", "PartWriter", "read_part", "scan_piece")
 
+import collections
 import gzip
 import json
 import os
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
 from .. import _core
-from .sources import Piece
+from .found import Piece
 
 TableName: TypeAlias = Literal["quanta", "edges", "records"]
 
@@ -33,8 +35,7 @@ _CHUNK = 1 << 20
 # The most bytes of JSON that one quantum may have, as in the kernel.
 _MOST_BYTES = 1 << 28
 
-# The most entries of a piece that are rejected one by one: gigabytes of lines can be compressed to a few
-# bytes, and each that is rejected takes more room than it has.
+# The most entries of a log that are rejected one by one.
 _MOST_REJECTED = 1 << 20
 
 # The most bytes of YAML that one quantum may have, how many values, and how deep: a value takes a hundred
@@ -72,6 +73,9 @@ class Part:
     content: int
     """How many bytes of that it has."""
 
+    by_source: tuple[tuple[int, int, int], ...] = ()
+    """Bytes, quanta and rejected entries of each log or file, if they are listed apart."""
+
 
 class PartWriter:
     """Writes the tables of one part.
@@ -91,6 +95,10 @@ class PartWriter:
         """How many rows each table has (`dict` [`str`, `int`])."""
         self.rejected = 0
         """How many entries were rejected (`int`)."""
+        self.quanta_of: collections.Counter[int] = collections.Counter()
+        """How many quanta each source has (`collections.Counter` [`int`])."""
+        self.rejected_of: collections.Counter[int] = collections.Counter()
+        """How many entries of each were rejected (`collections.Counter` [`int`])."""
 
     def write(self, name: TableName, table: pa.Table) -> None:
         """Add rows to a table.
@@ -118,9 +126,14 @@ class PartWriter:
         piece : `Piece`
             What it reads.
         """
-        *tables, rejected = scanner.take()
-        for name, table in zip(_TABLES, tables, strict=True):
-            self.write(name, pa.table(table))
+        *found, rejected = scanner.take()
+        tables = dict(zip(_TABLES, map(pa.table, found), strict=True))
+        for name, table in tables.items():
+            self.write(name, table)
+        if len(piece.entries) > 1:
+            sources = tables["quanta"]["source"].to_numpy()
+            self.quanta_of.update(dict(enumerate(np.bincount(sources).tolist())))
+            self.rejected_of.update(source for source, _, _ in rejected)
         if rejected:
             with open(part_path(self._folder, self._number, "rejected"), "a", encoding="utf-8") as stream:
                 for source, offset, reason in rejected:
@@ -178,29 +191,34 @@ def scan_piece(piece: Piece, number: int, folder: str) -> Part:
     part : `Part`
         What there was.
     """
-    scanner = _core.ProvenanceScanner()
+    # Of files of one quantum each, no more is rejected than there are.
+    scanner = _core.ProvenanceScanner(most_rejected=_MOST_REJECTED)
     writer = PartWriter(folder, number)
     reading = _Reading(piece, scanner)
     try:
         for _ in reading.steps():
             if scanner.is_full:
                 writer.take(scanner, piece)
-                if writer.rejected >= _MOST_REJECTED and piece.kind != "files":
-                    scanner.skip(f"more than {_MOST_REJECTED} lines were rejected; what follows is not read")
-                    break
         writer.take(scanner, piece)
     finally:
         writer.close()
     rows = writer.rows
+    by_source: tuple[tuple[int, int, int], ...] = ()
+    if len(piece.entries) > 1:
+        by_source = tuple(
+            (size, writer.quanta_of[source], writer.rejected_of[source])
+            for source, size in enumerate(reading.sizes)
+        )
     return Part(
         number,
         rows["quanta"],
         rows["edges"],
         rows["records"],
         writer.rejected,
-        reading.size,
+        sum(reading.sizes),
         reading.start,
         reading.content,
+        by_source,
     )
 
 
@@ -209,40 +227,77 @@ class _Reading:
 
     def __init__(self, piece: Piece, scanner: _core.ProvenanceScanner):
         self._piece, self._scanner = piece, scanner
-        self.size = max(piece.end - piece.start, 0)
+        self.sizes = [0] * len(piece.names)
+        """How many bytes of each log or file are read (`list` [`int`])."""
         self.start = 0
         self.content = 0
 
     def steps(self) -> Iterator[None]:
         """Read step by step; between them the scanner may be emptied."""
-        piece = self._piece
-        if piece.kind == "files":
+        kind = self._piece.kind
+        if kind == "files":
             yield from self._files()
             return
+        if kind == "logs":
+            yield from self._logs()
+        else:
+            yield from self._log()
+        self.content = self._scanner.content
+
+    def _log(self) -> Iterator[None]:
+        """Read a log, or part of one."""
+        piece, scanner = self._piece, self._scanner
+        self.sizes[0] = max(piece.end - piece.start, 0)
         try:
             with _local(piece) as path:
                 if piece.kind == "gzip":
-                    yield from self._gzip(path)
-                else:
-                    yield from self._log(path)
+                    yield from self._gzip(0, path)
+                    return
+                # A log from elsewhere is read whole.
+                end = piece.end if piece.folder and piece.end >= 0 else os.path.getsize(path)
+                self.sizes[0] = end - piece.start
+                start = scanner.open_log(path, piece.start, end, compressed=piece.kind == "frames")
+                if piece.kind == "lines":
+                    self.start = start
+                while not scanner.advance():
+                    yield
         except OSError as error:
-            self._scanner.skip(f"the log cannot be read: {_message(error)}")
-        self.content = self._scanner.position
+            scanner.skip(f"the log cannot be read: {_message(error)}")
 
-    def _log(self, path: str) -> Iterator[None]:
+    def _logs(self) -> Iterator[None]:
+        """Read many logs; those that need nothing before in one go."""
         piece, scanner = self._piece, self._scanner
-        # A log from elsewhere is read whole.
-        end = piece.end if piece.folder and piece.end >= 0 else os.path.getsize(path)
-        self.size = end - piece.start
-        start = scanner.open_log(path, piece.start, end, compressed=piece.kind == "frames")
-        if piece.kind == "lines":
-            self.start = start
-        while not scanner.advance():
-            yield
+        together: list[tuple[int, str, int, bool]] = []
+        for source, (name, size) in enumerate(zip(piece.names, piece.sizes, strict=True)):
+            self.sizes[source] = size
+            if piece.folder and not name.endswith(".gz"):
+                together.append((source, piece.path(source), size, name.endswith(".zst")))
+                continue
+            yield from self._opened(together)
+            together = []
+            scanner.start(source)
+            try:
+                with _local(piece, source) as path:
+                    self.sizes[source] = size = os.path.getsize(path)
+                    if name.endswith(".gz"):
+                        yield from self._gzip(source, path)
+                    else:
+                        yield from self._opened([(source, path, size, name.endswith(".zst"))])
+            except OSError as error:
+                scanner.skip(f"the log cannot be read: {_message(error)}")
+        yield from self._opened(together)
 
-    def _gzip(self, path: str) -> Iterator[None]:
+    def _opened(self, logs: list[tuple[int, str, int, bool]]) -> Iterator[None]:
+        """Read logs that are there as they are."""
+        if logs:
+            self._scanner.open_logs(logs)
+            while not self._scanner.advance():
+                yield
+
+    def _gzip(self, source: int, path: str) -> Iterator[None]:
+        """Read a log that Python decompresses."""
         scanner = self._scanner
-        scanner.start(0)
+        scanner.start(source)
         decoder = None
         with open(path, "rb") as stream:
             while data := stream.read(_CHUNK):
@@ -260,6 +315,8 @@ class _Reading:
                         return
                     scanner.feed(content)
                     yield
+                    if scanner.has_given_up:
+                        return
                     # What fills the room may have left more behind.
                     full = len(content) == _CHUNK and not decoder.eof
                     data = decoder.unconsumed_tail
@@ -273,7 +330,6 @@ class _Reading:
     def _files(self) -> Iterator[None]:
         """Read files of one quantum each; runs of JSON in one call."""
         piece, scanner = self._piece, self._scanner
-        self.size = 0
         # So few at a time that a scanner is not filled beyond measure.
         at_once = 64
         first = 0
@@ -282,7 +338,8 @@ class _Reading:
             while last < min(len(piece.names), first + at_once) and self._is_plain(last):
                 last += 1
             if last > first:
-                self.size += scanner.files(first, [piece.path(source) for source in range(first, last)])
+                paths = [piece.path(source) for source in range(first, last)]
+                self.sizes[first:last] = scanner.files(first, paths)
                 first = last
             else:
                 self._file(first)
@@ -299,7 +356,7 @@ class _Reading:
         stem = name.rsplit("/", 1)[-1].split(".", 1)[0]
         try:
             with _local(piece, source) as path:
-                self.size += os.path.getsize(path)
+                self.sizes[source] = os.path.getsize(path)
                 if name.endswith((".json", ".json.zst")):
                     scanner.files(source, [path])
                     return

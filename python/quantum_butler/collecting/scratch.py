@@ -15,6 +15,9 @@ import shutil
 from types import TracebackType
 from typing import Self
 
+from ..errors import QuantumButlerError
+from ..locks import warn_of_no_locks
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -22,29 +25,21 @@ _INFIX = ".partial-"
 
 _MOST_ATTEMPTS = 5
 
+# What `flock` says where there are no locks; the last one is known to Linux alone.
+_NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524))
 
-class BusyArchiveError(RuntimeError):
+
+class BusyArchiveError(QuantumButlerError, RuntimeError):
     """Another process is collecting into the same archive."""
 
 
 class Scratch:
-    """A folder beside an archive, which vanishes with the work in it.
+    """A folder beside an archive, which vanishes with the work in it; `BusyArchiveError` if there is one.
 
-    Parameters
-    ----------
-    archive : `str`
-        Where the archive is, or will be.
-
-    Raises
-    ------
-    BusyArchiveError
-        Raised if another process has such a folder for the same archive.
-
-    Notes
-    -----
     Whoever works in a folder has a lock on a file in it, which ends with the
     process whatever happens to that.  A folder without such a lock is what a
-    killed process has left, and is removed.
+    killed process has left, and is removed.  Where there are no locks nobody
+    can tell: nobody is kept out, and nothing is removed.
     """
 
     def __init__(self, archive: str):
@@ -76,19 +71,9 @@ class Scratch:
             raise _named(error, self._archive) from error
 
     def put_in_place(self) -> None:
-        """Put the new archive where the old one is, if there is one.
-
-        Raises
-        ------
-        OSError
-            Raised if that cannot be done.  The old archive is where it was.
-
-        Notes
-        -----
-        Where the operating system can exchange two folders, there is one at
-        any time.  Elsewhere there is a moment without, and a process that is
-        killed right then leaves the old one in the scratch folder.
-        """
+        """Put the new archive where the old one is, which stays there if that fails."""
+        # Where the operating system can exchange two folders, there is one at any time.  Elsewhere there is
+        # a moment without, and a process that is killed right then leaves the old one in the scratch folder.
         self._sync()
         if not os.path.lexists(self._archive):
             os.rename(self.result, self._archive)
@@ -201,8 +186,9 @@ def _lock(folder: str, *, create: bool) -> int | None:
         raise
     except OSError as error:
         os.close(lock)
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno not in _NO_LOCKS:
             raise
+        warn_of_no_locks(os.path.dirname(folder))
         if not create:
             # Nobody can tell whether it is in use.
             raise FileNotFoundError(errno.ENOENT, "no lock", folder) from None

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "Kind", "NoSuchSourceError", "NotASourceError", "Piece", "Sources")
+__all__ = ("FILE_ENDINGS", "LOG_ENDINGS", "NoSuchSourceError", "NotASourceError", "Sources")
 
 import glob
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..errors import QuantumButlerError
+from ..paths import is_uri, local_path
+from .found import Found, Group, Kind, Listing, Piece
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
-
-Kind: TypeAlias = Literal["lines", "frames", "gzip", "files"]
 
 LOG_ENDINGS: dict[str, Kind] = {".jsonl": "lines", ".jsonl.zst": "frames", ".jsonl.gz": "gzip"}
 """How logs are stored, by the ending of their names."""
@@ -31,133 +30,65 @@ _LINES_PIECE = 1 << 24
 _FRAMES_PIECE = 6 << 20
 _FILES_PIECE = 2048
 
+# Logs of no more than this share of a piece are read together with others.
+_SMALL = 16
+
 # Size of a log that could not be found out; whoever reads it tries again, lest it be taken for empty.
 _UNKNOWN = -1
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
 
-class NoSuchSourceError(FileNotFoundError):
+class NoSuchSourceError(QuantumButlerError, FileNotFoundError):
     """A source that is not there, or has nothing to collect in it."""
 
 
-class NotASourceError(ValueError):
+class NotASourceError(QuantumButlerError, ValueError):
     """A source that is a file of another kind."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Input that is read in one go."""
-
-    kind: Kind
-    """What it is: lines or frames of a log, a whole log, or files of one quantum each."""
-
-    folder: str
-    """Folder of what it is part of, as an absolute path; empty if that is a URI."""
-
-    shown: str
-    """The same folder, as the source was given."""
-
-    names: tuple[str, ...]
-    """Name of the log, or of each file, in that folder."""
-
-    entry: int
-    """Number of its entry in the list of sources."""
-
-    start: int = 0
-    """Where it starts in the log."""
-
-    end: int = 0
-    """Where it ends; negative if that is where the log ends."""
-
-    def path(self, source: int) -> str:
-        """Return where one of its files is."""
-        return os.path.join(self.folder, self.names[source])
-
-    def name(self, source: int) -> str:
-        """Return the name of one of its files, as the source was given."""
-        return os.path.join(self.shown, self.names[source])
-
-
-class _Found(NamedTuple):
-    """A log, or files of one quantum each that are in one folder."""
-
-    kind: Kind
-    folder: str
-    shown: str
-    names: tuple[str, ...]
-    size: int
-    given: str
-    """Source that it was found by."""
-
-
 class Sources:
-    """The input, in the order in which it was given.
-
-    Parameters
-    ----------
-    given : `~collections.abc.Sequence` [`str` or `os.PathLike`]
-        Files, folders, glob patterns and URIs.
-    avoid : `str`
-        Folder that is not looked into: the archive itself.
-
-    Raises
-    ------
-    NoSuchSourceError
-        Raised if one of them is not there, or has nothing to collect.
-    NotASourceError
-        Raised if one of them is a file with another ending.
-    """
+    """The input (files, folders, patterns, URIs), in the order given; not what is in the folder to avoid."""
 
     def __init__(self, given: Sequence[str | os.PathLike[str]], avoid: str):
-        self._given = [os.fspath(source) for source in given]
+        self._given = [os.fsdecode(source) for source in given]
         self._avoid = os.path.abspath(avoid)
         if not self._given:
             raise NoSuchSourceError("no source is given")
-        self.entries: list[str] = []
-        """The sources as they are told afterwards: each log by itself, and files of one quantum by what
-        they were found by (`list` [`str`])."""
+        self._listing = Listing()
         self.size = 0
         """How many bytes they have (`int`)."""
-        self._entry_of: dict[tuple[bool, str], int] = {}
         for source in self._given:
             found = False
             for one in self._find(source, measure=True):
                 found = True
-                self._entry(one)
+                self._listing.note(one)
                 self.size += max(one.size, 0)
             if not found:
                 raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
+        self._listing.close()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The sources as they are told afterwards, with what is counted of each (`list` [`dict`])."""
+        return self._listing.entries
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what there is to read, in order.
-
-        Yields
-        ------
-        piece : `Piece`
-            The next piece.
-        """
+        """Yield what there is to read, in order."""
+        small = Group(_FILES_PIECE, _LINES_PIECE)
         for source in self._given:
             for found in self._find(source, measure=False):
-                yield from self._part(found)
+                entry = self._listing.number(found)
+                if _is_small(found):
+                    yield from small.add(found, entry)
+                else:
+                    yield from small.end()
+                    yield from self._part(found, entry)
+        yield from small.end()
 
-    def _entry(self, found: _Found) -> int:
-        """Return the number of the entry in the list of sources."""
-        log = found.kind != "files"
-        name = os.path.join(found.shown, found.names[0]) if log else found.given
-        number = self._entry_of.setdefault((log, name), len(self.entries))
-        if number == len(self.entries):
-            self.entries.append(name)
-        return number
-
-    def _part(self, found: _Found) -> Iterator[Piece]:
+    def _part(self, found: Found, entry: int) -> Iterator[Piece]:
+        """Yield the pieces of a log."""
         kind, folder, shown, names, size, _ = found
-        entry = self._entry(found)
-        if kind == "files":
-            for first in range(0, len(names), _FILES_PIECE):
-                yield Piece(kind, folder, shown, names[first : first + _FILES_PIECE], entry)
-            return
         path = os.path.join(folder, names[0])
         bounds = [(0, size)]
         if kind == "lines" and folder and size != _UNKNOWN:
@@ -169,39 +100,108 @@ class Sources:
                 # Whoever reads the piece will tell.
                 pass
         for start, end in bounds:
-            yield Piece(kind, folder, shown, names, entry, start, end)
+            yield Piece(kind, folder, shown, names, (entry,), start, end)
 
-    def _find(self, source: str, *, measure: bool) -> Iterator[_Found]:
-        if _URI.match(source):
-            if not source.startswith("file://"):
-                yield from _find_remote(source)
-                return
-            source = unquote(urlsplit(source).path)
+    def _find(self, source: str, *, measure: bool) -> Iterator[Found]:
+        if is_uri(source):
+            if "://" not in source:
+                raise NotASourceError(f"{source}: a URI has ://, and for a path it has to be ./{source}")
+            yield from _find_remote(source)
+            return
+        source = local_path(source)
         if os.path.lexists(source) or not glob.has_magic(source):
             matches = [source]
         else:
-            matches = sorted(glob.glob(source, recursive=True))
+            matches = sorted(set(_matches(source)))
             if not matches:
                 raise NoSuchSourceError(f"{source}: nothing matches this pattern")
+        walk = _Walk(self._avoid, source, measure=measure)
         for match in matches:
+            if len(matches) > 1 and os.path.islink(match) and _leads_up(match):
+                # Nobody has named it, and it has everything else, too.
+                continue
             try:
                 status = os.stat(match)
-            except FileNotFoundError:
+            except OSError as error:
+                # What leads nowhere, or round in a circle, stops nothing if nobody has named it.
+                if len(matches) > 1:
+                    if (kind := _kind(match)) is not None and walk.is_new(match):
+                        shown, name = os.path.split(match)
+                        yield Found(kind, os.path.abspath(shown), shown, (name,), _UNKNOWN, source)
+                    continue
+                if not isinstance(error, FileNotFoundError):
+                    raise
                 raise NoSuchSourceError(f"{match}: there is no such file or folder") from None
             if stat.S_ISDIR(status.st_mode):
-                yield from self._walk(match, source, measure=measure)
+                yield from walk.folder(match)
             elif (kind := _kind(match)) is None:
                 if len(matches) > 1:
                     continue
                 endings = ", ".join((*LOG_ENDINGS, *FILE_ENDINGS))
                 raise NotASourceError(f"{match}: the name of a source ends with one of {endings}")
-            else:
+            elif walk.is_new(match):
                 shown, name = os.path.split(match)
-                yield _Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
+                yield Found(kind, os.path.abspath(shown), shown, (name,), status.st_size, source)
 
-    def _walk(self, folder: str, given: str, *, measure: bool) -> Iterator[_Found]:
-        """Yield what is in a folder and those below it, in order of names."""
+
+class _Visits:
+    """Which folders have been entered: each once, and by a link none above it or above the top."""
+
+    def __init__(self) -> None:
+        self.been: set[tuple[int, int]] = set()
+        self._above: set[tuple[int, int]] = set()
+
+    def start(self, top: str) -> None:
+        """Begin at a folder."""
+        self._above = {_identity(parent) for parent in _parents(os.path.realpath(top))}
+
+    def enter(self, folder: str, is_link: bool) -> bool:
+        """Enter a folder, unless it has been entered or its link leads up."""
+        identity = _identity(folder)
+        if identity in self.been or (is_link and (identity in self._above or _leads_up(folder))):
+            return False
+        self.been.add(identity)
+        return True
+
+
+class _Walk:
+    """Goes through folders, in order of names, and into each once, however many links lead there."""
+
+    def __init__(self, avoid: str, given: str, *, measure: bool):
+        self._avoid, self._given, self._measure = avoid, given, measure
+        self._visits = _Visits()
+        # Of files that were found by themselves, the names by folder.
+        self._alone: dict[tuple[int, int], set[str]] = {}
+        self._last = ("", (0, 0))
+
+    def is_new(self, path: str) -> bool:
+        """Whether a file was not found so far; from now on it is."""
+        folder, name = os.path.split(path)
+        if self._last[0] != folder:
+            self._last = (folder, _identity(folder or os.curdir))
+        identity = self._last[1]
+        names = self._alone.setdefault(identity, set())
+        if identity in self._visits.been or name in names:
+            return False
+        names.add(name)
+        return True
+
+    def folder(self, top: str) -> Iterator[Found]:
+        """Yield what is in a folder and those below it."""
+        self._visits.start(top)
+        # A folder may be deeper than functions may call each other.
+        waiting = [(top, False)]
+        while waiting:
+            folder, is_link = waiting.pop()
+            if self._visits.enter(folder, is_link):
+                folders: list[tuple[str, bool]] = []
+                yield from self._entries(folder, folders)
+                waiting += reversed(folders)
+
+    def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[Found]:
+        """Yield what is in a folder, and add the folders in it, and whether they are links, to a list."""
         absolute = os.path.abspath(folder)
+        alone = self._alone.get(_identity(folder), set()) if self._alone else set()
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
         if absolute == self._avoid or any(entry.name == "quanta.parquet" for entry in entries):
@@ -209,28 +209,91 @@ class Sources:
             return
         names: list[str] = []
         size = 0
-        folders = []
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in alone:
                 continue
-            if entry.is_dir():
-                folders.append(entry.name)
+            if _is_folder(entry):
+                if not entry.name.startswith(os.path.basename(self._avoid) + ".partial-"):
+                    folders.append((os.path.join(folder, entry.name), entry.is_symlink()))
                 continue
             kind = _kind(entry.name)
             if kind == "files":
                 names.append(entry.name)
-                size += _size(entry) if measure else 0
+                size += _size(entry) if self._measure else 0
             elif kind is not None:
                 if names:
-                    yield _Found("files", absolute, folder, tuple(names), size, given)
+                    yield Found("files", absolute, folder, tuple(names), size, self._given)
                     names, size = [], 0
-                yield _Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), given)
+                yield Found(kind, absolute, folder, (entry.name,), _size(entry, _UNKNOWN), self._given)
         if names:
-            yield _Found("files", absolute, folder, tuple(names), size, given)
-        del entries, names
-        for name in folders:
-            if not name.startswith(os.path.basename(self._avoid) + ".partial-"):
-                yield from self._walk(os.path.join(folder, name), given, measure=measure)
+            yield Found("files", absolute, folder, tuple(names), size, self._given)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield what a pattern matches; `glob` would follow links in a circle for ``**``."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        yield from glob.glob(pattern)
+        return
+    at = parts.index("**")
+    rest = os.sep.join(parts[at + 1 :])
+    # With the separator only folders match.
+    for top in glob.glob(os.sep.join([*parts[:at], ""])) if at else [""]:
+        if not rest:
+            yield top or os.curdir
+            continue
+        for folder in _folders(top):
+            yield from _matches(os.path.join(glob.escape(folder), rest))
+
+
+def _folders(top: str) -> Iterator[str]:
+    """Yield a folder and those below it that are not hidden."""
+    visits = _Visits()
+    visits.start(top)
+    waiting = [(top, False)]
+    while waiting:
+        folder, is_link = waiting.pop()
+        if visits.enter(folder or os.curdir, is_link):
+            yield folder
+            with os.scandir(folder or os.curdir) as entries:
+                waiting += [
+                    (os.path.join(folder, entry.name), entry.is_symlink())
+                    for entry in entries
+                    if not entry.name.startswith(".") and _is_folder(entry)
+                ]
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield (path := parent)
+
+
+def _leads_up(link: str) -> bool:
+    """Whether a link leads to a folder above it."""
+    target = os.path.realpath(link)
+    place = os.path.realpath(os.path.dirname(link) or os.curdir)
+    return target in (place, *_parents(place))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself; if it has the name of a log, whoever reads it will tell.
+        return False
+
+
+def _is_small(found: Found) -> bool:
+    """Return whether it is read together with others."""
+    if found.kind == "files":
+        return True
+    piece = _FRAMES_PIECE if found.kind == "frames" else _LINES_PIECE
+    return 0 <= found.size <= piece // _SMALL
 
 
 def _kind(name: str) -> Kind | None:
@@ -256,7 +319,7 @@ def _remote_size(uri: ResourcePath) -> int:
         return 0
 
 
-def _find_remote(source: str) -> Iterator[_Found]:
+def _find_remote(source: str) -> Iterator[Found]:
     """Yield what a URI names."""
     from lsst.resources import ResourcePath
 
@@ -270,4 +333,4 @@ def _find_remote(source: str) -> Iterator[_Found]:
         uris = sorted(found, key=str)
     for uri in uris:
         if (kind := _kind(uri.path)) is not None:
-            yield _Found(kind, "", "", (str(uri),), _remote_size(uri), source)
+            yield Found(kind, "", "", (str(uri),), _remote_size(uri), source)

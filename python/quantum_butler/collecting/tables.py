@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 __all__ = (
+    "ATTEMPTS",
     "EDGES",
     "QUANTA",
     "RECORDS",
-    "ROLES",
     "TableWriter",
     "edge_rows",
     "kept_rows",
@@ -14,7 +14,7 @@ __all__ = (
     "record_rows",
 )
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -24,12 +24,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import _core
+from ..archive.format import ROLES
 from .pieces import Part, read_part
 
-ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
-"""The roles of a dataset, in the order of their bits (`tuple` [`str`])."""
-
 _BYTES = tuple(f"{role}s_bytes" for role in ROLES)
+
+# When an attempt began and ended, and whether it failed.
+_ATTEMPT = (
+    pa.field("begin", pa.timestamp("us", tz="UTC")),
+    pa.field("end", pa.timestamp("us", tz="UTC")),
+    pa.field("failed", pa.bool_()),
+)
 
 QUANTA = pa.schema(
     [
@@ -40,9 +45,22 @@ QUANTA = pa.schema(
         pa.field("edges", pa.int32(), nullable=False),
         pa.field("records", pa.int32(), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _BYTES),
+        *_ATTEMPT,
+        pa.field("attempts", pa.int32(), nullable=False),
     ]
 )
 """Schema of ``quanta.parquet`` (`pyarrow.Schema`)."""
+
+ATTEMPTS = pa.schema(
+    [
+        pa.field("quantum_id", pa.uuid(), nullable=False),
+        *_ATTEMPT,
+        pa.field("actual_inputs", pa.int32(), nullable=False),
+        pa.field("actual_outputs", pa.int32(), nullable=False),
+        pa.field("content", pa.binary(16), nullable=False),
+    ]
+)
+"""Schema of ``attempts.parquet`` (`pyarrow.Schema`)."""
 
 EDGES = pa.schema(
     [
@@ -67,84 +85,70 @@ class _Layout(NamedTuple):
     dictionaries: Sequence[str]
     """Columns of which each value is written once in a row group."""
 
-    encodings: Mapping[str, str]
-    """Encodings of other columns."""
 
-    plain: Sequence[str]
-    """Columns that are not compressed."""
-
-
-# Ids that a graph builder made together start alike.  Where they come in its order, leaving out what one
-# has in common with the one before is all that can be had.  Among edges the same ids come again and again.
-_AFTER_EACH_OTHER = "DELTA_BYTE_ARRAY"
-
+# Whatever is in no dictionary is written as it is, ids too, and left to the compression: ids that a graph
+# builder made together start alike, and among edges the same ids come again and again.  Parquet has encodings
+# for that, which take a little less (`DELTA_BYTE_ARRAY`, `BYTE_STREAM_SPLIT`), but for values of a fixed
+# size polars and fastparquet read none of them.
 _LAYOUTS = {
-    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"], {"quantum_id": _AFTER_EACH_OTHER}, ["quantum_id"]),
-    "edges": _Layout(EDGES, 1 << 20, ["quantum_id"], {}, []),
-    "records": _Layout(
-        RECORDS,
-        1 << 17,
-        ["datastore_name", "formatter", "storage_class", "component"],
-        {"dataset_id": _AFTER_EACH_OTHER},
-        ["dataset_id"],
-    ),
+    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"]),
+    "edges": _Layout(EDGES, 1 << 20, ["quantum_id"]),
+    "records": _Layout(RECORDS, 1 << 17, ["datastore_name", "formatter", "storage_class", "component"]),
+    "attempts": _Layout(ATTEMPTS, 1 << 17, []),
 }
+
+# Tables that wait for more to come are put together when there are so many: each may be mapped from a file,
+# of which a process may have some thousands.
+_MOST_WAITING = 64
 
 
 class TableWriter:
-    """Writes one table, in row groups of bounded size.
-
-    Parameters
-    ----------
-    name : `str`
-        Which table.
-    folder : `str`
-        Folder that it is written to.
-    """
+    """Writes one table of an archive into a folder, in row groups of bounded size."""
 
     def __init__(self, name: str, folder: str):
         layout = self._layout = _LAYOUTS[name]
-        columns = layout.schema.names
         self._writer = pq.ParquetWriter(
             f"{folder}/{name}.parquet",
             layout.schema,
-            compression={name: "none" if name in layout.plain else "zstd" for name in columns},
-            compression_level={name: 1 for name in columns if name not in layout.plain},
+            compression="zstd",
+            compression_level=1,
             use_dictionary=list(layout.dictionaries),
-            column_encoding=dict(layout.encodings),
             write_statistics=["quantum_id"] if name == "quanta" else False,
             store_schema=True,
         )
         self._waiting: list[pa.Table] = []
+        self._together: list[pa.Table] = []
         self._rows = 0
         self.rows = 0
         """How many rows there are (`int`)."""
 
     def write(self, table: pa.Table) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        table : `pyarrow.Table`
-            The rows, in the schema of the table.
-        """
+        """Add rows, in the schema of the table."""
         self.rows += len(table)
         while len(table):
             taken = table.slice(0, self._layout.rows - self._rows)
             self._waiting.append(taken)
             self._rows += len(taken)
+            if len(self._waiting) >= _MOST_WAITING:
+                self._put_together()
             table = table.slice(len(taken))
             if self._rows == self._layout.rows:
                 self.flush()
 
     def flush(self) -> None:
         """Write the rows that wait for more to come."""
-        if self._waiting:
-            group = pa.concat_tables(self._waiting)
+        if self._together or self._waiting:
+            group = pa.concat_tables([*self._together, *self._waiting])
+            self._together.clear()
             self._waiting.clear()
             # The same strings have other numbers in other parts.
             self._writer.write_table(group.unify_dictionaries(), row_group_size=self._layout.rows)
             self._rows = 0
+
+    def _put_together(self) -> None:
+        """Make one table of those that wait, which is in memory."""
+        self._together.append(pa.concat_tables(self._waiting).unify_dictionaries().combine_chunks())
+        self._waiting.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -161,24 +165,7 @@ class TableWriter:
 def kept_rows(
     part: Part, folder: str, dropped: np.ndarray[Any, Any] | None, names: Sequence[str]
 ) -> Iterator[list[pa.Table]]:
-    """Give tables of a part without the quanta that were dropped.
-
-    Parameters
-    ----------
-    part : `Part`
-        The part.
-    folder : `str`
-        Where it is.
-    dropped : `numpy.ndarray` or `None`
-        Rows of the quanta that are not kept.
-    names : `~collections.abc.Sequence` [`str`]
-        Names of the tables; ``quanta`` is the first.
-
-    Yields
-    ------
-    tables : `list` [`pyarrow.Table`]
-        The tables, which must not be used afterwards.
-    """
+    """Give tables of a part, ``quanta`` first, without some quanta; they must not be used afterwards."""
     with ExitStack() as stack:
         tables = [stack.enter_context(read_part(folder, part.number, name)) for name in names]  # type: ignore[arg-type]
         if dropped is not None:
@@ -193,20 +180,7 @@ def kept_rows(
 
 
 def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
-    """Return edges as the archive has them.
-
-    Parameters
-    ----------
-    quanta : `pyarrow.Table`
-        Quanta of a part.
-    edges : `pyarrow.Table`
-        Their edges, as the part has them.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``edges.parquet``.
-    """
+    """Return rows of ``edges.parquet`` from quanta of a part and their edges."""
     ids = np.repeat(_uuid_values(quanta["quantum_id"]), quanta["edges"].to_numpy())
     bits = edges["roles"].to_numpy()
     masks = [np.packbits(bits & (1 << position), bitorder="little") for position in range(len(ROLES))]
@@ -217,39 +191,15 @@ def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=EDGES)
 
 
-def quantum_rows(quanta: pa.Table, sizes: pa.Table) -> pa.Table:
-    """Return quanta as the archive has them.
-
-    Parameters
-    ----------
-    quanta : `pyarrow.Table`
-        Quanta of a part.
-    sizes : `pyarrow.Table`
-        Bytes of their datasets by role.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``quanta.parquet``.
-    """
-    own = [name for name in QUANTA.names if name not in _BYTES]
-    columns = [*(quanta[name] for name in own), *(sizes[name] for name in _BYTES)]
-    return pa.Table.from_arrays(columns, schema=QUANTA)
+def quantum_rows(quanta: pa.Table, sizes: pa.Table, attempts: np.ndarray[Any, Any]) -> pa.Table:
+    """Return rows of ``quanta.parquet``: quanta of a part, bytes of their datasets by role, and attempts."""
+    columns = {**dict(zip(quanta.column_names, quanta.columns, strict=True)), "attempts": pa.array(attempts)}
+    columns.update((name, sizes[name]) for name in _BYTES)
+    return pa.Table.from_arrays([columns[name] for name in QUANTA.names], schema=QUANTA)
 
 
 def record_rows(records: pa.Table) -> pa.Table:
-    """Return records as the archive has them.
-
-    Parameters
-    ----------
-    records : `pyarrow.Table`
-        Records of a part.
-
-    Returns
-    -------
-    table : `pyarrow.Table`
-        Rows of ``records.parquet``.
-    """
+    """Return rows of ``records.parquet`` from records of a part."""
     return records.cast(RECORDS)
 
 

@@ -14,7 +14,6 @@ from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from ..locks import ForkSafeLock
-from ..record_file.managers import FiledBridgeManager
 from .file import NativeFileDatastore
 from .transactions import ThreadTransactions
 
@@ -50,8 +49,6 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ign
         # The class's name is no part of the data.
         self.name = f"{ChainedDatastore.__qualname__}[{','.join(self.names)}]"
         self._writing = ForkSafeLock()
-        # What the members' records go to, if not only to memory.
-        self._file = bridgeManager.file if isinstance(bridgeManager, FiledBridgeManager) else None
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
         # Docstring inherited.
@@ -72,10 +69,10 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ign
     ) -> set[ResourcePath]:
         # Docstring inherited.
         with self._writing:
-            if self._file is not None and not dry_run:
+            if self.journal is not None and not dry_run:
                 # Before a member in memory removes what it cannot bring back.
                 try:
-                    self._file.commit()
+                    self.journal.commit()
                 except Exception:
                     for member in self.datastores:
                         if refs is not None and isinstance(member, InMemoryDatastore):

@@ -15,7 +15,6 @@ from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
-from ..record_file.managers import FiledBridgeManager
 from .chained import NativeChainedDatastore
 from .file import NativeFileDatastore
 from .managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
@@ -25,12 +24,9 @@ if TYPE_CHECKING:
     from lsst.daf.butler.registry.interfaces import DatastoreRegistryBridgeManager
 
     from .. import _core
-    from ..record_file import RecordFile
 
 
-def spawn(
-    prototype: Datastore, dimensions: DimensionUniverse, file: RecordFile | None = None
-) -> Datastore | None:
+def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | None:
     """Make one butler's own datastore, configured as a prototype.
 
     Parameters
@@ -39,8 +35,6 @@ def spawn(
         Datastore to take the configuration from.
     dimensions : `DimensionUniverse`
         All dimensions known to the butler.
-    file : `RecordFile`, optional
-        File that its records are read from and written through to.
 
     Returns
     -------
@@ -48,12 +42,10 @@ def spawn(
         New datastore that shares no dataset with the prototype; `None` if the
         prototype is of a class that this module does not know.
     """
-    if file is not None:
-        return _spawn_managed(prototype, FiledBridgeManager(file, dimensions))
     # Subclasses may keep state of their own, hence exact types.
-    if type(prototype) is FileDatastore:
+    if type(prototype) in (FileDatastore, NativeFileDatastore):
         # Its records are its own, and need no manager.
-        return NativeFileDatastore.from_prototype(prototype)
+        return NativeFileDatastore.from_prototype(cast(FileDatastore, prototype))
     return _spawn_managed(prototype, make_bridge_manager(dimensions))
 
 

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ("ThreadTransactions",)
+__all__ = ("Journal", "ThreadTransactions")
 
 import contextlib
 import threading
 import weakref
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from lsst.daf.butler.datastore import DatastoreTransaction
+
+
+class Journal(Protocol):
+    """Where a butler's records are kept besides memory."""
+
+    def commit(self) -> None:
+        """Write what has changed, or raise."""
+
+    def commit_if_alone(self) -> None:
+        """Write what has changed, unless the thread is in a call at whose end that is done."""
+
+    def commit_rest(self, error: BaseException) -> None:
+        """Write what stays after a failure, if possible."""
+
+    def forget(self, datastore: Any, refs: Sequence[Any], forget: Any) -> None:
+        """Drop datasets with their records, but not their artifacts."""
 
 
 class ThreadTransactions:
@@ -21,11 +38,14 @@ class ThreadTransactions:
     parent always comes back.
     """
 
+    journal: Journal | None = None
+    """What else has the records, if they are not in memory only."""
+
     _thread: threading.local | None = None
     """Each thread's transactions, from the first one on."""
 
-    @property
-    def _transaction(self) -> DatastoreTransaction | None:
+    def current_transaction(self) -> DatastoreTransaction | None:
+        """Return this thread's transaction, if it is in one."""
         if (thread := self._thread) is None:
             return None
         contexts: list[weakref.ref[_TransactionContext]] = getattr(thread, "contexts", [])
@@ -36,10 +56,11 @@ class ThreadTransactions:
             contexts.pop()
         return None
 
-    @_transaction.setter
-    def _transaction(self, transaction: None) -> None:
+    def _set_transaction(self, transaction: None) -> None:
         # Upstream's constructors begin with this, and nobody else does it.
         assert transaction is None and self._thread is None
+
+    _transaction = property(current_transaction, _set_transaction)
 
     def transaction(self) -> contextlib.AbstractContextManager[DatastoreTransaction]:
         """Make this thread's changes to the datastore revocable.
@@ -81,7 +102,7 @@ class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction
         self._datastore = datastore
 
     def __enter__(self) -> DatastoreTransaction:
-        self.transaction = DatastoreTransaction(self._datastore._transaction)
+        self.transaction = DatastoreTransaction(self._datastore.current_transaction())
         self._contexts = self._datastore._contexts()
         self._depth = len(self._contexts)
         self._contexts.append(weakref.ref(self))
@@ -95,3 +116,5 @@ class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction
                 self.transaction.rollback()
         finally:
             del self._contexts[self._depth :]
+        if error is not None and (journal := self._datastore.journal) is not None:
+            journal.commit_rest(error)

@@ -24,29 +24,7 @@ from .report import Report
 
 
 def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextManager[object]]) -> Report:
-    """Run one quantum graph with both butlers and compare what they leave.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        An existing, empty folder to work in.
-    detectors : `int`
-        Number of detectors; the graph has two quanta for each.
-    step : `~collections.abc.Callable`
-        Called with a line of text before each step; what it returns is entered
-        for as long as the step takes.
-
-    Returns
-    -------
-    report : `Report`
-        Timings, counts, provenance, and the differences.
-
-    Raises
-    ------
-    DemoError
-        Raised if a command failed, or if the executor would not have used the
-        butler that it was meant to use.
-    """
+    """Run one quantum graph with both butlers and compare what they leave."""
     pristine, graph_file, logs = root / "pristine", root / "graph.qg", root / "logs"
     with step(f"Making a data repository with {detectors} detectors, and its quantum graph"):
         make_repository(pristine, graph_file, detectors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Outputs", "compare_outputs", "compare_provenance", "read_outputs")
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,56 +13,74 @@ from uuid import UUID
 
 import lsst.daf.butler
 from lsst.daf.butler import Butler, DatasetRef, Quantum
+from lsst.pipe.base import TaskMetadata
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 from .graph import OUTPUT_RUN, SIDES, in_force
 from .report import Provenance
 
-# Datasets in which a task tells of its own run, times and all: they are read back, not compared.
-ABOUT_THE_RUN = ("_metadata", "_log")
+# How names of datasets end in which a task tells of its own run.
+LOG, METADATA = "_log", "_metadata"
+ABOUT_THE_RUN = (LOG, METADATA)
+
+# What is another in each run: times in messages, and times and resources in metadata.
+_FRACTION = re.compile(r"\d+\.\d+(e[+-]?\d+)?")
+_MEASURED = re.compile(
+    r"(Utc|[Tt]ime|ResidentSetSize|PageFaults|BlockInputs|BlockOutputs|ContextSwitches|time_in_\w+)$"
+)
 
 
 @dataclass
 class Outputs:
-    """What a run has left in its repository.
-
-    Parameters
-    ----------
-    refs : `dict`
-        The datasets of the output run by ID.
-    contents : `dict`
-        What was read of each dataset that could be read.
-    unreadable : `dict`
-        Why each other one could not.
-    records : `dict`
-        What the datastore has recorded of each.
-    files : `set` [`pathlib.Path`]
-        Every file in the repository.
-    """
+    """What a run has left in its repository."""
 
     refs: dict[UUID, DatasetRef]
+    """The datasets of the output run by ID."""
+
     contents: dict[UUID, Any]
+    """What was read of each that could be read."""
+
     unreadable: dict[UUID, Exception]
+    """Why each other one could not."""
+
     records: dict[UUID, list[str]]
+    """What the datastore has recorded of each."""
+
     files: set[Path]
+    """Every file in the repository."""
+
+    root: Path
+    """Root of the repository."""
+
+    def repeatable(self, dataset_id: UUID) -> Any:
+        """Return what should be the same in each run of what a dataset holds; mostly all of it."""
+        name, content = self.refs[dataset_id].datasetType.name, self.contents[dataset_id]
+        if name.endswith(LOG):
+            return [
+                (
+                    record.levelname,
+                    record.name,
+                    _FRACTION.sub("<number>", record.message.replace(str(self.root), "<root>")),
+                    record.exc_info,
+                    record.MDC,
+                )
+                for record in content
+            ]
+        if name.endswith(METADATA):
+            values = {name: content.getArray(name) for name in content.names()}
+            return {
+                name: None if _MEASURED.search(name) else value
+                for name, value in values.items()
+                if not isinstance(value[0], TaskMetadata)
+            }
+        return content
 
 
 def read_outputs(root: Path) -> Outputs:
-    """Read what a run has left, with the repository's own butler.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        Root of the repository.
-
-    Returns
-    -------
-    outputs : `Outputs`
-        What it has left.
-    """
+    """Read what a run has left, with the repository's own butler."""
     with Butler.from_config(str(root)) as butler:
         refs = {ref.id: ref for ref in butler.query_all_datasets(OUTPUT_RUN, limit=None)}
-        outputs = Outputs(refs, {}, {}, records_of(butler, refs), files_in(root))
+        outputs = Outputs(refs, {}, {}, records_of(butler, refs), files_in(root), root)
         for dataset_id, ref in refs.items():
             try:
                 outputs.contents[dataset_id] = butler.get(ref)
@@ -71,20 +90,7 @@ def read_outputs(root: Path) -> Outputs:
 
 
 def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph) -> list[str]:
-    """Compare what two runs of a graph have left.
-
-    Parameters
-    ----------
-    stock, ours : `Outputs`
-        What each has left.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph.
-
-    Returns
-    -------
-    differences : `list` [`str`]
-        What differs, or is not there at all.
-    """
+    """Return what differs between what two runs of a graph have left, or is not there at all."""
     differences = []
     expected = predicted_outputs(graph) | stock.refs.keys() | ours.refs.keys()
     for side, outputs in (("stock", stock), ("ours", ours)):
@@ -100,9 +106,8 @@ def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph)
             differences.append(f"{ref} is {ours.refs[dataset_id]} with {SIDES['ours']}")
         if ours.records[dataset_id] != stock.records[dataset_id]:
             differences.append(f"the datastore records of {ref} are not the same")
-        if not ref.datasetType.name.endswith(ABOUT_THE_RUN):
-            if ours.contents[dataset_id] != stock.contents[dataset_id]:
-                differences.append(f"the content of {ref} is not the same")
+        if ours.repeatable(dataset_id) != stock.repeatable(dataset_id):
+            differences.append(f"the content of {ref} is not the same")
     for path in stock.files ^ ours.files:
         differences.append(f"{path} is a file of one side only")
     return sorted(differences)
@@ -111,25 +116,10 @@ def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph)
 def compare_provenance(
     root: Path, done: Outputs, graph: PredictedQuantumGraph
 ) -> tuple[Provenance, list[str]]:
-    """Run one quantum by hand with each butler, and compare their accounts.
+    """Run the first quantum of the first task by hand with each butler; return our account, and what differs.
 
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        A repository with the quantum's inputs and without its outputs; it is
-        left as it was found.
-    done : `Outputs`
-        What a run of the graph has left; the quantum's outputs are taken from
-        there, to be written again.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph; the quantum is the first one of its first task.
-
-    Returns
-    -------
-    provenance : `Provenance`
-        Our class's account of the quantum.
-    differences : `list` [`str`]
-        What differs between the two accounts.
+    The repository, with the quantum's inputs and without its outputs, is left as
+    it was found; the outputs are taken from what a run of the graph has left.
     """
     differences = []
     before = files_in(root)
@@ -171,24 +161,7 @@ def compare_provenance(
 def run_by_hand(
     root: Path, graph: PredictedQuantumGraph, quantum: Quantum, contents: dict[DatasetRef, Any]
 ) -> lsst.daf.butler.QuantumProvenanceData:
-    """Do what an executor does for one quantum, and then take it back.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        The repository to run it in.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph that it is a quantum of.
-    quantum : `lsst.daf.butler.Quantum`
-        The quantum.
-    contents : `dict`
-        What it writes.
-
-    Returns
-    -------
-    provenance : `lsst.daf.butler.QuantumProvenanceData`
-        What the butler in force says of it.
-    """
+    """Do what an executor does for one quantum, and take it back; return what the butler says of it."""
     nodes = graph.pipeline_graph.dataset_types.values()
     with lsst.daf.butler.QuantumBackedButler.initialize(
         str(root),

@@ -36,29 +36,7 @@ class Predicted(NamedTuple):
 
 
 def gather(logs: Path, folder: Path, graph: PredictedQuantumGraph) -> tuple[Gathered, list[str]]:
-    """Collect what a run of the graph has logged, and ask the archive.
-
-    Parameters
-    ----------
-    logs : `pathlib.Path`
-        Folder with the provenance logs of the run.
-    folder : `pathlib.Path`
-        Where the archive is to be.
-    graph : `lsst.pipe.base.quantum_graph.PredictedQuantumGraph`
-        The graph.
-
-    Returns
-    -------
-    gathered : `Gathered`
-        What was collected, and two answers.
-    differences : `list` [`str`]
-        What the archive has otherwise than the graph.
-
-    Raises
-    ------
-    DemoError
-        Raised if there is no log.
-    """
+    """Collect what a run of the graph has logged, and ask the archive."""
     try:
         collected = collect(logs, folder)
     except FileNotFoundError as error:
@@ -95,22 +73,7 @@ def predicted_quanta(graph: PredictedQuantumGraph) -> dict[UUID, Predicted]:
 
 
 def compare_archive(archive: Archive, predicted: Mapping[UUID, Predicted], dataset: UUID) -> list[str]:
-    """Hold an archive against the graph of a run in which every quantum did all that was expected of it.
-
-    Parameters
-    ----------
-    archive : `Archive`
-        The archive.
-    predicted : `~collections.abc.Mapping` [`uuid.UUID`, `Predicted`]
-        What the graph says of each quantum.
-    dataset : `uuid.UUID`
-        A dataset whose lineage is compared, too.
-
-    Returns
-    -------
-    differences : `list` [`str`]
-        What differs.
-    """
+    """Hold an archive against the graph of a run in which every quantum did all that was expected of it."""
     differences = []
     found = {one.quantum_id: one for one in archive.describe_quanta(range(archive.manifest.counts["quanta"]))}
     for quantum_id in found.keys() ^ predicted.keys():

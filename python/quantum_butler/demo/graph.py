@@ -20,7 +20,8 @@ from lsst.pipe.base.script.transfer_from_graph import transfer_from_graph
 from lsst.pipe.base.tests.mocks import DirectButlerRepo
 
 from .. import install, uninstall
-from ..dropin.launcher import LOG_SWITCH
+from ..errors import QuantumButlerError
+from ..switches import LOG_SWITCH
 from .report import Run
 
 SIDES = {"stock": "the stock butler", "ours": "quantum-butler"}
@@ -29,24 +30,12 @@ OUTPUT_CHAIN = "demo"
 OUTPUT_RUN = "demo/run"
 
 
-class DemoError(RuntimeError):
+class DemoError(QuantumButlerError, RuntimeError):
     """Raised when the demonstration cannot be carried through."""
 
 
 def make_repository(root: Path, graph_file: Path, detectors: int, config: Config | None = None) -> None:
-    """Make a repository with the inputs of two chained tasks, and their graph.
-
-    Parameters
-    ----------
-    root : `pathlib.Path`
-        Where the repository is to be.
-    graph_file : `pathlib.Path`
-        Where the graph is to be, with the datastore records of its inputs.
-    detectors : `int`
-        Number of detectors, and so of quanta for each task.
-    config : `lsst.daf.butler.Config`, optional
-        What is not to be as usual in the repository.
-    """
+    """Make a repository with the inputs of two chained tasks, and their graph."""
     Butler.makeRepo(str(root), config=config)
     with Butler.from_config(str(root), writeable=True) as butler:
         butler.registry.insertDimensionData(
@@ -75,28 +64,7 @@ def read_graph(graph_file: Path) -> PredictedQuantumGraph:
 def run_graph(
     side: str, pristine: Path, root: Path, graph_file: Path, quanta: int, logs: Path | None = None
 ) -> Run:
-    """Run a graph with one butler, in a repository of its own.
-
-    Parameters
-    ----------
-    side : `str`
-        A key of `SIDES`.
-    pristine : `pathlib.Path`
-        The repository that the graph was made from; it is copied.
-    root : `pathlib.Path`
-        Where the copy is to be.
-    graph_file : `pathlib.Path`
-        The graph.
-    quanta : `int`
-        Number of its quanta.
-    logs : `pathlib.Path`, optional
-        Folder for the provenance log of our butler; without it there is none.
-
-    Returns
-    -------
-    run : `Run`
-        How it went.
-    """
+    """Run a graph with one butler, in a repository of its own."""
     shutil.copytree(pristine, root)
     with in_force(side):
         pipetask("pre-exec-init-qbb", root, graph_file)
@@ -118,18 +86,7 @@ def run_graph(
 
 @contextmanager
 def in_force(side: str) -> Iterator[None]:
-    """Have everything that asks for the quantum-backed butler get one side's.
-
-    Parameters
-    ----------
-    side : `str`
-        A key of `SIDES`.
-
-    Raises
-    ------
-    DemoError
-        Raised if the executor would get another one.
-    """
+    """Have everything that asks for the quantum-backed butler get one side's."""
     uninstall()
     stock = lsst.daf.butler.QuantumBackedButler
     if side == "ours":
@@ -146,13 +103,7 @@ def in_force(side: str) -> Iterator[None]:
 
 @contextmanager
 def provenance_logged(logs: Path | None) -> Iterator[None]:
-    """Have our butlers log provenance, as the environment of any command can.
-
-    Parameters
-    ----------
-    logs : `pathlib.Path` or `None`
-        Folder for the logs; `None` if there are to be none.
-    """
+    """Have our butlers log provenance, as the environment of any command can."""
     before = os.environ.pop(LOG_SWITCH, None)
     if logs is not None:
         os.environ[LOG_SWITCH] = str(logs)
@@ -165,20 +116,7 @@ def provenance_logged(logs: Path | None) -> Iterator[None]:
 
 
 def pipetask(command: str, *arguments: object) -> None:
-    """Run a ``pipetask`` command in this process.
-
-    Parameters
-    ----------
-    command : `str`
-        Name of the subcommand.
-    *arguments : `object`
-        Its arguments.
-
-    Raises
-    ------
-    DemoError
-        Raised if it failed; the reason is then on standard error already.
-    """
+    """Run a ``pipetask`` command in this process."""
     # Without an LSST stack there is no eups, and no point in a warning about it.
     levels = ("--log-level", "WARNING", "--log-level", "lsst.utils.packages=ERROR")
     status = pipetask_cli.main([*levels, command, *map(str, arguments)], "pipetask", standalone_mode=False)

@@ -18,20 +18,7 @@ from rich.text import Text
 
 @dataclass
 class Run:
-    """What one butler did with the graph.
-
-    Parameters
-    ----------
-    quanta : `int`
-        Number of quanta in the graph.
-    ms_per_quantum : `float`
-        Milliseconds of ``pipetask run-qbb`` per quantum.
-    datasets_written : `int`
-        Number of datasets that ``transfer_from_graph`` brought into the
-        repository.
-    datasets_read_back : `int`, optional
-        Number of datasets that the repository's own butler then read.
-    """
+    """What one butler did with the graph."""
 
     quanta: int
     ms_per_quantum: float
@@ -41,23 +28,7 @@ class Run:
 
 @dataclass
 class Provenance:
-    """The provenance of one quantum, in numbers.
-
-    Parameters
-    ----------
-    task : `str`
-        Label of the quantum's task.
-    data_id : `dict`
-        The quantum's data ID.
-    predicted_inputs, available_inputs, actual_inputs : `int`
-        Number of datasets that it expected, found and used.
-    predicted_outputs, actual_outputs : `int`
-        Number of datasets that it was to write, and has written.
-    records : `int`
-        Number of datastore records of the actual outputs.
-    json_bytes : `int`
-        Size of the whole as JSON.
-    """
+    """The provenance of one quantum, in numbers."""
 
     task: str
     data_id: dict[str, Any]
@@ -72,17 +43,7 @@ class Provenance:
 
 @dataclass
 class Asked:
-    """A question to the archive.
-
-    Parameters
-    ----------
-    command : `str`
-        How it is asked on the command line.
-    content : `~typing.Any`
-        The answer for a program.
-    text : `str`
-        The answer for a person.
-    """
+    """A question to the archive."""
 
     command: str
     content: Any
@@ -91,17 +52,7 @@ class Asked:
 
 @dataclass
 class Gathered:
-    """The provenance of all quanta, as the archive has it.
-
-    Parameters
-    ----------
-    quanta, datasets, edges, records : `int`
-        Numbers of what it has.
-    archive_bytes : `int`
-        Size of the archive.
-    asked : `list` [`Asked`]
-        Questions and answers; none if it is not what it should be.
-    """
+    """The provenance of all quanta, as the archive has it."""
 
     quanta: int
     datasets: int
@@ -113,19 +64,7 @@ class Gathered:
 
 @dataclass
 class Report:
-    """The outcome of the demonstration.
-
-    Parameters
-    ----------
-    stock, ours : `Run`
-        The run of each butler.
-    provenance : `Provenance`
-        One quantum's provenance, by ours.
-    gathered : `Gathered`
-        That of all quanta, from the log that the run with ours has left.
-    differences : `list` [`str`]
-        What differs between the two, or from the graph; empty if all is well.
-    """
+    """The outcome of the demonstration."""
 
     stock: Run
     ours: Run
@@ -135,19 +74,7 @@ class Report:
 
 
 def table(report: Report) -> RenderableType:
-    """Lay a report out for a person.
-
-    Parameters
-    ----------
-    report : `Report`
-        What to show.
-
-    Returns
-    -------
-    renderable : `rich.console.RenderableType`
-        A table of both runs, one of the provenance, what the archive answers,
-        and the verdict.
-    """
+    """Lay a report out for a person."""
     stock, ours, one = report.stock, report.ours, report.provenance
     runs = Table("", Column("stock", justify="right"), Column("quantum-butler", justify="right"))
     for label, values in (
@@ -182,19 +109,7 @@ def table(report: Report) -> RenderableType:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[str], AbstractContextManager[object]]]:
-    """Tell which step is going on, and how long each has taken.
-
-    Parameters
-    ----------
-    console : `rich.console.Console`
-        Where to tell it: with a live spinner on a terminal, as plain lines
-        anywhere else.
-
-    Yields
-    ------
-    step : `~collections.abc.Callable`
-        Takes a line of text and returns a context manager to do the step in.
-    """
+    """Tell which step is going on, and how long each has taken."""
     if not console.is_terminal:
 
         @contextmanager

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Set
 from types import ModuleType
 from typing import Any
 
+from ..switches import set_log_folder
+
 _UPSTREAM = "lsst.daf.butler"
 _OURS = __name__.partition(".")[0]
 
@@ -56,6 +58,8 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
 
     Raises
     ------
+    OSError
+        Raised if nothing can be written in that folder.
     ImportError
         Raised if `lsst.daf.butler` or our own classes cannot be imported.
         Nothing is replaced then.
@@ -69,11 +73,13 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
     import lsst.daf.butler as upstream
 
     from ..butler.butler import QuantumBackedButler
-    from ..quantum.process_log import set_folder
+    from ..paths import absolute_path, require_writable
     from ..quantum.provenance import QuantumProvenanceData
 
+    if provenance_log is not None:
+        require_writable(provenance_log := absolute_path(provenance_log))
     with _LOCK:
-        set_folder(provenance_log)
+        set_log_folder(provenance_log)
         if not _swaps:
             _swaps[:] = [
                 (upstream.QuantumBackedButler, QuantumBackedButler),
@@ -99,21 +105,16 @@ def uninstall() -> None:
     """
     if not _swaps:
         return
-    from ..quantum.process_log import set_folder
-
     with _LOCK:
-        set_folder(None)
+        set_log_folder(None)
         _replace({id(ours): stock for stock, ours in _swaps}, except_for=_held_before)
         _swaps.clear()
         _held_before.clear()
 
 
 def _replace(replacements: Mapping[int, type], *, except_for: Set[tuple[str, str]] = frozenset()) -> None:
-    """Replace objects, given by `id`, in the globals of imported modules.
-
-    Upstream comes first: a module that is imported while this runs then takes
-    the replacement from there.
-    """
+    """Replace objects, given by `id`, in the globals of imported modules."""
+    # Upstream comes first: a module that is imported while this runs then takes the replacement from there.
     for within in (_UPSTREAM, ""):
         for module, name, namespace, replacement in _holders(replacements, within=within):
             if (module, name) not in except_for:
@@ -123,26 +124,7 @@ def _replace(replacements: Mapping[int, type], *, except_for: Set[tuple[str, str
 def _holders(
     wanted: Mapping[int, type], *, within: str = ""
 ) -> Iterator[tuple[str, str, dict[str, Any], type]]:
-    """Find the global names that refer to objects given by their `id`.
-
-    Parameters
-    ----------
-    wanted : `~collections.abc.Mapping` [`int`, `type`]
-        What to give back for each object.
-    within : `str`, optional
-        Prefix of the names of the modules to look at.
-
-    Yields
-    ------
-    module : `str`
-        Name of a module, not one of this package.
-    name : `str`
-        Global name in it.
-    namespace : `dict`
-        Its globals.
-    value : `type`
-        The value in ``wanted``.
-    """
+    """Find the global names that refer to objects given by their `id`, with module, globals and the value."""
     for module_name, module in sys.modules.copy().items():
         if not module_name.startswith(within) or module_name.partition(".")[0] == _OURS:
             continue

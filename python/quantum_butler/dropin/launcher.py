@@ -9,56 +9,40 @@ that tells this module to act.
 
 from __future__ import annotations
 
-__all__ = ("LAUNCH_FOLDER", "LOG_SWITCH", "SWITCH", "environment", "launch")
+__all__ = ("LAUNCH_FOLDER", "environment", "launch")
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from ..paths import PathError, absolute_path, require_writable
+from ..switches import LOG_SWITCH, LOGS_BEFORE, SWITCH
+
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
 
-SWITCH = "QUANTUM_BUTLER_DROPIN"
-"""The environment variable that tells our `sitecustomize` what to do:
-nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
-them and fail if that is not possible (``require``).
-"""
-
-LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
-"""The environment variable that names the folder for provenance logs."""
-
-# As for a shell: there is no such command; there is, but it cannot be run.
+# As for a shell: there is no such command; there is, but it cannot be run.  As for `env`: it was not tried.
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
+_NOT_TRIED = 125
 
 
 def environment(
     base: Mapping[str, str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
 ) -> dict[str, str]:
-    """Return an environment in which Python uses our classes.
-
-    Parameters
-    ----------
-    base : `~collections.abc.Mapping` [`str`, `str`]
-        The environment to add to.
-    require : `bool`, optional
-        Whether to fail, instead of going on with upstream's classes, where
-        ours cannot be imported.
-    provenance_log : `str`, `os.PathLike` or `None`, optional
-        Folder for provenance logs.
-
-    Returns
-    -------
-    environment : `dict` [`str`, `str`]
-        A copy of ``base`` with what is needed.
-    """
+    """Return an environment in which Python uses our classes, with absolute names of folders."""
     # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
     path = base.get("PYTHONPATH")
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
     # The command may change its working directory.
-    log = {} if provenance_log is None else {LOG_SWITCH: os.path.abspath(provenance_log)}
+    folder = base.get(LOG_SWITCH) or None if provenance_log is None else provenance_log
+    log = {}
+    if folder is not None:
+        folder = absolute_path(folder)
+        log = {LOG_SWITCH: folder, LOGS_BEFORE: f"{os.getpid()} {_count_logs(folder)}"}
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
@@ -67,35 +51,31 @@ def environment(
     }
 
 
+def _count_logs(folder: str) -> int:
+    """Return how many logs there are in a folder, which need not be there."""
+    try:
+        return sum(".jsonl" in name for name in os.listdir(folder))
+    except OSError:
+        return 0
+
+
 def launch(
     command: Sequence[str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
 ) -> int:
-    """Turn this process into one that runs a command with our classes.
-
-    Parameters
-    ----------
-    command : `~collections.abc.Sequence` [`str`]
-        The command, looked up on ``PATH``, and its arguments.
-    require : `bool`, optional
-        Whether to fail, instead of going on with upstream's classes, where
-        ours cannot be imported.
-    provenance_log : `str`, `os.PathLike` or `None`, optional
-        Folder for provenance logs.
-
-    Returns
-    -------
-    status : `int`
-        Exit status for this process; it returns only if the command could
-        not be run, and has said so on standard error.
-    """
+    """Turn this process into one that runs a command with our classes; return a status if that fails."""
     name = command[0]
+    try:
+        environ = environment(os.environ, require=require, provenance_log=provenance_log)
+        if folder := environ.get(LOG_SWITCH):
+            # Before the first quantum, whose outputs would stand there without provenance.
+            require_writable(folder)
+    except (PathError, OSError) as error:
+        return _refuse(os.fspath(provenance_log or LOG_SWITCH), f"no provenance log: {error}", _NOT_TRIED)
     # Python ignores these signals and the command would inherit that, which no shell does to it.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvpe(
-            name, list(command), environment(os.environ, require=require, provenance_log=provenance_log)
-        )
+        os.execvpe(name, list(command), environ)
     except (FileNotFoundError, NotADirectoryError):
         if shutil.which(name) is None:
             return _refuse(name, "command not found", _NOT_FOUND)
@@ -105,5 +85,7 @@ def launch(
 
 
 def _refuse(name: str, reason: str, status: int) -> int:
-    print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
+    # Nobody may be able to read it.
+    with contextlib.suppress(OSError):
+        print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
     return status

@@ -14,6 +14,7 @@ import yaml
 from lsst.resources import ResourcePath
 
 from .. import _core
+from ..paths import is_uri, local_path
 from .log import native_provenance
 
 if TYPE_CHECKING:
@@ -47,22 +48,27 @@ def write_provenance(source: ProvenanceSource, destination: ResourcePathExpressi
     A file that is there is replaced.  A local file is there as a whole or not
     at all; so it is elsewhere if the store writes objects as a whole.
     """
-    uri = ResourcePath(destination, forceDirectory=False)
-    encode = next((encode for ending, encode in _FORMATS.items() if uri.basename().endswith(ending)), None)
+    uri = None
+    if isinstance(destination, str | os.PathLike) and not is_uri(destination):
+        # Nothing in a path is quoted, and it need not be UTF-8.
+        path = local_path(destination)
+    else:
+        uri = ResourcePath(destination, forceDirectory=False)
+        path = uri.ospath if uri.isLocal else uri.basename()
+    encode = next((encode for ending, encode in _FORMATS.items() if path.endswith(ending)), None)
     if encode is None:
         endings = ", ".join(_FORMATS)
-        raise ValueError(f"{uri}: the name of a provenance file must end with one of {endings}")
+        raise ValueError(f"{destination}: the name of a provenance file must end with one of {endings}")
     data = encode(native_provenance(source).to_json())
-    if uri.isLocal:
-        path = os.fspath(uri.ospath)
-        temporary = f".{uuid.uuid4().hex}"
-        try:
-            _core.write_file(path, temporary, data)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            _core.write_file(path, temporary, data)
-    else:
+    if uri is not None and not uri.isLocal:
         uri.write(data, overwrite=True)
+        return
+    temporary = f".{uuid.uuid4().hex}"
+    try:
+        _core.write_file(path, temporary, data)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        _core.write_file(path, temporary, data)
 
 
 def _to_yaml(text: str) -> bytes:

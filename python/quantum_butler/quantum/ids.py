@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ("DatasetIdSet", "IdSample", "dataset_key")
+__all__ = ("DatasetIdSet", "IdSample")
 
 import uuid
 from collections.abc import Iterable, Iterator, MutableSet, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
-
-from lsst.daf.butler import DatasetRef
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
 
     from .. import _core
 
-# Today's refs keep the id as an integer and make a UUID of it when asked.
-dataset_key = attrgetter("_id" if "_id" in getattr(DatasetRef, "__slots__", ()) else "id")
-"""Returns what is unique to a ref's dataset id (`~operator.attrgetter`)."""
-
 
 class DatasetIdSet(MutableSet[Any]):
-    """A live set of dataset ids.
+    """A live set of dataset ids in Rust.
 
-    Parameters
-    ----------
-    ids : `_core.IdSet`
-        Ids in Rust.
-
-    Notes
-    -----
     Compares and combines with `set`, by operators; the result of combining is
     a `set`.
     """
@@ -58,36 +44,16 @@ class DatasetIdSet(MutableSet[Any]):
         return repr(set(self._ids))
 
     def add(self, value: DatasetId) -> None:
-        """Add an id.
-
-        Parameters
-        ----------
-        value : `DatasetId`
-            Id to add.
-        """
+        """Add an id."""
         self._ids.add(value)
 
     def discard(self, value: DatasetId) -> None:
-        """Remove an id, if it is there.
-
-        Parameters
-        ----------
-        value : `DatasetId`
-            Id to remove.
-        """
+        """Remove an id, if it is there."""
         self._ids.discard(value)
 
 
 class IdSample:
-    """Some of many dataset ids, written out only if a log wants them.
-
-    Parameters
-    ----------
-    ids : `~collections.abc.Sequence` [ `DatasetId` ]
-        The ids to show.
-    total : `int`
-        How many there are in all.
-    """
+    """Some of many dataset ids, written out only if a log wants them."""
 
     __slots__ = ("_ids", "_total")
 

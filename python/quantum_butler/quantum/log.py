@@ -1,9 +1,9 @@
 """The provenance log: the provenance of many quanta in one file.
 
-A log is JSON Lines: one object a line, with the quantum's id, its task's label
-and its data ID before the documented fields of `QuantumProvenanceData`.  It is
-read by anything that reads JSON Lines, and gathered by ``quantum-butler
-collect``.
+A log is JSON Lines: one object a line, with the quantum's id, its task's label,
+its data ID, and when the attempt was made and whether it failed, before the
+documented fields of `QuantumProvenanceData`.  It is read by anything that reads
+JSON Lines, and gathered by ``quantum-butler collect``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .. import _core
+from ..locks import warn_of_no_locks
+from ..paths import local_path
+from .attempt import Beginning, has_failed, microseconds, now
 
 if TYPE_CHECKING:
     import uuid
+    from datetime import datetime
 
     from lsst.daf.butler import DataCoordinate, DatasetRef, QuantumBackedButler, QuantumProvenanceData
 
@@ -45,7 +49,7 @@ class ProvenanceLog:
     Raises
     ------
     ValueError
-        Raised if the path has another ending, is a file that is not a
+        Raised if the path has another ending or is a URI, or the file is not a
         provenance log, or is a log that somebody is writing to.
     OSError
         Raised if the file cannot be opened or made; its folder must exist.
@@ -58,14 +62,24 @@ class ProvenanceLog:
     it again cuts that end off, with a warning.
 
     One instance may be used from several threads, but not from several
-    processes: each has a log of its own.
+    processes: each has a log of its own.  On a file system without locks
+    nobody is kept from that, and there is a warning.
+    """
+
+    _lenient = False
+    """Whether what a line cannot have, but its provenance, is written as its
+    text; else it is an error (`bool`).
     """
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False):
-        self._path = os.fspath(path)
+        self._path = local_path(path)
         if not self._path.endswith((".jsonl", ".jsonl.zst")):
             raise ValueError(f"{self._path}: the name of a provenance log ends with .jsonl or .jsonl.zst")
-        self._writer = _core.LogWriter(self._path, compressed=self._path.endswith(".zst"), sync=fsync)
+        self._writer = _core.LogWriter(
+            self._path, compressed=self._path.endswith(".zst"), sync=fsync, lenient=self._lenient
+        )
+        if not self._writer.locked:
+            warn_of_no_locks(self._path)
         if (torn := self._writer.torn) is not None:
             offset, length = torn
             _LOG.warning(
@@ -88,6 +102,9 @@ class ProvenanceLog:
         *,
         task_label: str | None = None,
         data_id: DataCoordinate | Mapping[str, int | str] | None = None,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+        failed: bool | None = None,
         warn: bool = True,
     ) -> None:
         """Append the provenance of one quantum.
@@ -103,6 +120,18 @@ class ProvenanceLog:
         data_id : `DataCoordinate` or `~collections.abc.Mapping` [`str`, \
                 `int` or `str`] or `None`, optional
             Its data ID; of a `DataCoordinate`, the required dimensions.
+            Values are texts, and whatever Python takes as a whole number of
+            64 bits (as of `numpy`), but no `bool`.
+        begin : `datetime.datetime` or `None`, optional
+            When this attempt at the quantum began, with its time zone; by
+            default, of a `QuantumBackedButler` of this package, when that was
+            made.
+        end : `datetime.datetime` or `None`, optional
+            When it ended; by default, of a butler, now.
+        failed : `bool` or `None`, optional
+            Whether it failed; by default that is known, of a butler of this
+            package, only while an exception is being handled that was not when
+            the butler was made.
         warn : `bool`, optional
             Whether to warn of what is odd about a butler's inputs, as its
             `~QuantumBackedButler.extract_provenance_data` does.
@@ -114,15 +143,31 @@ class ProvenanceLog:
         TypeError
             Raised if an argument is of another type.
         ValueError
-            Raised if the log is closed, or a dataset id is an integer.
+            Raised if the log is closed, a dataset id is an integer, a number
+            has more than 64 bits, or a time has no time zone.
+
+        Notes
+        -----
+        Of several attempts at a quantum, ``quantum-butler collect`` keeps the
+        last that did not fail, or else the last.
         """
-        ours = getattr(type(source), "_for_log", None)
+        cls = type(source)
+        ours = getattr(cls, "_for_log", None)
         made_from = source if ours is None else ours(source, warn=warn)
+        beginning: Beginning | None = getattr(source, "_beginning", None) if ours is not None else None
+        times = [None if moment is None else microseconds(moment) for moment in (begin, end)]
+        if beginning is not None:
+            times[0] = beginning.time if begin is None else times[0]
+            if failed is None and has_failed(beginning):
+                failed = True
+        if end is None and hasattr(cls, "extract_provenance_data"):
+            times[1] = now()
+        heading = quantum_id, task_label, _as_dict(data_id), (times[0], times[1], failed)
         if type(made_from) is tuple:
             # From the butler's books into the log, with no copy in between.
-            self._writer.append_extracted(quantum_id, task_label, _as_dict(data_id), *made_from)
+            self._writer.append_extracted(heading, *made_from)
         else:
-            self._writer.append(quantum_id, task_label, _as_dict(data_id), native_provenance(made_from))
+            self._writer.append(heading, native_provenance(made_from))
 
     def flush(self) -> None:
         """Hand over to the operating system whatever it does not have yet.

@@ -1,13 +1,14 @@
 """The log that the butlers of this process append to when they are closed.
 
 It is switched on by `quantum_butler.install` or by the environment variable
-``QUANTUM_BUTLER_PROVENANCE``, either of which names a folder.  Each process
-that closes a butler makes a file of its own there.
+``QUANTUM_BUTLER_PROVENANCE``, either of which names a folder.  A relative one
+is taken from where the process works when it is first seen.  Each process that
+closes a butler makes a file of its own there.
 """
 
 from __future__ import annotations
 
-__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log", "set_folder", "wanted_folder")
+__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log", "require_writable_log")
 
 import functools
 import itertools
@@ -18,9 +19,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..dropin.launcher import LOG_SWITCH
 from ..locks import ForkSafeLock
-from ..upstream.configuration import environment_values
+from ..paths import require_writable
+from ..switches import wanted_log_folder
 from .log import ProvenanceLog
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from .log import ProvenanceSource
 
-_SWITCH = (os.fsencode(LOG_SWITCH),)
-
 # Quanta without an id of their own get one in this namespace.
 _NAMESPACE = uuid.UUID("0b8a2f6e-6d0c-4a8e-9c3a-3f1d5e7b9a42")
 
@@ -39,7 +38,6 @@ _NAMESPACE = uuid.UUID("0b8a2f6e-6d0c-4a8e-9c3a-3f1d5e7b9a42")
 _MOST_FRAMES = 12
 _EXECUTOR_HAS = frozenset(("quantum", "quantum_id", "task_node"))
 
-_folder: str | None = None
 _lock = ForkSafeLock()
 
 
@@ -56,81 +54,50 @@ class QuantumLabel(NamedTuple):
     """Its data ID."""
 
 
-class ProcessLog:
-    """The log of one process.
+class _LenientLog(ProvenanceLog):
+    """A log in which no quantum fails because of its label."""
 
-    Parameters
-    ----------
-    folder : `str`
-        Folder that its file is made in, with the first quantum.
-    """
+    _lenient = True
+
+
+class ProcessLog:
+    """The log of one process: a file that is made in a folder with the first quantum."""
 
     def __init__(self, folder: str):
         self._folder = folder
         self._log: ProvenanceLog | None = None
+        self._tried = False
 
-    def append(self, label: QuantumLabel, source: ProvenanceSource) -> None:
-        """Append the provenance of one quantum.
+    def require_writable(self) -> None:
+        """Raise `OSError` if nothing can be written in the folder; it is tried once."""
+        if not self._tried:
+            require_writable(self._folder)
+            self._tried = True
 
-        Parameters
-        ----------
-        label : `QuantumLabel`
-            Which quantum it is.
-        source : `QuantumBackedButler` or `QuantumProvenanceData`
-            Where the provenance is.
-
-        Raises
-        ------
-        OSError
-            Raised if it cannot be written.
-        """
+    def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> None:
+        """Append the provenance of one quantum, and whether it failed, or raise `OSError`."""
         with _lock:
             if (log := self._log) is None:
                 os.makedirs(self._folder, exist_ok=True)
-                # In order of time, so that of a quantum that was run twice the later run is gathered
-                # later.  Hosts that share the folder may have processes of one number.
+                # In order of time, for whoever looks.  Hosts that share the folder may have processes of
+                # one number.
                 begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
                 name = f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-                log = self._log = ProvenanceLog(os.path.join(self._folder, name))
-        log.append(label.quantum_id, source, task_label=label.task_label, data_id=label.data_id, warn=False)
-
-
-def set_folder(folder: str | os.PathLike[str] | None) -> None:
-    """Choose the folder for the logs of this process.
-
-    Parameters
-    ----------
-    folder : `str`, `os.PathLike` or `None`
-        The folder; `None` leaves it to the environment variable.
-    """
-    global _folder
-    _folder = None if folder is None else os.path.abspath(folder)
-
-
-def wanted_folder() -> str | None:
-    """Return the folder for the logs of this process.
-
-    Returns
-    -------
-    folder : `str` or `None`
-        The folder; `None` if no log is wanted.
-    """
-    if _folder is not None:
-        return _folder
-    (folder,) = environment_values(_SWITCH)
-    return os.fsdecode(folder) if folder else None
+                log = self._log = _LenientLog(os.path.join(self._folder, name))
+        quantum_id, task_label, data_id = label
+        log.append(quantum_id, source, task_label=task_label, data_id=data_id, failed=failed, warn=False)
 
 
 def process_log() -> ProcessLog | None:
-    """Return the log of this process.
+    """Return the log of this process, if one is wanted."""
+    folder = wanted_log_folder()
+    return None if folder is None else _log_of_process(folder, os.getpid())
 
-    Returns
-    -------
-    log : `ProcessLog` or `None`
-        The log; `None` if none is wanted.
-    """
-    folder = wanted_folder()
-    return None if folder is None else _log_of_process(os.path.abspath(folder), os.getpid())
+
+def require_writable_log() -> None:
+    """Raise `OSError` if a log is wanted and cannot be written, before a quantum writes anything."""
+    if (log := process_log()) is not None:
+        log.require_writable()
 
 
 @functools.lru_cache(maxsize=4)
@@ -140,20 +107,8 @@ def _log_of_process(folder: str, process: int) -> ProcessLog:
 
 
 def label_of(quantum: Quantum) -> QuantumLabel:
-    """Tell which quantum this is.
+    """Return which quantum an executor is about to run.
 
-    Parameters
-    ----------
-    quantum : `Quantum`
-        Quantum that an executor is about to run.
-
-    Returns
-    -------
-    label : `QuantumLabel`
-        Its id, label and data ID.
-
-    Notes
-    -----
     A `Quantum` does not know the id that it has in its graph, nor the label of
     its task; upstream's executors do, and have them in variables of the
     functions that ask for a butler.  Without such an executor the id is made

@@ -15,6 +15,8 @@ from lsst.daf.butler.datastore.record_data import SerializedDatastoreRecordData
 from lsst.daf.butler.persistence_context import PersistenceContextVars
 
 from .. import _core
+from ..switches import native_enabled
+from .transfer import collect_and_transfer
 
 if TYPE_CHECKING:
     from lsst.daf.butler import Butler, Quantum
@@ -212,11 +214,7 @@ class QuantumProvenanceData(_Upstream):
         within bounds.
         """
         # A record cache of upstream's answers for what it has seen before.
-        from ..butler.factory import native_enabled
-
         if native_enabled() and PersistenceContextVars.dataStoreRecords.get() is None:
-            from .transfer import collect_and_transfer
-
             collect_and_transfer(butler, quanta, provenance)
         else:
             _Upstream.collect_and_transfer(butler, quanta, provenance)

@@ -43,29 +43,6 @@ def collect_and_transfer(
 ) -> None:
     """Transfer the output datasets of many quanta to a repository.
 
-    Parameters
-    ----------
-    butler : `lsst.daf.butler.Butler`
-        Full butler of the repository to transfer datasets to.
-    quanta : `~collections.abc.Iterable` [ `lsst.daf.butler.Quantum` ]
-        Quanta with their predicted outputs; may be a single-pass iterator.
-    provenance : `~collections.abc.Iterable` [ `QuantumProvenanceData` ]
-        Provenance of each quantum, in the same order; may be a single-pass
-        iterator.
-
-    Raises
-    ------
-    ValueError
-        Raised if there are more quanta than provenances, or fewer.
-    lsst.daf.butler.registry.ConflictingDefinitionError
-        Raised if a dataset contradicts one that is there, or comes twice.
-    lsst.daf.butler.MissingDatasetTypeError
-        Raised if a dataset type is not registered.
-    lsst.daf.butler.registry.MissingCollectionError
-        Raised if a run does not exist.
-
-    Notes
-    -----
     Up to `BATCH` datasets go in as with upstream: one transaction for each
     dataset type and run, then the records.  With more than that, one
     transaction holds everything, so that an iterator that breaks half-way

@@ -22,6 +22,7 @@ import errno
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -36,6 +37,7 @@ Durability = Literal["disk", "process"]
 
 # How long to wait for others, in seconds.  Nobody has a reason to write.
 _PATIENCE = 5.0
+_PAUSE = 0.01
 
 # Of the header of a SQLite file: its size, and where it tells whether there is a write-ahead log.
 # Source: "Database File Format" in SQLite's documentation.
@@ -84,31 +86,7 @@ class OpenedFile(NamedTuple):
 def open_file(
     filename: str | os.PathLike[str], schema: FileSchema, durability: Durability, *, must_exist: bool
 ) -> OpenedFile:
-    """Open a file, or create it.
-
-    Parameters
-    ----------
-    filename : `str` or `os.PathLike`
-        Name of the file.
-    schema : `FileSchema`
-        The tables that it must have.
-    durability : `str`
-        What is to survive what.
-    must_exist : `bool`
-        Whether not to create it.
-
-    Returns
-    -------
-    opened : `OpenedFile`
-        The open file.
-
-    Raises
-    ------
-    FileNotFoundError
-        Raised if the file must exist and does not.
-    RecordFileError
-        Raised if it cannot be opened, or is not such a file.
-    """
+    """Open a file, or create it."""
     # A link would be followed when it is written, and removed when it is removed.
     path = os.path.realpath(os.fspath(filename))
     if file_identity(path) is None:
@@ -145,25 +123,8 @@ def open_file(
 
 
 def lacks_log(path: str) -> bool:
-    """Tell whether what was beside a file that was not closed may be lost.
+    """Return whether what was beside a file that was not closed may be lost.
 
-    Parameters
-    ----------
-    path : `str`
-        Name of the file.
-
-    Returns
-    -------
-    lacks_log : `bool`
-        Whether there should be a write-ahead log, and is none.
-
-    Raises
-    ------
-    RecordFileError
-        Raised if nobody can tell.
-
-    Notes
-    -----
     So it is if the file was copied without its log, and what was written last
     is missing.  So it is, too, if another program has opened the file of a
     killed process and closed it, and all is in the file; nobody can tell one
@@ -185,18 +146,7 @@ def lacks_log(path: str) -> bool:
 
 
 def is_marked(connection: sqlite3.Connection) -> bool:
-    """Tell whether a file says that a butler has closed it.
-
-    Parameters
-    ----------
-    connection : `sqlite3.Connection`
-        Connection to it.
-
-    Returns
-    -------
-    is_marked : `bool`
-        `True` if nobody has written to it since.
-    """
+    """Return whether a file says that a butler has closed it, and nobody has written to it since."""
     try:
         return bool(connection.execute("SELECT 1 FROM quantum_butler_meta WHERE name = 'closed'").fetchall())
     except sqlite3.Error:
@@ -204,37 +154,19 @@ def is_marked(connection: sqlite3.Connection) -> bool:
         return False
 
 
-def remove_mark(connection: sqlite3.Connection) -> None:
-    """Note in a file that it is open again.
+def remove_mark(connection: sqlite3.Connection) -> bool:
+    """Note in a file that it is open again; return whether the file itself has that note now.
 
-    Parameters
-    ----------
-    connection : `sqlite3.Connection`
-        Connection to it, without a transaction.
+    As long as somebody reads what was there before, only the log can have it.
     """
     connection.execute("DELETE FROM quantum_butler_meta WHERE name = 'closed'")
     # It must not be in the file itself any more when there is something to lose in the log.
-    connection.execute("PRAGMA wal_checkpoint").fetchall()
+    [(is_busy, written, copied)] = connection.execute("PRAGMA wal_checkpoint").fetchall()
+    return not is_busy and bool(written == copied)
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
-    """Return what tells a file from another of its name.
-
-    Parameters
-    ----------
-    path : `str`
-        The file.
-
-    Returns
-    -------
-    identity : `tuple` [ `int`, `int` ] or `None`
-        Device and inode; `None` if there is no file.
-
-    Raises
-    ------
-    RecordFileError
-        Raised if it cannot be looked at.
-    """
+    """Return device and inode, which tell a file from another of its name; `None` if there is no file."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -245,23 +177,12 @@ def file_identity(path: str) -> tuple[int, int] | None:
 
 
 def gone_error(path: str) -> RecordFileError:
-    """Return the error for a file that was removed while it was open.
-
-    Parameters
-    ----------
-    path : `str`
-        The file.
-
-    Returns
-    -------
-    error : `RecordFileError`
-        The error.
-    """
+    """Return the error for a file that was removed while it was open."""
     return RecordFileError(errno.ESTALE, "The file was removed or replaced after it had been opened", path)
 
 
 def _create_empty(path: str) -> bool:
-    """Create an empty file, and tell whether there was none."""
+    """Create an empty file; return whether there was none."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644))
     except FileExistsError:
@@ -316,19 +237,8 @@ def close_connection(
 ) -> None:
     """Close a connection, and leave nothing beside the file if possible.
 
-    Parameters
-    ----------
-    connection : `sqlite3.Connection`
-        The connection.
-    path : `str`
-        The file.
-    identity : `tuple` [ `int`, `int` ]
-        Device and inode of the file.
-    process : `int`
-        Process that it belongs to; others leave it alone.
-    is_whole : `bool`
-        Whether the file has all that it should have.  Otherwise it must not
-        look as if it had.
+    A file that does not have all that it should have must not look as if it
+    had.  Nobody waits for others: the garbage collector may be what closes it.
     """
     if os.getpid() == process:
         with contextlib.suppress(OSError, sqlite3.Error):
@@ -345,31 +255,16 @@ def _end_lost_log(path: str) -> None:
     with contextlib.suppress(OSError, sqlite3.Error):
         if lacks_log(path):
             with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+                _leave_log(connection, 0.0)
 
 
 def end_log(connection: sqlite3.Connection, path: str, *, is_ours: bool) -> None:
-    """Bring everything into the file, and remove what is beside it.
-
-    Parameters
-    ----------
-    connection : `sqlite3.Connection`
-        The connection.
-    path : `str`
-        The file.
-    is_ours : `bool`
-        Whether it is this butler's, so that nobody else writes to it.
-
-    Raises
-    ------
-    RecordFileError
-        Raised if that cannot be done.
-    """
+    """Bring everything into a file, and remove what is beside it; wait for others if it is ours."""
     try:
         if is_ours and connection.execute(_HAS_META).fetchall():
             # Killed within what comes next, it would look as if the log had been lost.
             connection.execute(_MARK)
-        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        _leave_log(connection, _PATIENCE if is_ours else 0.0)
     except sqlite3.Error as error:
         raise record_file_error(path, error) from error
     for suffix in _BESIDE:
@@ -384,19 +279,23 @@ def end_log(connection: sqlite3.Connection, path: str, *, is_ours: bool) -> None
             ) from error
 
 
+def _leave_log(connection: sqlite3.Connection, patience: float) -> None:
+    """Have a connection, the only one, use no write-ahead log any more."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        except sqlite3.OperationalError as error:
+            # For this statement SQLite does not wait by itself.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE)
+
+
 def is_closed(connection: sqlite3.Connection) -> bool:
-    """Tell whether a connection has been closed.
-
-    Parameters
-    ----------
-    connection : `sqlite3.Connection`
-        The connection.
-
-    Returns
-    -------
-    is_closed : `bool`
-        Whether it has.
-    """
+    """Return whether a connection has been closed."""
     try:
         return connection.in_transaction is None
     except sqlite3.ProgrammingError:
@@ -404,13 +303,7 @@ def is_closed(connection: sqlite3.Connection) -> bool:
 
 
 def remove_database(path: str) -> None:
-    """Remove a database with what is beside it.
-
-    Parameters
-    ----------
-    path : `str`
-        The database.
-    """
+    """Remove a database with what is beside it."""
     for suffix in ("", *_BESIDE):
         with contextlib.suppress(OSError):
             os.remove(path + suffix)

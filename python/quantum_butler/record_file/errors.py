@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
 
 from .. import _core
+from ..errors import QuantumButlerError
 
 # Primary result codes of SQLite: what each means to the operating system, and
 # to people.
@@ -28,7 +29,7 @@ _MEANINGS: Mapping[int, tuple[int, str]] = {
 }
 
 
-class RecordFileError(OSError):
+class RecordFileError(QuantumButlerError, OSError):
     """Raised when a butler's SQLite file cannot be opened, read or written.
 
     Its ``errno`` says what kind of failure it is, its ``filename`` which file.

@@ -1,4 +1,4 @@
-"""What a crash can leave behind, and how it is mended.
+"""Going on with a file: what it must be, what a crash can leave behind, and how that is mended.
 
 A `put` makes the artifact first and the record second, so one that was
 interrupted leaves a temporary file or an artifact without a record.  Nobody
@@ -12,33 +12,43 @@ of a put; the dataset is treated as if it had been pruned.
 
 from __future__ import annotations
 
-__all__ = ("Resumption", "explain_trash", "look_around", "require_log")
+__all__ = (
+    "Resumption",
+    "check_datastores",
+    "explain_trash",
+    "has_quantum",
+    "look_around",
+    "not_yet_filed",
+    "read_roles",
+    "require_log",
+    "require_no_quantum",
+)
 
 import dataclasses
 import errno
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler.registry.interfaces import FakeDatasetRef
 from lsst.resources import ResourcePath
 from sqlalchemy.exc import IntegrityError
 
-from ..store.writing import temporary_suffix
-from .errors import RecordFileError, damage_told
-from .keys import id_of
-from .managers import FiledBridge, FiledTable
-from .predictions import identity_of
+from ..datastore.spawn import file_datastores
+from ..upstream.formatters import temporary_suffix
+from .errors import FileHasQuantumError, RecordFileError, damage_told
+from .journal import Journal
+from .rows import ROLES, DatastoreIdentity, id_of, identity_of
+from .schema import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetRef
     from lsst.daf.butler.datastore import Datastore
+    from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 
     from ..datastore.file import NativeFileDatastore
-    from .outputs import FiledOutputs
-    from .record_file import RecordFile
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,25 +109,12 @@ class Resumption:
         )
 
 
-def require_log(file: RecordFile, *, is_needed: bool) -> None:
-    """Tell if what was written last may be missing in a file.
-
-    Parameters
-    ----------
-    file : `RecordFile`
-        File of a butler.
-    is_needed : `bool`
-        Whether to raise, instead of logging a warning.
-
-    Raises
-    ------
-    RecordFileError
-        Raised if something may be missing.
-    """
-    if not file.lacks_log:
+def require_log(journal: Journal, *, is_needed: bool) -> None:
+    """Warn, or raise if it is needed, if what was written last may be missing in a file."""
+    if not journal.lacks_log:
         return
     what = (
-        f"The file was not closed by its butler, and there is no {file.path}-wal beside it; if it was "
+        f"The file was not closed by its butler, and there is no {journal.path}-wal beside it; if it was "
         "copied without that, what was written last is missing"
     )
     if is_needed:
@@ -125,42 +122,18 @@ def require_log(file: RecordFile, *, is_needed: bool) -> None:
             errno.ENODATA,
             f"{what}, and artifacts would be taken for unrecorded. Copy that as well; or, if another program "
             "has opened and closed the file meanwhile, resume without repair, close, and repair then",
-            file.path,
+            journal.path,
         )
-    _LOG.warning("%s: %s.", file.path, what)
+    _LOG.warning("%s: %s.", journal.path, what)
 
 
-def look_around(file: RecordFile, datastore: Datastore, outputs: FiledOutputs, *, repair: bool) -> Resumption:
-    """Look for what an interrupted process has left behind.
-
-    Parameters
-    ----------
-    file : `RecordFile`
-        File of the butler.
-    datastore : `Datastore`
-        Its datastore.
-    outputs : `FiledOutputs`
-        Its actual outputs.
-    repair : `bool`
-        Whether to mend what is found.
-
-    Returns
-    -------
-    resumption : `Resumption`
-        What was found.
-
-    Raises
-    ------
-    RecordFileError
-        Raised if the file is damaged.
-    OSError
-        Raised if something cannot be mended.
-    """
-    from ..datastore.spawn import file_datastores
-
-    with damage_told(file.path, "quantum_butler_predicted_artifact"):
-        searches = [_Search(file, member) for member in file_datastores(datastore)]
-        volatile = _only_in_memory(file)
+def look_around(
+    journal: Journal, datastore: Datastore, outputs: set[DatasetRef], *, repair: bool
+) -> Resumption:
+    """Look for what an interrupted process has left behind, and mend it if asked."""
+    with damage_told(journal.path, "quantum_butler_predicted_artifact"):
+        searches = [_Search(journal, member) for member in file_datastores(datastore)]
+        volatile = _only_in_memory(journal)
     resumption = Resumption(
         unrecorded_artifacts=tuple(item for search in searches for item in search.unrecorded),
         temporary_files=tuple(item for search in searches for item in search.temporary),
@@ -172,40 +145,30 @@ def look_around(file: RecordFile, datastore: Datastore, outputs: FiledOutputs, *
         # As long as one datastore of a chain has it, a dataset is there.
         lost = {item.dataset_id for item in resumption.missing_artifacts}
         lost -= {dataset_id for search in searches for dataset_id in search.whole}
-        with file.unit():
-            for ref in outputs.copy():
-                if ref.id in lost:
-                    outputs.discard(ref)
-            for search in searches:
-                search.remove_datasets()
+        for ref in outputs.copy():
+            if ref.id in lost:
+                outputs.discard(ref)
+        for search in searches:
+            search.remove_datasets()
+        journal.commit()
         for search in searches:
             search.remove_files()
     return resumption
 
 
-def _only_in_memory(file: RecordFile) -> list[Found]:
+def _only_in_memory(journal: Journal) -> list[Found]:
     """Return the outputs that were in no file datastore, and are gone."""
-    keys = file.read("SELECT dataset_id FROM quantum_butler_output WHERE in_memory ORDER BY dataset_id")
+    keys = journal.read("SELECT dataset_id FROM quantum_butler_output WHERE in_memory ORDER BY dataset_id")
     return [Found("", id_of(key), "") for (key,) in keys]
 
 
 class _Search:
-    """What one datastore has that it should not have, or the other way round.
+    """What one datastore has that it should not have, or the other way round."""
 
-    Parameters
-    ----------
-    file : `RecordFile`
-        File of the butler.
-    datastore : `NativeFileDatastore`
-        The datastore.
-    """
-
-    def __init__(self, file: RecordFile, datastore: NativeFileDatastore):
+    def __init__(self, journal: Journal, datastore: NativeFileDatastore):
         self._datastore = datastore
         self._name = datastore.name
-        table = datastore._table
-        assert isinstance(table, FiledTable)
-        rows = list(table.fetch())
+        rows = datastore._records.table.fetch({})
         ids = {row["dataset_id"] for row in rows}
         present = datastore.bridge.check(ids)
         in_trash: set[Any] = set(datastore._records.locations.trashed())
@@ -213,7 +176,7 @@ class _Search:
         rows = [row for row in rows if row["dataset_id"] in present or row["dataset_id"] in in_trash]
         outputs = {
             id_of(key)
-            for (key,) in file.read("SELECT dataset_id FROM quantum_butler_dataset WHERE predicted_output")
+            for (key,) in journal.read("SELECT dataset_id FROM quantum_butler_dataset WHERE predicted_output")
         }
         recorded = {_without_fragment(row["path"]) for row in rows}
 
@@ -232,7 +195,7 @@ class _Search:
 
         predicted = [
             (id_of(key), path, before)
-            for key, path, before in file.read(
+            for key, path, before in journal.read(
                 "SELECT dataset_id, path, before FROM quantum_butler_predicted_artifact "
                 "WHERE datastore_name = ?",
                 (self._name,),
@@ -308,8 +271,7 @@ class _Search:
             datastore.bridge.moveToTrash([FakeDatasetRef(dataset_id) for dataset_id in incomplete], None)
             datastore._empty_trash_subset(ignore_errors=False, selected_ids=gone)
         if self._without_records:
-            assert isinstance(datastore.bridge, FiledBridge)
-            datastore.bridge.drop_unrecorded(self._without_records)
+            datastore._records.locations.drop_from_trash(self._without_records)
 
     def remove_files(self) -> None:
         """Remove what no record speaks of."""
@@ -330,27 +292,114 @@ def _without_fragment(path: str) -> str:
 
 
 def explain_trash(error: IntegrityError, datastore: Datastore, ref: DatasetRef) -> None:
-    """Tell of a `put` that failed if that was because of the trash.
-
-    Parameters
-    ----------
-    error : `sqlalchemy.exc.IntegrityError`
-        The failure.
-    datastore : `Datastore`
-        Datastore that the dataset was put into.
-    ref : `DatasetRef`
-        The dataset.
-
-    Raises
-    ------
-    sqlalchemy.exc.IntegrityError
-        Raised if the dataset is in the trash.
-    """
-    from ..datastore.spawn import file_datastores
-
+    """Raise what says so if a `put` failed because the dataset is in the trash."""
     if any(member._records.locations.trashed([ref.id]) for member in file_datastores(datastore)):
         raise IntegrityError(
             f"{ref} is in the trash: its removal was broken off; prune it again, or resume with repair=True",
             error.params,
             error.orig or error,
         ) from error
+
+
+# What a file must be, to begin or to go on with.
+
+
+def has_quantum(journal: Journal) -> bool:
+    """Return whether a file has a quantum's provenance; files of the stock class do not."""
+    if not journal.has_table("quantum_butler_meta"):
+        return False
+    rows = journal.read("SELECT value FROM quantum_butler_meta WHERE name = 'format_version'")
+    for (version,) in rows:
+        if version != str(FORMAT_VERSION):
+            raise RecordFileError(
+                errno.EINVAL,
+                f"The file is of format {version}; this version of quantum-butler knows {FORMAT_VERSION}",
+                journal.path,
+            )
+    return bool(rows)
+
+
+def require_no_quantum(journal: Journal) -> None:
+    """Raise `FileHasQuantumError` if there is another quantum in a file."""
+    if has_quantum(journal):
+        raise FileHasQuantumError(
+            errno.EEXIST, "The file has a quantum in it already; go on with it by resume", journal.path
+        )
+
+
+def not_yet_filed(
+    datastore: Datastore, records: Mapping[str, DatastoreRecordData]
+) -> Mapping[str, DatastoreRecordData]:
+    """Leave out the records of datasets that a file of the stock class has, be it in the trash."""
+    missing = dict(records)
+    for member in file_datastores(datastore):
+        if (data := records.get(member.name)) is not None:
+            ids = set(data.records)
+            filed = member.bridge.check(ids).union(member._records.locations.trashed(ids))
+            if filed:
+                subset = data.subset(ids - filed)
+                missing[member.name] = type(data)() if subset is None else subset
+    return missing
+
+
+def read_roles(journal: Journal) -> dict[str, list[DatasetId]]:
+    """Return a quantum's id sets, by their names; empty ones for a file of the stock class."""
+    if not has_quantum(journal):
+        if not journal.has_table("dataset_location") or journal.has_table("quantum_butler_meta"):
+            raise RecordFileError(
+                errno.EINVAL,
+                "The file has no quantum in it, be it that none has begun or that it was copied without "
+                "the -wal beside it; a new one is begun by initialize",
+                journal.path,
+            )
+        return {f"{role}s": [] for role in ROLES}
+    with damage_told(journal.path, "quantum_butler_role"):
+        rows = {
+            role: journal.read(f"SELECT dataset_id FROM quantum_butler_role WHERE {role}") for role in ROLES
+        }
+        return {f"{role}s": [id_of(key) for (key,) in rows[role]] for role in ROLES}
+
+
+def check_datastores(
+    journal: Journal, datastores: Sequence[DatastoreIdentity], *, same_roots: bool = False
+) -> None:
+    """Raise if a file belongs to other datastores than those of a butler, or to other places."""
+    if journal.has_table("quantum_butler_datastore"):
+        rows = journal.read("SELECT datastore_name, records_table, root FROM quantum_butler_datastore")
+        if known := [DatastoreIdentity(*row) for row in rows]:
+            if {one[:2] for one in known} != {one[:2] for one in datastores}:
+                raise _other(journal, _named(known), _named(datastores))
+            # Only then it can be told which artifacts are missing and which have no records.
+            if same_roots and {*known} != {*datastores}:
+                raise RecordFileError(
+                    errno.EINVAL,
+                    "Nothing can be repaired: the artifacts of the file are in "
+                    f"{_listed(one.root for one in known)}, those of the configured datastore in "
+                    f"{_listed(one.root for one in datastores)}",
+                    journal.path,
+                )
+            return
+    if journal.has_table("dataset_location"):
+        rows = journal.read(
+            "SELECT datastore_name FROM dataset_location "
+            "UNION SELECT datastore_name FROM dataset_location_trash"
+        )
+        names = {name for (name,) in rows}
+        if not names <= {one.name for one in datastores}:
+            raise _other(journal, _listed(names), _listed(one.name for one in datastores))
+
+
+def _other(journal: Journal, known: str, configured: str) -> RecordFileError:
+    return RecordFileError(
+        errno.EINVAL,
+        f"The file belongs to another datastore: it has records of {known}, and configured is {configured}",
+        journal.path,
+    )
+
+
+def _named(datastores: Iterable[DatastoreIdentity]) -> str:
+    return _listed(f"{one.name} (table {one.table})" for one in datastores)
+
+
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(sorted(items)) or "none"

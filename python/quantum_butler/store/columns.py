@@ -38,24 +38,12 @@ _KINDS: tuple[tuple[type, str], ...] = (
 # own hooks on them do the conversion.
 _CONVERTED = (ddl.AstropyTimeNsecTai, ddl.Base64Region)
 
+# SQLAlchemy takes all that is equal to one of them.
+_BOOLEANS = frozenset({True, False})
+
 
 class Columns:
-    """The columns of one opaque table.
-
-    Parameters
-    ----------
-    table : `str`
-        Name of the table.
-    spec : `lsst.daf.butler.ddl.TableSpec`
-        Columns, primary key, unique constraints and indexes.
-
-    Raises
-    ------
-    NotImplementedError
-        Raised if ``spec`` asks for what a table of records never needs:
-        foreign keys, exclusion constraints, server-side defaults,
-        auto-incremented columns or an unknown column type.
-    """
+    """The columns of one opaque table; `NotImplementedError` for what a table of records never needs."""
 
     def __init__(self, table: str, spec: ddl.TableSpec):
         _refuse_unsupported(table, spec)
@@ -79,34 +67,14 @@ class Columns:
 
     @classmethod
     def of(cls, table: str, spec: ddl.TableSpec) -> Columns:
-        """Return the columns that a specification asks for.
-
-        Parameters
-        ----------
-        table : `str`
-            Name of the table.
-        spec : `lsst.daf.butler.ddl.TableSpec`
-            The specification.
-
-        Returns
-        -------
-        columns : `Columns`
-            Its translation, made once for each specification object: that of
-            a file datastore serves many butlers.
-        """
+        """Return the columns that a specification asks for, translated once for each specification object."""
         known: dict[str, Columns] = spec.__dict__.setdefault("_quantum_butler_columns", {})
         if (columns := known.get(table)) is None:
             columns = known[table] = cls(table, spec)
         return columns
 
     def make_table(self) -> _core.Table:
-        """Make an empty table with these columns.
-
-        Returns
-        -------
-        table : `_core.Table`
-            The table.
-        """
+        """Make an empty table with these columns."""
         return _core.Table(*self._definition)
 
     def change(
@@ -115,31 +83,7 @@ class Columns:
         change: Callable[[Sequence[Mapping[str, Any]]], _core.Undo],
         rows: Sequence[Mapping[str, Any]],
     ) -> _core.Undo:
-        """Apply a change to a table.
-
-        Parameters
-        ----------
-        statement : `str`
-            What the change would be in SQL, for error messages.
-        change : `~collections.abc.Callable`
-            Method of the table that makes the change.
-        rows : `~collections.abc.Sequence` [ `~collections.abc.Mapping` ]
-            Rows to change.
-
-        Returns
-        -------
-        undo : `_core.Undo`
-            What takes the change back.
-
-        Raises
-        ------
-        sqlalchemy.exc.IntegrityError
-            Raised if a row repeats a key or lacks a value it must have.
-        sqlalchemy.exc.StatementError
-            Raised if a value does not suit its column.
-        KeyError
-            Raised if a row has a column that the table has not.
-        """
+        """Apply a change of rows, with errors in terms of a SQL statement; return what takes it back."""
         with sql_errors(statement, rows):
             if not self._converters:
                 try:
@@ -151,27 +95,7 @@ class Columns:
                 return change([{name: self._to_column(name, row[name]) for name in row} for row in rows])
 
     def constraints(self, statement: str, where: Mapping[str, Any]) -> dict[str, Any]:
-        """Translate the values that rows are selected by.
-
-        Parameters
-        ----------
-        statement : `str`
-            What is done with the rows, for error messages.
-        where : `~collections.abc.Mapping` [ `str`, `typing.Any` ]
-            Value, or values, that a column must have.
-
-        Returns
-        -------
-        where : `dict` [ `str`, `typing.Any` ]
-            The same in the columns' own types.
-
-        Raises
-        ------
-        sqlalchemy.exc.StatementError
-            Raised if a value does not suit its column.
-        TypeError
-            Raised if values cannot be compared with one another.
-        """
+        """Translate the values that rows are selected by to the columns' own types."""
         translated: dict[str, Any] = {}
         for name, value in where.items():
             is_list = isinstance(value, list | tuple | set)
@@ -187,18 +111,7 @@ class Columns:
         return translated
 
     def from_columns(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Translate fetched rows to Python's types, in place.
-
-        Parameters
-        ----------
-        rows : `list` [ `dict` ]
-            Rows as the table has them.
-
-        Returns
-        -------
-        rows : `list` [ `dict` ]
-            The same rows.
-        """
+        """Translate fetched rows to Python's types, in place."""
         for name, converter in self._converters.items():
             for row in rows:
                 row[name] = converter.process_result_value(row[name], cast(Any, None))
@@ -213,7 +126,7 @@ class Columns:
         kind = self._kinds.get(name)
         if kind == "guid" and not isinstance(value, uuid.UUID):
             return _to_uuid(value)
-        if kind == "boolean" and type(value) is int and value in (0, 1):
+        if kind == "boolean" and value in _BOOLEANS:
             return bool(value)
         if name in self._binary and isinstance(value, bytearray | memoryview):
             return bytes(value)
@@ -222,20 +135,7 @@ class Columns:
 
 @contextmanager
 def sql_errors(statement: str, parameters: Any) -> Iterator[None]:
-    """Raise a violated constraint as a SQL manager would raise it.
-
-    Parameters
-    ----------
-    statement : `str`
-        What was attempted, in the manner of SQL.
-    parameters : `typing.Any`
-        What it was attempted with.
-
-    Raises
-    ------
-    sqlalchemy.exc.IntegrityError
-        Raised for a repeated key, a missing value or text of a wrong length.
-    """
+    """Raise a violated constraint as a SQL manager would raise it."""
     try:
         yield
     except (_core.DuplicateKeyError, _core.UnfitValueError) as err:
@@ -243,22 +143,7 @@ def sql_errors(statement: str, parameters: Any) -> Iterator[None]:
 
 
 def sql_error(statement: str, parameters: Any, cause: ValueError) -> sqlalchemy.exc.IntegrityError:
-    """Return a violated constraint as a SQL manager would raise it.
-
-    Parameters
-    ----------
-    statement : `str`
-        What was attempted, in the manner of SQL.
-    parameters : `typing.Any`
-        What it was attempted with.
-    cause : `ValueError`
-        What Rust has to say about it.
-
-    Returns
-    -------
-    error : `sqlalchemy.exc.IntegrityError`
-        The error to raise.
-    """
+    """Return a violated constraint as a SQL manager would raise it."""
     return sqlalchemy.exc.IntegrityError(statement, parameters, cause)
 
 

@@ -1,72 +1,152 @@
-"""URIs of many datasets below a local root, recorded or predicted."""
+"""Where datasets are, or are expected, and whether they exist."""
 
 from __future__ import annotations
 
-__all__ = ("many_uris",)
+__all__ = (
+    "all_exist",
+    "exists",
+    "expected_locations",
+    "find_recorded_files",
+    "find_unrecorded_files",
+    "many_uris",
+    "predict_records",
+)
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lsst.daf.butler import DatasetRef
-from lsst.daf.butler.datastore import DatasetRefURIs
+from lsst.daf.butler.datastore import DatasetRefURIs, FileTransferRecord
+from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.resources import ResourcePath
+from lsst.utils.logging import VERBOSE
+
+from .. import _core
+from ..upstream import NotOurs
+from ..upstream.refs import carried_records, dataset_key
 
 if TYPE_CHECKING:
-    from ..datastore.file import NativeFileDatastore
+    from lsst.daf.butler import DatasetId, DatasetType, Location
+    from lsst.daf.butler.datastore import FileTransferMap
+    from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
+
+    from .local import LocalStore
+    from .placement import Placement
+
+
+def exists(store: LocalStore, ref: DatasetRef, level: int = logging.DEBUG) -> bool:
+    """Return whether a recorded dataset exists, as a whole, if upstream need not say anything of a level."""
+    found = store.records.exists(store.folder(level), ref)
+    if found is None:
+        raise NotOurs
+    return found
+
+
+def all_exist(
+    store: LocalStore,
+    refs: Sequence[DatasetRef],
+    artifact_existence: dict[ResourcePath, bool] | None = None,
+    *,
+    upstreams: Callable[[list[DatasetRef]], dict[DatasetRef, bool]],
+) -> dict[DatasetRef, bool]:
+    """Return which of many datasets exist: of recorded ones all artifacts, of others any."""
+    root = store.folder()
+    if artifact_existence is not None or len(set(map(dataset_key, refs))) < len(refs):
+        # Upstream answers only once for each dataset id.
+        raise NotOurs
+    existence: dict[DatasetRef, bool] = {}
+    rest = []
+    for ref, found in zip(refs, store.records.exist(root, refs), strict=True):
+        if found is None:
+            rest.append(ref)
+        else:
+            existence[ref] = found
+    if rest:
+        if store.is_trusting:
+            existence.update(_expected_exist(store, root, rest))
+        if len(existence) < len(refs):
+            existence.update(upstreams([ref for ref in rest if ref not in existence]))
+    return existence
+
+
+def _expected_exist(store: LocalStore, root: str, refs: Sequence[DatasetRef]) -> dict[DatasetRef, bool]:
+    """Return whether any artifact exists of those unrecorded datasets that are ours to place."""
+    owners: list[DatasetRef] = []
+    paths: list[str] = []
+    for ref, is_recorded in zip(refs, store.records.known(refs), strict=True):
+        # A recorded dataset is here because its path is a peculiar one.
+        if not is_recorded:
+            try:
+                expected = store.expected(store.as_registered(ref))
+            except NotOurs:
+                continue
+            owners += [ref] * len(expected)
+            paths += [path for path, _ in expected]
+    if len(set(paths)) < len(paths):
+        # Upstream answers for only one of several datasets in one place.
+        return {}
+    existence: dict[DatasetRef, bool] = {}
+    for ref, is_there in zip(owners, _core.files_exist(root, paths), strict=True):
+        existence[ref] = is_there or existence.get(ref, False)
+    return existence
+
+
+def expected_locations(store: LocalStore, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
+    """Return where the artifacts of a dataset are expected, with what is expected to be recorded."""
+    expected = store.expected(ref.makeCompositeRef() if ref.isComponent() else ref)
+    place = store.locations.fromPath
+    return [(place(path, trusted_path=True), placement.predict(path)) for path, placement in expected]
 
 
 def many_uris(
-    datastore: NativeFileDatastore, refs: Collection[DatasetRef], predict: bool
-) -> dict[DatasetRef, DatasetRefURIs] | None:
-    """Return the URIs of recorded datasets, and predict those of others.
-
-    Parameters
-    ----------
-    datastore : `NativeFileDatastore`
-        Datastore that may hold the datasets.
-    refs : `~collections.abc.Collection` [ `DatasetRef` ]
-        Datasets without records of their own.
-    predict : `bool`
-        Whether to predict the URIs of datasets without records.
-
-    Returns
-    -------
-    uris : `dict` [ `DatasetRef`, `DatasetRefURIs` ] or `None`
-        URIs of all datasets; `None` if only upstream can tell.
-    """
-    locations = datastore._fixed.locations
+    store: LocalStore,
+    refs: Iterable[DatasetRef],
+    predict: bool,
+    allow_missing: bool,
+    *,
+    upstreams: Callable[[list[DatasetRef], bool, bool], dict[DatasetRef, DatasetRefURIs]],
+) -> dict[DatasetRef, DatasetRefURIs]:
+    """Return the URIs of recorded datasets, and predict those of others."""
+    # An iterator would be at its end when upstream goes through it again.
+    if store.root is None or not isinstance(refs, Collection) or any(map(_carries_records, refs)):
+        raise NotOurs
+    locations = store.locations
     result: dict[DatasetRef, DatasetRefURIs] = {}
-    recorded = []
-    for ref, artifacts in zip(refs, datastore._records.artifacts(refs), strict=True):
+    recorded: list[tuple[DatasetRef, list[tuple[str | None, ResourcePath]]]] = []
+    rest = []
+    for ref, artifacts in zip(refs, store.records.artifacts(refs), strict=True):
         if artifacts:
-            recorded.append((ref, artifacts))
-        elif not predict:
+            if all(_core.is_plain_path(path) for _, path in artifacts):
+                found = [(component, locations.uri(path)) for component, path in artifacts]
+            else:
+                infos = store.records.get(ref)
+                found = [(info.component, locations.of_record(info).uri) for info in infos]
+            recorded.append((ref, found))
+            continue
+        if not predict:
             # Upstream looks for it, or says that it is missing.
-            return None
-        elif (predicted := datastore._predict(ref)) is None:
-            result[ref] = datastore._predict_URIs(ref)
+            raise NotOurs
+        try:
+            expected = store.expected(ref)
+        except NotOurs:
+            rest.append(ref)
         else:
-            result[ref] = _ref_uris(
-                [(placement.component, locations.predicted(path)) for path, placement in predicted]
-            )
-    for ref, artifacts in recorded:
-        found = [
-            (component, uri) for component, path in artifacts if (uri := locations.uri(path)) is not None
-        ]
-        if len(found) < len(artifacts):
-            infos = datastore._records.get(ref)
-            result[ref] = datastore._locations_to_URI(
-                ref, [(locations.of_record(info), info) for info in infos]
-            )
-        elif len(found) == 1:
-            # It is the dataset, whatever component it is said to hold.
-            result[ref] = DatasetRefURIs(found[0][1])
-        else:
+            found = [(placement.component, locations.predicted(path)) for path, placement in expected]
             result[ref] = _ref_uris(found)
+    for ref, found in recorded:
+        # A single one is the dataset, whatever component it is said to hold.
+        result[ref] = DatasetRefURIs(found[0][1]) if len(found) == 1 else _ref_uris(found)
+    if rest:
+        result.update(upstreams(rest, predict, allow_missing))
     return result
 
 
-def _ref_uris(artifacts: list[tuple[str | None, ResourcePath]]) -> DatasetRefURIs:
+def _carries_records(ref: DatasetRef) -> bool:
+    return carried_records(ref) is not None
+
+
+def _ref_uris(artifacts: Sequence[tuple[str | None, ResourcePath]]) -> DatasetRefURIs:
     """Return the URI of a whole dataset, or those of its components."""
     uris = DatasetRefURIs()
     for component, uri in artifacts:
@@ -75,3 +155,84 @@ def _ref_uris(artifacts: list[tuple[str | None, ResourcePath]]) -> DatasetRefURI
         else:
             uris.componentURIs[component] = uri
     return uris
+
+
+def predict_records(
+    store: LocalStore,
+    refs: Sequence[DatasetRef],
+    *,
+    upstreams: Callable[[list[DatasetRef]], dict[str, DatastoreRecordData]],
+) -> dict[str, DatastoreRecordData]:
+    """Return the records that are expected of datasets; none of those that the datastore does not accept."""
+    placements = store.configured_placements()
+    owners: list[DatasetRef] = []
+    paths: list[str] = []
+    places: list[Placement] = []
+    rest: list[DatasetRef] = []
+    known_type: DatasetType | None = None
+    is_as_registered = False
+    for ref in refs:
+        if ref.datasetType is not known_type:
+            known_type = ref.datasetType
+            is_as_registered = not ref.isComponent() and store.as_registered(ref) is ref
+        stored_ref = ref if is_as_registered else store.as_registered(ref)
+        try:
+            if not is_as_registered and stored_ref.isComponent():
+                raise NotOurs
+            acceptable, artifacts = placements.kind(stored_ref)
+            if artifacts is None:
+                raise NotOurs
+            found = [artifact.path(stored_ref) for artifact in artifacts] if acceptable else []
+        except NotOurs:
+            rest.append(ref)
+        else:
+            owners += [ref] * len(found)
+            paths += found
+            places += artifacts[: len(found)]
+    records: dict[Any, Any] = store.records.predict(owners, paths, places)
+    if rest:
+        table_name = store.configuration.table_name
+        for dataset_id, tables in upstreams(rest)[store.name].records.items():
+            known = records.setdefault(dataset_id, {}).setdefault(table_name, [])
+            for infos in tables.values():
+                known += infos
+    return {store.name: DatastoreRecordData(records=records)}
+
+
+def find_recorded_files(store: LocalStore, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:
+    """Return records and locations of the files of those datasets that are recorded."""
+    location = store.locations.of_record
+    return {
+        dataset_id: [FileTransferRecord(location(info), info) for info in infos]
+        for dataset_id, infos in store.records.get_many(dataset_ids).items()
+    }
+
+
+def find_unrecorded_files(
+    store: LocalStore, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool]
+) -> FileTransferMap:
+    """Look for datasets where they are expected; complete what is known of the existence of files."""
+    if not isinstance(refs, Collection) or not store.is_trusting:
+        raise NotOurs
+    root, locations = store.folder(VERBOSE), store.locations
+    expected = [(ref, store.expected(ref)) for ref in refs]
+    paths = [path for _, artifacts in expected for path, _ in artifacts]
+    if len(set(paths)) < len(paths) or len(set(map(dataset_key, refs))) < len(refs):
+        # Upstream gets into trouble over several datasets in one place, and
+        # answers only once for each dataset id.
+        raise NotOurs
+    places = list(map(locations.uri, paths))
+    known = [artifact_existence.get(place) for place in places] if artifact_existence else [None] * len(paths)
+    unknown = [path for path, is_there in zip(paths, known, strict=True) if is_there is None]
+    existence = dict(zip(unknown, _core.files_exist(root, unknown), strict=True))
+    for place, path, is_there in zip(places, paths, known, strict=True):
+        if is_there is None:
+            artifact_existence[place] = existence[path]
+        else:
+            existence[path] = is_there
+    files: FileTransferMap = {}
+    for ref, artifacts in expected:
+        infos = [placement.predict(path) for path, placement in artifacts if existence[path]]
+        if infos:
+            files[ref.id] = [FileTransferRecord(locations.of_record(info), info) for info in infos]
+    return files

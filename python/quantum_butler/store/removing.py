@@ -2,171 +2,102 @@
 
 Upstream removes in two steps: `Datastore.trash` notes what is to go, and
 `Datastore.emptyTrash` removes files and records of what has been noted.  The
-functions here take both for files below a local root.  What they cannot do
-they leave to upstream before anything has changed.
+functions here take both for files below a local root.
 """
 
 from __future__ import annotations
 
-__all__ = ("empty_trash", "move_to_trash")
+__all__ = ("empty_trash", "trash")
 
-import logging
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lsst.daf.butler import DatasetRef
-from lsst.daf.butler.datastores.fileDatastore import FileDatastore
+from lsst.daf.butler.datastore import DatastoreTransaction
 from lsst.resources import ResourcePath
-from lsst.utils.logging import VERBOSE, getLogger
+from lsst.utils.logging import VERBOSE
 
 from .. import _core
-from ..quantum.ids import dataset_key
+from ..upstream import NotOurs
+from ..upstream.refs import carried_records, dataset_key
+from .local import LOG
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
 
-    from ..datastore.file import NativeFileDatastore
-
-_LOG = getLogger(FileDatastore.__module__)
+    from .local import LocalStore
 
 
-def move_to_trash(
-    datastore: NativeFileDatastore, refs: DatasetRef | Iterable[DatasetRef], ignore_errors: bool
-) -> DatasetRef | Iterable[DatasetRef] | None:
-    """Move recorded datasets to the trash, and remove unrecorded files.
-
-    Parameters
-    ----------
-    datastore : `NativeFileDatastore`
-        Datastore that may hold the datasets.
-    refs : `DatasetRef` or `~collections.abc.Iterable` [ `DatasetRef` ]
-        The datasets.
-    ignore_errors : `bool`
-        Whether a failure is not to be raised.
-
-    Returns
-    -------
-    rest : `DatasetRef` or `~collections.abc.Iterable` [ `DatasetRef` ] or \
-            `None`
-        What upstream has to trash; `None` if nothing is left.
-    """
-    root = datastore.root_path
-    if (
-        root is None
-        or not datastore.trustGetRequest
-        or not datastore._cache_is_empty()
-        or _LOG.isEnabledFor(logging.DEBUG)
-    ):
-        return refs
+def trash(
+    store: LocalStore,
+    refs: DatasetRef | Collection[DatasetRef],
+    ignore_errors: bool,
+    *,
+    transaction: Callable[[], DatastoreTransaction | None],
+    upstreams: Callable[[Any, bool], None],
+) -> None:
+    """Move recorded datasets to the trash, remove unrecorded files, and leave some of either to upstream."""
+    root = store.folder()
+    if not store.is_trusting:
+        raise NotOurs
     refs = [refs] if isinstance(refs, DatasetRef) else list(refs)
-    one_or_many = refs[0] if len(refs) == 1 else refs
     if not set(map(type, refs)) <= {DatasetRef} or len(set(map(dataset_key, refs))) < len(refs):
-        return one_or_many
-    known = datastore._records.known(refs)
-    recorded = [ref for ref, is_known in zip(refs, known, strict=True) if is_known]
-    if len(recorded) < len(refs):
-        missing = [ref for ref, is_known in zip(refs, known, strict=True) if not is_known]
-        if _LOG.isEnabledFor(VERBOSE) or not ignore_errors or not _remove_predicted(datastore, root, missing):
+        raise NotOurs
+    known = store.records.known(refs)
+    recorded = refs
+    if not all(known):
+        recorded = [ref for ref, is_known in zip(refs, known, strict=True) if is_known]
+        if not ignore_errors or store.has_words(VERBOSE):
             # Upstream counts them, or stops at the first that it cannot remove.
-            return one_or_many
+            raise NotOurs
+        _remove_expected(
+            store, root, (ref for ref, is_known in zip(refs, known, strict=True) if not is_known)
+        )
     if not recorded:
-        return None
+        return
+    one_or_many = recorded[0] if len(recorded) == 1 else recorded
     if len(recorded) == 1:
         # Upstream makes sure that a single dataset is there, and warns if not.
         [ref] = recorded
-        if ref._datastore_records is not None or not datastore._records.exist(root, recorded)[0]:
-            return ref
+        if carried_records(ref) is not None or not store.records.exist(root, recorded)[0]:
+            upstreams(one_or_many, ignore_errors)
+            return
     try:
-        datastore.bridge.moveToTrash(recorded, transaction=datastore._transaction)
+        undo = store.records.locations.move_to_trash(recorded)
     except Exception:
         # Upstream fails, too, and says so.
-        return recorded[0] if len(recorded) == 1 else recorded
-    return None
+        upstreams(one_or_many, ignore_errors)
+    else:
+        if (current := transaction()) is not None:
+            current.registerUndo(f"Trash datasets of {store.name}", undo)
 
 
-def _remove_predicted(datastore: NativeFileDatastore, root: str, refs: Collection[DatasetRef]) -> bool:
-    """Remove the files of unrecorded datasets from their predicted places.
-
-    Returns
-    -------
-    done : `bool`
-        `False` if only upstream can tell the places.
-    """
-    paths: list[str] = []
-    for ref in refs:
-        if (predicted := datastore._predict(datastore._cast_storage_class(ref))) is None:
-            return False
-        paths += [path for path, _ in predicted]
-    # One of several datasets in one place is enough.
-    paths = list(set(paths))
+def _remove_expected(store: LocalStore, root: str, refs: Iterable[DatasetRef]) -> None:
+    """Remove the files of unrecorded datasets from where they are expected, each once."""
+    paths = list({path for ref in refs for path, _ in store.expected(store.as_registered(ref))})
     existence = _core.files_exist(root, paths)
     # What cannot be removed is of interest to upstream's debug log only.
     _core.remove_files(root, [path for path, exists in zip(paths, existence, strict=True) if exists])
-    return True
 
 
 def empty_trash(
-    datastore: NativeFileDatastore,
-    selected_ids: Collection[DatasetId] | None,
-    *,
-    ignore_errors: bool,
-    dry_run: bool,
-) -> set[ResourcePath] | None:
-    """Remove what is in the trash, files and records.
+    store: LocalStore, selected_ids: Collection[DatasetId] | None, *, ignore_errors: bool, dry_run: bool
+) -> set[ResourcePath]:
+    """Remove files and records of what is in the trash, or of a selection; return what files these are.
 
-    Parameters
-    ----------
-    datastore : `NativeFileDatastore`
-        Datastore whose trash it is.
-    selected_ids : `~collections.abc.Collection` [ `DatasetId` ] or `None`
-        Datasets to remove if they are in the trash; `None` means all that
-        are.
-    ignore_errors : `bool`
-        Whether a file that cannot be removed is not to be raised.
-    dry_run : `bool`
-        Whether only to tell what would be removed.
-
-    Returns
-    -------
-    removed : `set` [ `ResourcePath` ] or `None`
-        Files removed; `None` if only upstream can do it.
-
-    Raises
-    ------
-    ExceptionGroup
-        Raised if files cannot be removed.  All records stay, also those of
-        files that are gone.
+    If files cannot be removed an `ExceptionGroup` is raised, unless errors are ignored, and all records stay.
     """
-    root = datastore.root_path
-    if root is None or _LOG.isEnabledFor(logging.DEBUG):
-        return None
+    root = store.folder(may_be_cached=True)
     # Upstream takes an empty selection for no selection at all.
-    trash = datastore._records.trash(selected_ids or None)
-    if trash is None:
-        return None
-    paths = trash.artifacts
-    if trash.kept:
-        _LOG.verbose(
-            "%d %s not deleted because of association with other datasets",
-            trash.kept,
-            "artifact was" if trash.kept == 1 else "artifacts were",
-        )
-    if len(paths) == 1:
-        _LOG.verbose(
-            "%s removing file artifact %s from datastore %s",
-            "Would be" if dry_run else "Now",
-            datastore._fixed.locations.artifact(paths[0]),
-            datastore.name,
-        )
-    elif paths:
-        _LOG.verbose(
-            "%s removing %d file artifacts from datastore %s",
-            "Would be" if dry_run else "Now",
-            len(paths),
-            datastore.name,
-        )
+    found = store.records.trash(selected_ids or None)
+    if found is None:
+        # Some path is not a plain one.
+        raise NotOurs
+    paths = found.artifacts
+    if store.has_words(VERBOSE):
+        _tell(store, paths, found.kept, "Would be" if dry_run else "Now")
     if not dry_run:
-        if failures := trash.remove_files(root):
+        if failures := found.remove_files(root):
             if not ignore_errors:
                 s = "s" if len(failures) != 1 else ""
                 raise ExceptionGroup(
@@ -174,8 +105,20 @@ def empty_trash(
                 )
             failed = {position for position, _ in failures}
             paths = [path for position, path in enumerate(paths) if position not in failed]
-        if (through := datastore._through) is None:
-            trash.empty()
-        else:
-            through.emptied(trash.datasets, trash.empty)
-    return set(map(datastore._fixed.locations.artifact, paths))
+        found.empty()
+    return set(map(store.locations.artifact, paths))
+
+
+def _tell(store: LocalStore, paths: Sequence[str], kept: int, tense: str) -> None:
+    """Say what upstream says of the files that are removed or kept."""
+    if kept:
+        LOG.verbose(
+            "%d %s not deleted because of association with other datasets",
+            kept,
+            "artifact was" if kept == 1 else "artifacts were",
+        )
+    if len(paths) == 1:
+        uri = store.locations.artifact(paths[0])
+        LOG.verbose("%s removing file artifact %s from datastore %s", tense, uri, store.name)
+    elif paths:
+        LOG.verbose("%s removing %d file artifacts from datastore %s", tense, len(paths), store.name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 __all__ = ("QUANTA_AT_ONCE", "transfer")
 
+import itertools
 import os
 import uuid
 from collections import defaultdict
@@ -22,13 +23,13 @@ from lsst.daf.butler import Butler, DatasetRef
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 
 from ..archive import Archive
-from ..collecting.driver import Progress
+from ..progress import Progress
 from ..upstream.paths import is_within
 from .report import TransferError, TransferReport
 from .repository import Records, Repository
 
 if TYPE_CHECKING:
-    from ..archive.written import WrittenBatch
+    from ..archive.rows import WrittenBatch
     from .graph_outputs import Graph
 
 QUANTA_AT_ONCE = 2_000
@@ -117,25 +118,36 @@ def transfer(
             raise TransferError(
                 f"the graph's dimensions ({outputs.universe}) are not the repository's ({butler.dimensions})"
             )
-        repository = Repository(butler, report, register_dataset_types)
-        tell("transferring quanta")
-        for quanta in opened.written(batch):
-            predicted = outputs.outputs(quanta.quanta)
-            report.quanta += len(predicted)
-            report.quanta_only_in_archive += len(quanta.quanta) - len(predicted)
-            repository.add(*_expected(quanta, predicted, repository.tables, report))
-            done += len(quanta.quanta)
+        with Repository(butler, report, outputs, register_dataset_types) as repository:
+            told: set[int] = set()
             tell("transferring quanta")
-        report.quanta_only_in_graph = len(outputs) - report.quanta
-        if not report.quanta and (total or len(outputs)):
-            raise TransferError(
-                f"none of the {total} quanta of the archive is one of the {len(outputs)} of the graph: "
-                "they do not belong together"
-            )
-        tell("looking for init-outputs")
-        repository.add_init_outputs(outputs)
-        if update_output_chain and not dry_run:
-            repository.update_chain(outputs)
+            for quanta in opened.written(batch):
+                predicted = outputs.outputs(quanta.quanta)
+                told.update(quantum.int for quantum in predicted)
+                report.quanta += len(predicted)
+                report.quanta_only_in_archive += len(quanta.quanta) - len(predicted)
+                refs, records = _expected(quanta, predicted, repository.tables, report)
+                repository.add(refs, records)
+                repository.report_unrecorded(
+                    {quantum: [ref for ref in of if ref.id not in refs] for quantum, of in predicted.items()}
+                )
+                done += len(quanta.quanta)
+                tell("transferring quanta")
+            report.quanta_only_in_graph = len(outputs) - len(told)
+            if not report.quanta and (total or len(outputs)):
+                raise TransferError(
+                    f"none of the {total} quanta of the archive is one of the {len(outputs)} of the graph: "
+                    "they do not belong together"
+                )
+            if report.quanta_only_in_graph:
+                tell("looking for outputs that nobody tells of")
+                others = (quantum for quantum in outputs.quanta() if quantum.int not in told)
+                while some := list(itertools.islice(others, batch)):
+                    repository.report_unrecorded(outputs.outputs(some))
+            tell("looking for init-outputs")
+            repository.add_init_outputs()
+            if update_output_chain and not dry_run:
+                repository.update_chain()
     return report
 
 

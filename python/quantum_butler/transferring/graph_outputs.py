@@ -13,34 +13,31 @@ import itertools
 import uuid
 import zipfile
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
+from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, DimensionDataAttacher, DimensionGroup
 from lsst.pipe.base import QuantumGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from lsst.resources import ResourcePath
 
+from ..errors import QuantumButlerError
+
 if TYPE_CHECKING:
-    from lsst.daf.butler import DimensionUniverse
+    from lsst.daf.butler import Butler, DimensionUniverse
     from lsst.resources import ResourcePathExpression
 
     Graph: TypeAlias = ResourcePathExpression | PredictedQuantumGraph | QuantumGraph
 
 
-class GraphError(RuntimeError):
+class GraphError(QuantumButlerError, RuntimeError):
     """Raised if a graph cannot be read."""
 
 
 class GraphOutputs(ABC):
-    """What the quanta of a graph are to write.
-
-    Parameters
-    ----------
-    graph : `PredictedQuantumGraph` or `PredictedQuantumGraphComponents`
-        The graph or a part of it.
-    """
+    """What the quanta of a graph are to write."""
 
     def __init__(self, graph: PredictedQuantumGraph | PredictedQuantumGraphComponents):
         pipeline = graph.pipeline_graph
@@ -56,32 +53,42 @@ class GraphOutputs(ABC):
         return self.header.n_quanta
 
     @abstractmethod
+    def quanta(self) -> Iterable[uuid.UUID]:
+        """Return the ids of all quanta."""
+        raise NotImplementedError()
+
+    @abstractmethod
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
-        """Return what some quanta are to write.
-
-        Parameters
-        ----------
-        quanta : `~collections.abc.Iterable` [ `uuid.UUID` ]
-            The quanta.
-
-        Returns
-        -------
-        outputs : `dict` [ `uuid.UUID`, `list` [ `DatasetRef` ] ]
-            Predicted outputs, as the repository defines their types, of those
-            quanta that the graph has.
-        """
+        """Return what those quanta that the graph has are to write, as the repository defines its types."""
         raise NotImplementedError()
 
     @abstractmethod
     def init_outputs(self) -> list[DatasetRef]:
-        """Return what is written before the first quantum.
-
-        Returns
-        -------
-        refs : `list` [ `DatasetRef` ]
-            Configurations, package versions and the like.
-        """
+        """Return what is written before the first quantum: configurations, package versions and the like."""
         raise NotImplementedError()
+
+    @abstractmethod
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        """Return the dimension records that the graph has."""
+        raise NotImplementedError()
+
+    def expanded(self, refs: Sequence[DatasetRef], butler: Butler) -> list[DatasetRef]:
+        """Return datasets with what templates of file names may ask of their data IDs."""
+        groups: dict[DimensionGroup, list[DatasetRef]] = defaultdict(list)
+        for ref in refs:
+            groups[ref.datasetType.dimensions].append(ref)
+        expanded = {ref.id: ref for ref in groups.pop(self.universe.empty, ())}
+        if groups:
+            attacher = self._dimension_data() or DimensionDataAttacher(
+                dimensions=DimensionGroup.union(*groups, universe=self.universe)
+            )
+            # A graph that somebody has read in part may lack them.
+            with butler.query() as query:
+                for dimensions, of_group in groups.items():
+                    data_ids = attacher.attach(dimensions, [ref.dataId for ref in of_group], query)
+                    for ref, data_id in zip(of_group, data_ids, strict=True):
+                        expanded[ref.id] = ref.expanded(data_id)
+        return [expanded[ref.id] for ref in refs]
 
     def _refs(self, models: Mapping[str, Sequence[Any]]) -> list[DatasetRef]:
         """Return refs for what a graph file has, by connection."""
@@ -100,6 +107,9 @@ class _Components(GraphOutputs):
         super().__init__(components)
         self._components = components
 
+    def quanta(self) -> Iterable[uuid.UUID]:
+        return self._components.quantum_datasets
+
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         models = self._components.quantum_datasets
         return {quantum: self._refs(models[quantum].outputs) for quantum in quanta if quantum in models}
@@ -107,6 +117,9 @@ class _Components(GraphOutputs):
     def init_outputs(self) -> list[DatasetRef]:
         refs = (self._refs(model.outputs) for model in self._components.init_quanta.root)
         return list(itertools.chain.from_iterable(refs))
+
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        return self._components.dimension_data
 
 
 class _File(_Components):
@@ -117,12 +130,20 @@ class _File(_Components):
         self._reader = reader
         reader.read_init_quanta()
 
+    def quanta(self) -> Iterable[uuid.UUID]:
+        init_quanta = {model.quantum_id for model in self._components.init_quanta.root}
+        return [quantum for quantum in self._reader.address_reader.read_all() if quantum not in init_quanta]
+
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         self._reader.read_quantum_datasets([quantum for quantum in quanta if self._has(quantum)])
         try:
             return super().outputs(quanta)
         finally:
             self._components.quantum_datasets.clear()
+
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        self._reader.read_dimension_data()
+        return super()._dimension_data()
 
     def _has(self, quantum: uuid.UUID) -> bool:
         try:
@@ -138,6 +159,10 @@ class _InMemory(GraphOutputs):
     def __init__(self, graph: PredictedQuantumGraph):
         super().__init__(graph)
         self._graph = graph
+
+    def quanta(self) -> Iterable[uuid.UUID]:
+        quanta: Iterable[uuid.UUID] = self._graph.quantum_only_xgraph
+        return quanta
 
     def outputs(self, quanta: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DatasetRef]]:
         xgraph = self._graph.bipartite_xgraph
@@ -158,34 +183,22 @@ class _InMemory(GraphOutputs):
         refs = (self._graph.get_init_outputs(label).values() for label in labels)
         return list(itertools.chain.from_iterable(refs))
 
+    def _dimension_data(self) -> DimensionDataAttacher | None:
+        return self._graph.dimension_data
+
 
 @contextmanager
 def open_graph(graph: Graph) -> Iterator[GraphOutputs]:
-    """Open a graph to read what its quanta are to write.
-
-    Parameters
-    ----------
-    graph : `~lsst.resources.ResourcePathExpression` or \
-            `lsst.pipe.base.quantum_graph.PredictedQuantumGraph` or \
-            `lsst.pipe.base.QuantumGraph`
-        The graph, or the path or URI of its file.
-
-    Yields
-    ------
-    outputs : `GraphOutputs`
-        What its quanta are to write, as long as the context lasts.
-
-    Raises
-    ------
-    GraphError
-        Raised if there is no such file, or it is not a quantum graph.
-    """
+    """Open a graph, in memory or in a file, to read what its quanta are to write."""
     if isinstance(graph, PredictedQuantumGraph):
         yield _InMemory(graph)
     elif isinstance(graph, QuantumGraph):
         yield _Components(PredictedQuantumGraphComponents.from_old_quantum_graph(graph))
     else:
-        uri = ResourcePath(graph, forceDirectory=False)
+        try:
+            uri = ResourcePath(graph, forceDirectory=False)
+        except (ValueError, NotImplementedError) as error:
+            raise GraphError(f"{graph!r} is no path or URI of a quantum graph: {error}") from error
         if uri.getExtension() == ".qgraph":
             with _reading(uri):
                 components = PredictedQuantumGraphComponents.read_execution_quanta(uri)

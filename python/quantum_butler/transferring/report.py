@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ("TransferError", "TransferReport")
+__all__ = ("MOST_NAMED", "TransferError", "TransferReport", "UnrecordedOutput")
 
 import dataclasses
+from typing import Any
+
+from ..errors import QuantumButlerError
+
+MOST_NAMED = 1_000
+"""How many outputs that are not recorded a report names (`int`)."""
 
 
-class TransferError(RuntimeError):
+class TransferError(QuantumButlerError, RuntimeError):
     """Raised if an archive cannot be transferred as it was asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UnrecordedOutput:
+    """An output on disk of which neither the archive nor the repository knows.
+
+    Parameters
+    ----------
+    quantum_id : `str`
+        Id of the quantum of the graph that was to write it.
+    dataset_id : `str`
+        Its id.
+    dataset_type : `str`
+        Name of its dataset type.
+    data_id : `dict` [ `str`, `int` or `str` ]
+        Its data ID.
+    path : `str`
+        Where it is: a path, or a URI if it is elsewhere.
+    """
+
+    quantum_id: str
+    dataset_id: str
+    dataset_type: str
+    data_id: dict[str, Any]
+    path: str
 
 
 @dataclasses.dataclass
@@ -41,6 +72,12 @@ class TransferReport:
     records_elsewhere : `int`
         Records of datastores that the repository does not have; they are left
         out.
+    unrecorded : `int`
+        Outputs of the graph's quanta that are on disk, and of which neither
+        the archive nor the repository knows.  They are left out, because
+        nobody knows whether they are whole.
+    unrecorded_outputs : `list` [ `UnrecordedOutput` ]
+        The first thousand of them.
     dataset_types : `list` [ `str` ]
         Dataset types that have been registered.
     runs : `list` [ `str` ]
@@ -58,10 +95,12 @@ class TransferReport:
     different: int = 0
     unexpected: int = 0
     records_elsewhere: int = 0
+    unrecorded: int = 0
+    unrecorded_outputs: list[UnrecordedOutput] = dataclasses.field(default_factory=list)
     dataset_types: list[str] = dataclasses.field(default_factory=list)
     runs: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Whether archive, graph and repository do not differ (`bool`)."""
-        return not (self.different or self.unexpected)
+        """Whether archive, graph, repository and disk do not differ (`bool`)."""
+        return not (self.different or self.unexpected or self.unrecorded)

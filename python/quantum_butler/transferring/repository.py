@@ -9,10 +9,12 @@ from __future__ import annotations
 
 __all__ = ("Records", "Repository")
 
+import functools
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import sqlalchemy
 from lsst.daf.butler import (
@@ -29,7 +31,7 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
 from ..butler.butler import QuantumBackedButler
-from .report import TransferError, TransferReport
+from .report import MOST_NAMED, TransferError, TransferReport, UnrecordedOutput
 
 if TYPE_CHECKING:
     from .graph_outputs import GraphOutputs
@@ -44,12 +46,16 @@ Records: TypeAlias = dict[str, dict[uuid.UUID, list[StoredFileInfo]]]
 
 
 class Repository:
-    """The repository that datasets go to."""
+    """The repository that datasets of a graph go to, open as long as the context lasts."""
 
-    def __init__(self, butler: Butler, report: TransferReport, register_dataset_types: bool):
+    def __init__(
+        self, butler: Butler, report: TransferReport, graph: GraphOutputs, register_dataset_types: bool
+    ):
         self._butler = butler
         self._report = report
+        self._graph = graph
         self._register = register_dataset_types
+        self._open = ExitStack()
         self._checked: set[DatasetType] = set()
         self._runs: set[str] = set()
         self.tables = dict(_tables(butler._datastore))
@@ -63,32 +69,71 @@ class Repository:
 
         self._retry(add)
 
-    def add_init_outputs(self, graph: GraphOutputs) -> None:
-        """Add what was written before the first quantum, as far as it exists.
+    def __enter__(self) -> Self:
+        return self
 
-        No quantum's provenance has it, so its files are looked for.
-        """
-        refs = graph.init_outputs()
-        with QuantumBackedButler.from_predicted(
-            config=self._butler._config,  # type: ignore[attr-defined]
-            predicted_inputs=[ref.id for ref in refs],
-            predicted_outputs=[],
-            dimensions=graph.universe,
-            datastore_records={},
-            dataset_types=graph.dataset_types,
-        ) as source:
+    def __exit__(self, *exc_info: object) -> None:
+        self._open.close()
 
-            def add() -> int:
-                known = self._butler._datastore.knows_these(refs)
-                new = [ref for ref in refs if not known[ref]]
-                stored = source.stored_many(new)
-                new = [ref for ref in new if stored[ref]]
-                self._prepare(new)
-                if not new or self._report.dry_run:
-                    return len(new)
-                return len(self._butler.transfer_from(source, new, transfer="auto"))
+    def add_init_outputs(self) -> None:
+        """Add what was written before the first quantum, as far as it exists: no provenance has it."""
+        refs = self._graph.init_outputs()
 
-            self._report.init_outputs += self._retry(add)
+        def add() -> int:
+            new = self._on_disk(refs)
+            self._prepare(new)
+            if not new or self._report.dry_run:
+                return len(new)
+            return len(self._butler.transfer_from(self._files, new, transfer="auto"))
+
+        self._report.init_outputs += self._retry(add)
+
+    def report_unrecorded(self, outputs: Mapping[uuid.UUID, Sequence[DatasetRef]]) -> None:
+        """Report what there is of the outputs that no provenance has."""
+        quanta = {ref: quantum for quantum, refs in outputs.items() for ref in refs}
+        if not (found := self._on_disk(list(quanta))):
+            return
+        self._report.unrecorded += len(found)
+        named = found[: MOST_NAMED - len(self._report.unrecorded_outputs)]
+        for ref, uris in self._files.get_many_uris(named, predict=True).items():
+            uri = next(uri for uri in (uris.primaryURI, *uris.componentURIs.values()) if uri is not None)
+            self._report.unrecorded_outputs.append(
+                UnrecordedOutput(
+                    quantum_id=str(quanta[ref]),
+                    dataset_id=str(ref.id),
+                    dataset_type=ref.datasetType.name,
+                    data_id=dict(ref.dataId.required),
+                    path=uri.ospath if uri.isLocal else str(uri),
+                )
+            )
+
+    @functools.cached_property
+    def _files(self) -> QuantumBackedButler:
+        """A butler that has no records, and so looks for files where they would be."""
+        butler: QuantumBackedButler = self._open.enter_context(
+            QuantumBackedButler.from_predicted(
+                config=self._butler._config,  # type: ignore[attr-defined]
+                predicted_inputs=[],
+                predicted_outputs=[],
+                dimensions=self._graph.universe,
+                datastore_records={},
+                dataset_types=self._graph.dataset_types,
+            )
+        )
+        return butler
+
+    def _on_disk(self, refs: Sequence[DatasetRef]) -> list[DatasetRef]:
+        """Return the datasets that the repository does not know, and whose files are there."""
+        if not refs:
+            return []
+        known = self._butler._datastore.knows_these(refs)
+        if not (new := [ref for ref in refs if not known[ref]]):
+            return []
+        for dataset_type in sorted({ref.datasetType for ref in new}):
+            self._require_storage_class(dataset_type)
+        new = self._graph.expanded(new, self._butler)
+        stored = self._files.stored_many(new)
+        return [ref for ref in new if stored[ref]]
 
     def _retry(self, work: Callable[[], Any]) -> Any:
         """Do something again if another process has come between."""
@@ -162,11 +207,7 @@ class Repository:
                 "(they can be registered on the way: --register-dataset-types)"
             )
         for dataset_type in missing:
-            if dataset_type.storageClass_name not in self._butler.storageClasses:
-                raise TransferError(
-                    f"dataset type {dataset_type.name} has the storage class "
-                    f"{dataset_type.storageClass_name}, which is not defined here"
-                )
+            self._require_storage_class(dataset_type)
             if not self._report.dry_run:
                 try:
                     self._butler.registry.registerDatasetType(dataset_type)
@@ -185,6 +226,14 @@ class Repository:
         self._checked |= types
         self._runs |= runs
 
+    def _require_storage_class(self, dataset_type: DatasetType) -> None:
+        """Raise if nobody knows how a dataset type is stored."""
+        if dataset_type.storageClass_name not in self._butler.storageClasses:
+            raise TransferError(
+                f"dataset type {dataset_type.name} has the storage class "
+                f"{dataset_type.storageClass_name}, which is not defined here"
+            )
+
     @staticmethod
     def _check(ours: DatasetType, registered: DatasetType) -> None:
         """Raise if a dataset type is not what the repository takes it for."""
@@ -193,9 +242,9 @@ class Repository:
         ):
             raise TransferError(f"the repository defines {registered} where the graph has {ours}")
 
-    def update_chain(self, graph: GraphOutputs) -> None:
+    def update_chain(self) -> None:
         """Put the graph's output run first in its output chain."""
-        collections = self._butler.collections
+        collections, graph = self._butler.collections, self._graph
         chain, run = graph.header.output, graph.header.output_run
         if not chain or not run or not _exists(self._butler, run):
             # There is no chain, or nothing was written.

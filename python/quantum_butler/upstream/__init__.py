@@ -1,3 +1,7 @@
 """All that is known of upstream's insides: private names are used here and nowhere else."""
 
-__all__ = ()
+__all__ = ("NotOurs",)
+
+
+class NotOurs(Exception):  # noqa: N818  # It is no error: upstream answers instead.
+    """Raised, before anything has happened, where only upstream can answer."""

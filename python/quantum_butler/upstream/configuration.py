@@ -17,7 +17,7 @@ instance for a file on a server, the configuration is not cached at all.
 
 from __future__ import annotations
 
-__all__ = ("Watch", "configuration_key", "environment_values", "read_configuration", "watch_configuration")
+__all__ = ("Watch", "configuration_key", "read_configuration", "watch_configuration")
 
 import contextlib
 import hashlib
@@ -37,6 +37,8 @@ from lsst.daf.butler.datastores.chainedDatastore import ChainedDatastore
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 from lsst.resources import ResourcePath
+
+from ..switches import environment_values
 
 # Read by upstream's configuration classes, cache manager and repository index.
 _ENVIRONMENT = (
@@ -71,21 +73,7 @@ _MOST_FILES = 500
 
 
 def configuration_key(config: Any, search_paths: Sequence[Any] | None) -> Hashable | None:
-    """Return a value that changes when a configuration's visible inputs do.
-
-    Parameters
-    ----------
-    config : `Config` or `~lsst.resources.ResourcePathExpression`
-        What the butler is asked to be configured from.
-    search_paths : `~collections.abc.Sequence` or `None`
-        Additional folders to search for defaults.
-
-    Returns
-    -------
-    key : `~collections.abc.Hashable` or `None`
-        Equal keys mean equal configurations as long as the files did not
-        change; `None` if no key can be given.
-    """
+    """Return a value that changes when a configuration's visible inputs do; `None` if there is none."""
     content: bytes | str
     if isinstance(config, Config):
         origin: Hashable = (str(config.configFile), str(getattr(config, "configDir", None)))
@@ -119,29 +107,8 @@ def configuration_key(config: Any, search_paths: Sequence[Any] | None) -> Hashab
     return (type(config), origin, content, paths, settings, environment, current_folder)
 
 
-def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
-    """Return what some environment variables are set to.
-
-    Parameters
-    ----------
-    names : `~collections.abc.Sequence` [ `bytes` ]
-        Their names, encoded.
-
-    Returns
-    -------
-    values : `tuple` [ `bytes` or `None`, ... ]
-        Their values, encoded; `None` for one that is not set.
-    """
-    # The mapping itself encodes each name, and raises and catches an exception
-    # for one that is not set.
-    if type(encoded := getattr(os.environ, "_data", None)) is dict and os.name == "posix":
-        return tuple(map(encoded.get, names))
-    values = (os.environ.get(os.fsdecode(name)) for name in names)
-    return tuple(None if value is None else os.fsencode(value) for value in values)
-
-
 def _mentions_environment(text: bytes | str) -> bool:
-    """Tell whether some part may mean what the environment says it means."""
+    """Return whether some part may mean what the environment says it means."""
     if isinstance(text, str):
         text = text.encode(errors="replace")
     return b"$" in text or b"~" in text or b"eups:" in text
@@ -158,19 +125,7 @@ class Watch:
         return len(self._watched)
 
     def add(self, path: str) -> bytes | None:
-        """Start to watch a file.
-
-        Parameters
-        ----------
-        path : `str`
-            Path of the file; it need not exist.
-
-        Returns
-        -------
-        content : `bytes` or `None`
-            What is in the file, read after the watch began; `None` if there
-            is no such file or it cannot be read.
-        """
+        """Start to watch a file; return what is in it, or `None` if it is not there or cannot be read."""
         if path not in self._watched:
             self._watched[path] = _Watched(path)
         content = _read(path)
@@ -179,7 +134,7 @@ class Watch:
         return content
 
     def unchanged(self) -> bool:
-        """Tell whether all files still are, and mean, what they were."""
+        """Return whether all files still are, and mean, what they were."""
         return all([watched.unchanged() for watched in self._watched.values()]) and (
             self._environment is None or self._environment == dict(os.environ)
         )
@@ -197,7 +152,7 @@ class _Watched:
         self._settled = False
 
     def unchanged(self) -> bool:
-        """Tell whether the file is still as it was."""
+        """Return whether the file is still as it was."""
         now = time.time_ns()
         state = self._stat()
         if state != self._state:
@@ -235,18 +190,8 @@ def _read(path: str) -> bytes | None:
 def watch_configuration(config: Any, search_paths: Sequence[Any] | None) -> Watch | None:
     """Start to watch the local files that a configuration is read from.
 
-    Parameters
-    ----------
-    config : `Config` or `~lsst.resources.ResourcePathExpression`
-        What the butler is asked to be configured from.
-    search_paths : `~collections.abc.Sequence` or `None`
-        Additional folders to search for defaults.
-
-    Returns
-    -------
-    watch : `Watch` or `None`
-        The files as they are now; `None` if some of them are not local, are
-        too many to watch, or cannot be searched for what they include.
+    Return `None` if some of them are not local, are too many to watch, or cannot be
+    searched for what they include.
     """
     watch = Watch()
     # Files, each with the folder that its includes may be relative to.
@@ -268,20 +213,7 @@ def watch_configuration(config: Any, search_paths: Sequence[Any] | None) -> Watc
 
 
 def read_configuration(config: Any, search_paths: Sequence[Any] | None) -> ButlerConfig:
-    """Read a butler configuration with all its defaults.
-
-    Parameters
-    ----------
-    config : `Config` or `~lsst.resources.ResourcePathExpression`
-        What the butler is asked to be configured from.
-    search_paths : `~collections.abc.Sequence` or `None`
-        Additional folders to search for defaults.
-
-    Returns
-    -------
-    butler_config : `ButlerConfig`
-        The whole configuration.
-    """
+    """Read a butler configuration with all its defaults."""
     return ButlerConfig(config, searchPaths=search_paths)
 
 
@@ -313,27 +245,11 @@ def _configuration_files(config: Any, search_paths: Sequence[Any] | None) -> Ite
 def _included(
     content: bytes, here: ResourcePath, folder: ResourcePath
 ) -> Iterator[tuple[ResourcePath, ResourcePath]]:
-    """Yield the files that a YAML file includes.
+    """Yield the files that a YAML file includes, each with the folder for its own ``includeConfigs``.
 
-    Upstream knows two ways: the tag ``!include``, relative to the file, and
-    the key ``includeConfigs``, relative to the current directory or to the
-    file that was not itself included by a tag.
-
-    Parameters
-    ----------
-    content : `bytes`
-        What is in the file.
-    here : `~lsst.resources.ResourcePath`
-        Where it is.
-    folder : `~lsst.resources.ResourcePath`
-        Folder that ``includeConfigs`` may be relative to.
-
-    Yields
-    ------
-    file : `~lsst.resources.ResourcePath`
-        File that is or may be included.
-    folder : `~lsst.resources.ResourcePath`
-        Folder that ``includeConfigs`` may be relative to in that file.
+    Upstream knows two ways: the tag ``!include``, relative to the file, and the key
+    ``includeConfigs``, relative to the current directory or to the file that was not
+    itself included by a tag.
     """
     document = yaml.compose(content.decode(), yaml.SafeLoader)
     pending = [] if document is None else [document]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 __all__ = ("PlainLocationFactory",)
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,12 +25,11 @@ from lsst.resources import ResourcePath
 from lsst.resources.file import FileResourcePath
 from lsst.resources.schemeless import SchemelessResourcePath
 
+from .. import _core
+
 if TYPE_CHECKING:
     from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
     from lsst.resources import ResourcePathExpression
-
-# No part is empty, hidden, "." or "..", and a URI would quote no character.
-_UNQUOTED = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*+/)*+[A-Za-z0-9_-][A-Za-z0-9_.-]*+")
 
 # Held against upstream's own answer before any other path is trusted.
 _FOLDER, _NAME = "u/some-one/run_1/kind.part/", "kind_part_Cam_7-8.v1.fits.gz"
@@ -46,13 +44,7 @@ _SLOTS = ("_datastoreRootUri", "_path", "_uri")
 
 
 class PlainLocationFactory(LocationFactory):
-    """Upstream's factory of locations, quick for plain paths.
-
-    Parameters
-    ----------
-    factory : `LocationFactory`
-        Factory to stand in for.
-    """
+    """Upstream's factory of locations, quick for plain paths; stands in for another factory."""
 
     def __init__(self, factory: LocationFactory):
         super().__init__(factory._datastoreRootUri)
@@ -66,7 +58,7 @@ class PlainLocationFactory(LocationFactory):
     def fromPath(self, path: ResourcePathExpression, *, trusted_path: bool = False) -> Location:
         # Docstring inherited.
         # An unquoted path cannot lead out of the datastore.
-        if self._is_quick and type(path) is str and _UNQUOTED.fullmatch(path):
+        if self._is_quick and type(path) is str and _core.is_unquoted_path(path):
             return self._put_together(path)
         return super().fromPath(path, trusted_path=trusted_path)
 
@@ -80,13 +72,7 @@ class PlainLocationFactory(LocationFactory):
 
     @contextmanager
     def confined(self) -> Iterator[None]:
-        """Tell locations that a path leads to out of the datastore from those in it.
-
-        Notes
-        -----
-        Until then upstream takes every relative path for one of the
-        datastore's own, whose files it may remove.
-        """
+        """Set apart locations outside the datastore, which upstream takes for its own to remove."""
         token = _CONFINED.set(True)
         try:
             yield
@@ -94,38 +80,15 @@ class PlainLocationFactory(LocationFactory):
             _CONFINED.reset(token)
 
     def of_record(self, info: StoredFileInfo) -> Location:
-        """Return the location of an artifact that there is a record of.
-
-        Parameters
-        ----------
-        info : `StoredFileInfo`
-            The record.
-
-        Returns
-        -------
-        location : `Location`
-            The location; outside the datastore if the path is absolute.
-        """
-        if self._is_quick and _UNQUOTED.fullmatch(info.path):
-            return self._put_together(info.path)
+        """Return the location of a recorded artifact: outside the datastore if the path is absolute."""
+        path = info.path
+        if self._is_quick and type(path) is str and _core.is_unquoted_path(path):
+            return self._put_together(path)
         return info.file_location(self)
 
     def temporary_beside(self, location: Location, name: str) -> ResourcePath:
-        """Return the URI of a temporary file in the folder of another file.
-
-        Parameters
-        ----------
-        location : `Location`
-            Location of the other file.
-        name : `str`
-            Name of the temporary file.
-
-        Returns
-        -------
-        uri : `ResourcePath`
-            URI that is known to be temporary, and that of a file.
-        """
-        if self._is_quick and _UNQUOTED.fullmatch(name):
+        """Return the URI of a temporary file in the folder of another one, known to be that of a file."""
+        if self._is_quick and _core.is_unquoted_path(name):
             path = location.uri.path
             return self._file_uri(path[: path.rindex("/") + 1] + name, True)
         uri = location.uri.dirname().join(name, isTemporary=True)
@@ -133,74 +96,29 @@ class PlainLocationFactory(LocationFactory):
         uri.isdir()
         return uri
 
-    def uri(self, path: str) -> ResourcePath | None:
-        """Return the URI of a file.
-
-        Parameters
-        ----------
-        path : `str`
-            Path of the file, as records have it.
-
-        Returns
-        -------
-        uri : `ResourcePath` or `None`
-            Its URI; `None` if only upstream can tell.
-        """
-        if self._is_quick and _UNQUOTED.fullmatch(path):
+    def uri(self, path: str) -> ResourcePath:
+        """Return the URI of a file below the root, by its plain path."""
+        if self._is_quick and _core.is_unquoted_path(path):
             return self._file_uri(self._root.path + path, self._is_temporary)
-        return None
-
-    def plain_uri(self, path: str) -> ResourcePath:
-        """Return the URI of a file below the root.
-
-        Parameters
-        ----------
-        path : `str`
-            Plain path of the file.
-
-        Returns
-        -------
-        uri : `ResourcePath`
-            Its URI.
-        """
-        return self.uri(path) or super().fromPath(path, trusted_path=True).uri
+        return super().fromPath(path, trusted_path=True).uri
 
     def artifact(self, path: str) -> ResourcePath:
-        """Return the URI of an artifact that may have several datasets.
+        """Return the URI of an artifact that may have several datasets, by its plain path.
 
-        Parameters
-        ----------
-        path : `str`
-            Plain path of the artifact.
-
-        Returns
-        -------
-        uri : `ResourcePath`
-            Its URI, of which upstream does not know whether it is a folder's
-            after it has taken a fragment away.
+        Upstream does not know whether it is a folder's after it has taken a fragment away.
         """
-        if (uri := self.uri(path)) is None:
-            return self.plain_uri(path).replace(fragment="")
-        uri.dirLike = None
-        return uri
+        if self._is_quick and _core.is_unquoted_path(path):
+            uri = self._file_uri(self._root.path + path, self._is_temporary)
+            uri.dirLike = None
+            return uri
+        return self.uri(path).replace(fragment="")
 
     def predicted(self, path: str) -> ResourcePath:
-        """Return the URI of a file that may not be there.
-
-        Parameters
-        ----------
-        path : `str`
-            Plain path of the file.
-
-        Returns
-        -------
-        uri : `ResourcePath`
-            Its URI, with the fragment by which upstream marks such URIs.
-        """
-        if self._is_quick and _UNQUOTED.fullmatch(path):
+        """Return the URI of a file that may not be there, marked as upstream marks it, by its plain path."""
+        if self._is_quick and _core.is_unquoted_path(path):
             # Upstream makes it anew of the text of the other.
             return self._file_uri(self._root.path + path, False, _PREDICTED)
-        return _mark_predicted(self.plain_uri(path))
+        return _mark_predicted(self.uri(path))
 
     def _put_together(self, path: str) -> Location:
         """Make the location of an unquoted path."""
@@ -223,7 +141,7 @@ class PlainLocationFactory(LocationFactory):
         return cast(ResourcePath, uri)
 
     def _agrees_with_upstream(self) -> bool:
-        """Tell whether upstream makes what is put together here."""
+        """Return whether upstream makes what is put together here."""
         if Location.__slots__ != _SLOTS:
             return False
         path = _FOLDER + _NAME

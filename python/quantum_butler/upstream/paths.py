@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ("is_within",)
+__all__ = ("is_within", "local_root")
 
 import posixpath
-import re
 
 from lsst.resources import ResourcePath
 
-# Nothing in these is anything but a name.
-_PLAIN = re.compile(r"[\w.,=+@-]+(?:/[\w.,=+@-]+)*")
+from .. import _core
+
 _DOTS = frozenset({"", ".", ".."})
 
 
+def local_root(root: ResourcePath) -> str | None:
+    """Return a local root, with a final slash; `None` for a remote one, or one that is no text."""
+    if not root.isLocal:
+        return None
+    path: str = root.ospath
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        # File systems do not demand that names are text.
+        return None
+    return path
+
+
 def is_within(path: str) -> bool:
-    """Tell whether a record's path leads to a file below its datastore's root.
+    """Return whether a record's path leads to a file below its datastore's root, and is in its normal form.
 
-    Parameters
-    ----------
-    path : `str`
-        Path as a datastore record has it; what follows a ``#`` says where in
-        a file a dataset is.
-
-    Returns
-    -------
-    is_within : `bool`
-        Whether it is a relative path in its normal form.  There are more names
-        for a file, but a datastore does not know them to be of the same file,
-        and would remove it with one of several datasets.
-
-    Notes
-    -----
-    Upstream takes paths for URIs, and expands ``~``, environment variables and
-    quoted characters in them: such paths are not in their normal form.
+    What follows a ``#`` says where in a file a dataset is.  There are more
+    names for a file, but a datastore does not know them to be of the same one,
+    and would remove it with one of several datasets.  Upstream takes paths for
+    URIs, and expands ``~``, environment variables and quoted characters.
     """
+    if _core.is_plain_path(path):
+        return True
     # Upstream takes the first, the last or no "#" at all for the end of the path.
     file = path.partition("#")[0]
     if not all(_is_normal(part) for part in {path, file, path.rpartition("#")[0] or path}):
         return False
-    if _PLAIN.fullmatch(path):
-        return True
     try:
         uri = ResourcePath(path, forceAbsolute=False, forceDirectory=False)
     except (ValueError, NotImplementedError, RuntimeError):
@@ -49,5 +48,5 @@ def is_within(path: str) -> bool:
 
 
 def _is_normal(path: str) -> bool:
-    """Tell whether a path is relative, and goes nowhere but down."""
+    """Return whether a path is relative, and goes nowhere but down."""
     return _DOTS.isdisjoint(path.split("/")) and posixpath.normpath(path) == path

@@ -8,7 +8,7 @@ that once; what is left for each dataset is to look up values and join them.
 
 from __future__ import annotations
 
-__all__ = ("CompiledTemplate", "compile_template", "is_plain_path")
+__all__ = ("CompiledTemplate", "compile_template")
 
 import functools
 import os.path
@@ -17,11 +17,12 @@ import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import _core
+from . import NotOurs
+
 if TYPE_CHECKING:
     from lsst.daf.butler import DataCoordinate, DatasetRef
     from lsst.daf.butler.datastore.file_templates import FileTemplate
-
-_PLAIN_PATH = re.compile(r"(?!/)[A-Za-z0-9_+\-=,@./]+", re.ASCII)
 
 _NOT_NORMAL = re.compile(r"//|(?:^|/)\.{1,2}(?:/|$)|^/")
 
@@ -46,34 +47,14 @@ class _Part(NamedTuple):
 
 
 class CompiledTemplate:
-    """A file template resolved for one kind of dataset.
-
-    Parameters
-    ----------
-    parts : `~collections.abc.Sequence` [ `_Part` ]
-        Text and values in order.
-    full : `bool`
-        Whether the data IDs have values for implied dimensions, too.
-    """
+    """A file template resolved for one kind of dataset, with values of implied dimensions or not."""
 
     def __init__(self, parts: Sequence[_Part], full: bool):
         self._parts = tuple(parts)
         self._full = full
 
-    def format(self, ref: DatasetRef) -> str | None:
-        """Return the path for a dataset, without a file extension.
-
-        Parameters
-        ----------
-        ref : `DatasetRef`
-            Dataset of the kind that the template was resolved for.
-
-        Returns
-        -------
-        path : `str` or `None`
-            Path relative to the datastore's root; `None` if only upstream can
-            tell what it is.
-        """
+    def format(self, ref: DatasetRef) -> str:
+        """Return the path for a dataset of the kind, relative to the root and without a file extension."""
         data_id: DataCoordinate = ref.dataId
         values = data_id.full_values if self._full else data_id.required_values
         output = ""
@@ -84,7 +65,7 @@ class CompiledTemplate:
             elif source == "record":
                 value = getattr(data_id.records[record], attribute, None)
                 if value is None:
-                    return None
+                    raise NotOurs
             elif source == "run":
                 value = ref.run
             elif source == "id":
@@ -95,6 +76,9 @@ class CompiledTemplate:
             if type(value) is str:
                 value = _clean(value, keep_slash)
                 output += literal + (format(value, spec) if spec else value)
+            elif isinstance(value, str):
+                # It may hash and compare as it likes.
+                output += literal + format(_clean.__wrapped__(value, keep_slash), spec)
             else:
                 output += literal + format(value, spec)
         head, slash, tail = output.rpartition("/")
@@ -103,43 +87,13 @@ class CompiledTemplate:
             path = os.path.normpath(path)
             if path.startswith("/"):
                 path = os.path.relpath(path, start="/")
-        return path if is_plain_path(path) else None
+        if not _core.is_plain_path(path):
+            raise NotOurs
+        return path
 
 
-def is_plain_path(path: str) -> bool:
-    """Tell whether a path is the same to files, to URIs and to upstream.
-
-    Parameters
-    ----------
-    path : `str`
-        Path relative to a datastore's root.
-
-    Returns
-    -------
-    plain : `bool`
-        `False` if it is absolute, leaves the root, or contains what a URI
-        would quote, expand or split.
-    """
-    return _PLAIN_PATH.fullmatch(path) is not None and not path.endswith("/") and ".." not in path
-
-
-def compile_template(template: FileTemplate, ref: DatasetRef) -> CompiledTemplate | None:
-    """Resolve a file template for datasets of one kind.
-
-    Parameters
-    ----------
-    template : `FileTemplate`
-        Template that passed its own validation.
-    ref : `DatasetRef`
-        Any dataset of that kind: the dataset type and what its data ID
-        carries (implied values, dimension records) are what matters.
-
-    Returns
-    -------
-    compiled : `CompiledTemplate` or `None`
-        The resolved template; `None` if it uses something that only upstream
-        can resolve, or that it would refuse.
-    """
+def compile_template(template: FileTemplate, ref: DatasetRef) -> CompiledTemplate:
+    """Resolve a valid file template for all datasets of the same type whose data IDs carry the same."""
     full = ref.dataId.hasFull()
     dimensions = ref.dimensions
     names = list(dimensions.data_coordinate_keys if full else dimensions.required)
@@ -159,7 +113,7 @@ def compile_template(template: FileTemplate, ref: DatasetRef) -> CompiledTemplat
             text += literal
             continue
         if conversion:
-            return None
+            raise NotOurs
         candidates = alternatives.split("|")
         field = next((c for c in candidates if c.partition(".")[0] in fields), candidates[0])
         uses_component |= field == "component"
@@ -168,28 +122,28 @@ def compile_template(template: FileTemplate, ref: DatasetRef) -> CompiledTemplat
         primary, _, attribute = field.partition(".")
         if primary not in fields:
             if not optional:
-                return None
+                raise NotOurs
             text += literal if "/" in literal else ""
             continue
         text += literal
         if attribute:
             if primary not in places or not ref.dataId.hasRecords() or "." in attribute:
-                return None
+                raise NotOurs
             record = skypix if primary == "skypix" and skypix is not None else primary
             parts.append(_Part(text, "record", 0, record, attribute, spec, keep_slash))
         elif field in constants:
-            text += format(_clean(constants[field], keep_slash), spec)
+            text += format(_clean.__wrapped__(constants[field], keep_slash), spec)
             continue
         elif field in places:
             parts.append(_Part(text, "value", places[field], "", "", spec, keep_slash))
         elif field == "id" and spec:
             # A UUID knows no format specification.
-            return None
+            raise NotOurs
         else:
             parts.append(_Part(text, field, 0, "", "", spec, keep_slash))
         text = ""
     if component is not None and not uses_component:
-        return None
+        raise NotOurs
     parts.append(_Part(text, "", 0, "", "", "", False))
     return CompiledTemplate(parts, full)
 

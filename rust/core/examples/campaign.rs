@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use quantum_butler_core::log::{DataId, DataIdValue, Heading, LogWriter, Storage};
+use quantum_butler_core::log::{Attempt, DataId, DataIdValue, Heading, LogWriter, Storage};
 use quantum_butler_core::provenance::{Key, Provenance, RecordsBuilder, Value};
 
 const RUN: &str = "LSSTCam/runs/DRP/w_2026_46/DM-51234";
@@ -193,6 +193,14 @@ impl Campaign {
         }
     }
 
+    /// Each step takes an hour, and each quantum up to a minute.
+    fn attempt(&self, item: Item) -> Attempt {
+        let begin =
+            (MADE * 1000 + item.0 * 3_600_000_000 + self.random(item.0, item.1, 30) % 3_600_000_000) as i64;
+        let end = begin + (self.random(item.0, item.1, 31) % 60_000_000) as i64;
+        Attempt { begin: Some(begin), end: Some(end), failed: Some(self.fails(item)) }
+    }
+
     fn of_detector(&self, step: u64, visit: u64, detector: u64) -> Quantum<'static> {
         let number = visit * DETECTORS + detector;
         let band = BANDS[(self.random(90, visit, 0) % 6) as usize];
@@ -368,6 +376,7 @@ impl Campaign {
             quantum_id: self.id(item, 99),
             task_label: Some(quantum.label),
             data_id: Some(&quantum.data_id),
+            attempt: self.attempt(item),
         };
         log.append(heading, &Provenance::new(sets, records).to_json(None))?;
         Ok(1)

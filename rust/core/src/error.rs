@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// What went wrong, and where.
+///
+/// Whoever handles it names every variant, so that a new one is not passed over.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// A row repeats a primary key or another unique key.
     #[error("duplicate key ({columns}) = ({values}) in table {table}")]

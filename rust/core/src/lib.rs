@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrow_columns;
+mod changes;
 mod compression;
 pub mod error;
 mod files;
@@ -12,6 +13,7 @@ mod id_set;
 pub mod lineage;
 pub mod log;
 mod parallel;
+mod paths;
 pub mod provenance;
 mod records;
 pub mod scan;
@@ -19,13 +21,16 @@ mod table;
 mod tracker;
 mod uuid_text;
 
+pub use changes::Changes;
 pub use compression::compress;
 pub use error::{Error, Result};
 pub use files::{datasets_exist, files_exist, remove_files, write_file};
 pub use id::DatasetId;
 pub use id_set::IdSet;
+pub use paths::{is_plain, is_unquoted};
 pub use records::{
-    Batch, FileRecord, FileRecords, Locations, LocationsUndo, RecordsUndo, Trash, record_table_schema,
+    Batch, FileRecord, FileRecords, Locations, LocationsUndo, RecordChanges, RecordsUndo, Trash,
+    record_table_schema,
 };
 pub use table::column::ColumnSpec;
 pub use table::filter::Filter;

@@ -1,7 +1,7 @@
 //! Which datasets one quantum expected, found and used.
 
 use crate::id_set::count_and_first;
-use crate::{DatasetId, Error, IdSet, Result};
+use crate::{Changes, DatasetId, Error, IdSet, Result};
 
 /// One of a tracker's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,8 @@ pub struct Tracker {
     unavailable_inputs: IdSet,
     actual_inputs: IdSet,
     written: IdSet,
-    /// Datasets that have changed their roles, if anybody wants to know.
-    changed: Option<IdSet>,
+    /// Datasets that have changed their roles.
+    pub changes: Changes,
 }
 
 /// The roles of one dataset, in the order of `Role::ALL`.
@@ -121,38 +121,28 @@ impl Tracker {
     /// Gives a dataset a role.
     pub fn insert(&mut self, role: Role, id: DatasetId) {
         if self.set_mut(role).insert(id) {
-            self.note_changed(id);
+            self.changes.note(id);
         }
     }
 
     /// Takes a role from a dataset.
     pub fn remove(&mut self, role: Role, id: DatasetId) {
         if self.set_mut(role).remove(id) {
-            self.note_changed(id);
+            self.changes.note(id);
         }
     }
 
-    /// From now on keeps in mind which datasets change their roles; begins with all that have one.
-    pub fn watch(&mut self) {
-        let everything = Role::ALL.into_iter().flat_map(|role| self.set(role).iter()).collect();
-        self.changed = Some(everything);
-    }
-
-    /// The datasets that have changed since the last call, in order, with the roles they have now.
-    pub fn take_changes(&mut self) -> Vec<(DatasetId, Roles)> {
-        let changed = match &mut self.changed {
-            Some(changed) if !changed.is_empty() => std::mem::take(changed),
-            _ => return Vec::new(),
-        };
-        let roles = |id| Role::ALL.map(|role| self.set(role).contains(id));
-        changed.sorted().into_iter().map(|id| (id, roles(id))).collect()
-    }
-
-    /// A dataset counts as changed, if that is kept in mind.
-    pub fn note_changed(&mut self, id: DatasetId) {
-        if let Some(changed) = &mut self.changed {
-            changed.insert(id);
+    /// Notes that every dataset with a role has changed.
+    pub fn note_everything(&mut self) {
+        for role in Role::ALL {
+            let ids: Vec<_> = self.set(role).iter().collect();
+            ids.into_iter().for_each(|id| self.changes.note(id));
         }
+    }
+
+    /// The roles that a dataset has now.
+    pub fn roles(&self, id: DatasetId) -> Roles {
+        Role::ALL.map(|role| self.set(role).contains(id))
     }
 
     /// A dataset was read.
@@ -291,29 +281,29 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_once_with_the_roles_at_that_time() {
+    fn changes_are_those_of_roles() {
         let mut tracker = tracker();
         tracker.note_read(A);
-        assert_eq!(tracker.take_changes(), []);
-        tracker.watch();
-        let roles = |input, output, read| [input, output, read, false, read];
-        let everything =
-            [(A, roles(true, false, true)), (B, roles(true, false, false)), (OUT, roles(false, true, false))];
-        assert_eq!(tracker.take_changes(), everything);
+        assert!(tracker.changes.is_empty());
+        tracker.changes.watch();
+        tracker.note_everything();
+        let settle = |tracker: &mut Tracker| {
+            let (ids, upto) = tracker.changes.unsettled(&IdSet::default());
+            tracker.changes.settle(upto, &IdSet::default());
+            ids.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        assert_eq!(settle(&mut tracker), [A, B, OUT]);
         tracker.note_read(A);
         tracker.note_existence(OUT, true);
-        assert_eq!(tracker.take_changes(), []);
+        assert_eq!(settle(&mut tracker), []);
         tracker.note_deferred(B);
         tracker.note_existence(B, false);
         tracker.drop_contradictions();
-        let changed = [(B, [true, false, false, true, false])];
-        assert_eq!(tracker.take_changes(), changed);
-        tracker.note_changed(B);
-        assert_eq!(tracker.take_changes(), changed);
+        assert_eq!(settle(&mut tracker), [B]);
+        assert_eq!(tracker.roles(B), [true, false, false, true, false]);
         tracker.remove(Role::ActualInputs, A);
         tracker.insert(Role::PredictedInputs, OTHER);
-        let ids: Vec<_> = tracker.take_changes().into_iter().map(|(id, _)| id).collect();
-        assert_eq!(ids, [A, OTHER]);
+        assert_eq!(settle(&mut tracker), [A, OTHER]);
     }
 
     #[test]

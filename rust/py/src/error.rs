@@ -10,6 +10,8 @@ create_exception!(quantum_butler._core, UnfitValueError, PyValueError);
 create_exception!(quantum_butler._core, UnknownColumnError, PyKeyError);
 
 /// The exception for an error of the core.
+///
+/// Every variant is named: a new one does not compile until it is decided what it is in Python.
 pub(crate) fn to_python(error: Error) -> PyErr {
     let message = error.to_string();
     match error {
@@ -23,6 +25,18 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             PyOSError::new_err((code, message, path.into_os_string()))
         }
         Error::Io { .. } => PyOSError::new_err(message),
-        _ => PyValueError::new_err(message),
+        Error::IntegerId { .. }
+        | Error::LogInUse { .. }
+        | Error::NotALog { .. }
+        | Error::LogOfParent { .. }
+        | Error::RepeatedDatastore { .. }
+        | Error::TooManyRecords
+        | Error::TooMuchText
+        | Error::TooManyRows
+        | Error::RowsMissing { .. }
+        | Error::UnfitColumn { .. }
+        | Error::RepeatedEdge { .. }
+        | Error::TooManyNodes
+        | Error::DamagedIndex { .. } => PyValueError::new_err(message),
     }
 }

@@ -1,5 +1,6 @@
 //! Local files, written with the interpreter released.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -11,8 +12,15 @@ use crate::error;
 /// Writes a file as a whole or not at all, through a temporary one in its folder.
 #[pyfunction]
 #[pyo3(signature = (path, temporary, data, /))]
-pub(crate) fn write_file(py: Python<'_>, path: &str, temporary: &str, data: &[u8]) -> PyResult<()> {
-    py.detach(|| core::write_file(Path::new(path), temporary, data)).map_err(error::to_python)
+pub(crate) fn write_file(path: &Bound<'_, PyAny>, temporary: &str, data: &[u8]) -> PyResult<()> {
+    let py = path.py();
+    // Most are UTF-8, and then need not be copied.
+    let text = path.extract::<&str>();
+    let path = match &text {
+        Ok(text) => Cow::Borrowed(Path::new(text)),
+        Err(_) => Cow::Owned(path.extract::<PathBuf>()?),
+    };
+    py.detach(|| core::write_file(&path, temporary, data)).map_err(error::to_python)
 }
 
 /// Local folders that something depends on.

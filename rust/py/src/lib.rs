@@ -13,6 +13,7 @@ mod locations;
 mod lock;
 mod log;
 mod new_objects;
+mod paths;
 mod provenance;
 mod records;
 mod removal;
@@ -42,6 +43,8 @@ mod _core {
     use crate::locations::Locations;
     #[pymodule_export]
     use crate::log::LogWriter;
+    #[pymodule_export]
+    use crate::paths::{is_plain_path, is_unquoted_path};
     #[pymodule_export]
     use crate::provenance::{Provenance, RecordMerge};
     #[pymodule_export]

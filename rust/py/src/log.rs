@@ -1,12 +1,13 @@
 //! The writer of a provenance log.
 
+use std::fmt::Arguments;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString};
-use quantum_butler_core::log::{self as core, DataId, DataIdValue, Heading, Storage, Torn};
+use pyo3::types::{PyBool, PyDict, PyString};
+use quantum_butler_core::log::{self as core, Attempt, DataId, DataIdValue, Heading, Storage, Torn};
 
 use crate::dataset_id::{type_name, uuid_number};
 use crate::error;
@@ -14,6 +15,13 @@ use crate::lock::Shared;
 use crate::provenance::{Provenance, extract_json};
 use crate::records::FileRecords;
 use crate::tracker::Tracker;
+
+/// When an attempt began and ended, in microseconds since 1970, and whether it failed.
+type AttemptTuple = (Option<i64>, Option<i64>, Option<bool>);
+
+/// Id of a quantum, label of its task, its data ID, and the attempt.
+type HeadingTuple<'py> =
+    (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyDict>>, AttemptTuple);
 
 /// Writing may wait for the disk, and compressing takes a millisecond.
 const LONG: usize = usize::MAX;
@@ -26,7 +34,10 @@ const MOST_SCRATCH: usize = 1 << 20;
 pub(crate) struct LogWriter {
     log: Shared<Option<core::LogWriter>>,
     torn: Option<Torn>,
+    locked: bool,
     path: PathBuf,
+    /// Whether values that a line cannot have are written as their texts.
+    lenient: bool,
     /// Memory that one extraction after the other is made in.
     scratch: Mutex<Vec<u8>>,
 }
@@ -34,12 +45,13 @@ pub(crate) struct LogWriter {
 #[pymethods]
 impl LogWriter {
     #[new]
-    #[pyo3(signature = (path, /, *, compressed, sync))]
-    fn new(py: Python<'_>, path: PathBuf, compressed: bool, sync: bool) -> PyResult<Self> {
+    #[pyo3(signature = (path, /, *, compressed, sync, lenient = false))]
+    fn new(py: Python<'_>, path: PathBuf, compressed: bool, sync: bool, lenient: bool) -> PyResult<Self> {
         let storage = if compressed { Storage::Frames } else { Storage::Lines };
         let opened = py.detach(|| core::LogWriter::open(&path, storage, sync));
         let (log, torn) = opened.map_err(error::to_python)?;
-        Ok(Self { log: Shared::new(Some(log)), torn, path, scratch: Mutex::default() })
+        let locked = log.is_locked();
+        Ok(Self { log: Shared::new(Some(log)), torn, locked, path, lenient, scratch: Mutex::default() })
     }
 
     #[getter]
@@ -47,33 +59,30 @@ impl LogWriter {
         self.torn.map(|torn| (torn.offset, torn.bytes))
     }
 
-    #[pyo3(signature = (quantum_id, task_label, data_id, provenance, /))]
-    fn append(
-        &self,
-        quantum_id: &Bound<'_, PyAny>,
-        task_label: Option<&Bound<'_, PyString>>,
-        data_id: Option<&Bound<'_, PyDict>>,
-        provenance: &Bound<'_, Provenance>,
-    ) -> PyResult<()> {
-        let py = quantum_id.py();
-        let provenance = provenance.get().to_json(py, None)?;
-        self.append_json(quantum_id, task_label, data_id, provenance.to_str()?)
+    #[getter]
+    fn locked(&self) -> bool {
+        self.locked
     }
 
-    #[pyo3(signature = (quantum_id, task_label, data_id, tracker, actual_outputs, datastores, /))]
+    #[pyo3(signature = (heading, provenance, /))]
+    fn append(&self, heading: HeadingTuple<'_>, provenance: &Bound<'_, Provenance>) -> PyResult<()> {
+        let py = provenance.py();
+        let provenance = provenance.get().to_json(py, None)?;
+        self.append_json(&heading, provenance.to_str()?)
+    }
+
+    #[pyo3(signature = (heading, tracker, actual_outputs, datastores, /))]
     fn append_extracted<'py>(
         &self,
-        quantum_id: &Bound<'py, PyAny>,
-        task_label: Option<&Bound<'py, PyString>>,
-        data_id: Option<&Bound<'py, PyDict>>,
+        heading: HeadingTuple<'py>,
         tracker: &Tracker,
         actual_outputs: Option<&Bound<'py, PyAny>>,
         datastores: Vec<(String, Bound<'py, FileRecords>)>,
     ) -> PyResult<()> {
         // Two threads at once: one of them makes its own.
         let buffer = self.scratch.try_lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default();
-        let json = extract_json(quantum_id.py(), tracker, actual_outputs, datastores, buffer)?;
-        let appended = self.append_json(quantum_id, task_label, data_id, &json);
+        let json = extract_json(heading.0.py(), tracker, actual_outputs, datastores, buffer)?;
+        let appended = self.append_json(&heading, &json);
         if json.capacity() <= MOST_SCRATCH
             && let Ok(mut held) = self.scratch.try_lock()
         {
@@ -98,21 +107,59 @@ impl LogWriter {
 }
 
 impl LogWriter {
-    fn append_json(
-        &self,
-        quantum_id: &Bound<'_, PyAny>,
-        task_label: Option<&Bound<'_, PyString>>,
-        data_id: Option<&Bound<'_, PyDict>>,
-        provenance: &str,
-    ) -> PyResult<()> {
+    fn append_json(&self, heading: &HeadingTuple<'_>, provenance: &str) -> PyResult<()> {
+        let (quantum_id, task_label, data_id, (begin, end, failed)) = heading;
         let Some(id) = uuid_number(quantum_id)? else {
             let found = type_name(quantum_id);
             return Err(PyTypeError::new_err(format!("the id of a quantum is a uuid.UUID, not {found}")));
         };
-        let task_label = task_label.map(|label| label.to_str()).transpose()?;
-        let data_id = data_id.map(to_core).transpose()?;
-        let heading = Heading { quantum_id: id, task_label, data_id: data_id.as_ref() };
+        let task_label = match task_label {
+            Some(label) => match self.value(format_args!("the label of a task"), label)? {
+                DataIdValue::Text(text) => Some(text),
+                DataIdValue::Int(number) if self.lenient => Some(number.to_string()),
+                DataIdValue::Int(_) => {
+                    let found = type_name(label);
+                    return Err(PyTypeError::new_err(format!("the label of a task is a str, not {found}")));
+                }
+            },
+            None => None,
+        };
+        let data_id = data_id.as_ref().map(|data_id| self.data_id(data_id)).transpose()?;
+        let heading = Heading {
+            quantum_id: id,
+            task_label: task_label.as_deref(),
+            data_id: data_id.as_ref(),
+            attempt: Attempt { begin: *begin, end: *end, failed: *failed },
+        };
         self.write(quantum_id.py(), |log| log.append(heading, provenance))
+    }
+
+    fn data_id(&self, data_id: &Bound<'_, PyDict>) -> PyResult<DataId> {
+        let item = |(dimension, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            let name = match self.value(format_args!("a dimension"), &dimension)? {
+                DataIdValue::Text(name) => name,
+                DataIdValue::Int(number) if self.lenient => number.to_string(),
+                DataIdValue::Int(_) => {
+                    let found = type_name(&dimension);
+                    return Err(PyTypeError::new_err(format!("a dimension is a str, not {found}")));
+                }
+            };
+            let value = self.value(format_args!("the value of {name}"), &value)?;
+            Ok((name, value))
+        };
+        data_id.iter().map(item).collect()
+    }
+
+    /// What a line has for a value: texts as they are, and what Python takes as a whole number, but for truth
+    /// values, if it has 64 bits.  Of anything else, a lenient log has its text, and another log refuses it.
+    fn value(&self, what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue> {
+        let refused = match plain_value(what, value) {
+            Ok(value) => return Ok(value),
+            Err(refused) if !self.lenient => return Err(refused),
+            Err(refused) => refused,
+        };
+        let text = value.str().map(|text| text.to_string_lossy().into_owned());
+        Ok(DataIdValue::Text(text.unwrap_or_else(|_| refused.to_string())))
     }
 
     fn write(
@@ -127,19 +174,19 @@ impl LogWriter {
     }
 }
 
-fn to_core(data_id: &Bound<'_, PyDict>) -> PyResult<DataId> {
-    let item = |(dimension, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
-        let value = if let Ok(text) = value.cast::<PyString>() {
-            DataIdValue::Text(text.to_str()?.to_owned())
-        } else if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
-            DataIdValue::Int(value.extract()?)
-        } else {
-            let found = type_name(&value);
-            return Err(PyTypeError::new_err(format!(
-                "the value of {dimension} is an int or a str, not {found}"
-            )));
-        };
-        Ok((dimension.cast_into::<PyString>()?.to_str()?.to_owned(), value))
-    };
-    data_id.iter().map(item).collect()
+fn plain_value(what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(DataIdValue::Text(text.to_str()?.to_owned()));
+    }
+    let refused = || PyTypeError::new_err(format!("{what} is an int or a str, not {}", type_name(value)));
+    if value.is_instance_of::<PyBool>() {
+        return Err(refused());
+    }
+    match value.extract() {
+        Ok(number) => Ok(DataIdValue::Int(number)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            Err(PyValueError::new_err(format!("{what} has more than 64 bits: {value}")))
+        }
+        Err(_) => Err(refused()),
+    }
 }

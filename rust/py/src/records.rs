@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use quantum_butler_core::provenance::Extraction;
 use quantum_butler_core::{self as core, DatasetId, FileRecord, IdSet, Mode, Schema, record_table_schema};
 
@@ -23,6 +23,7 @@ use crate::new_objects::CollectionPause;
 use crate::table::Table;
 use crate::trash::Trash;
 use crate::undo::{Change, Undo};
+use crate::value::{self, hexadecimal};
 
 /// One file datastore's records: a table and the locations, changed together.
 #[pyclass(frozen, module = "quantum_butler._core")]
@@ -45,6 +46,19 @@ type Artifact = (Option<String>, String);
 
 /// Records by dataset, as the core returns them.
 type ByDataset = Vec<(u128, Vec<FileRecord<'static>>)>;
+
+/// A dataset in a datastore, as a row of SQLite.
+type Located<'py> = (Bound<'py, PyString>, String);
+
+/// What `core::RecordChanges` has, as rows of SQLite.
+type Changed<'py> = (
+    Vec<(String,)>,
+    Vec<Bound<'py, PyTuple>>,
+    Vec<Located<'py>>,
+    Vec<Located<'py>>,
+    Vec<Located<'py>>,
+    (u64, u64),
+);
 
 #[pymethods]
 impl FileRecords {
@@ -254,6 +268,47 @@ impl FileRecords {
             let of = |id| self.shape.columns.get(table, id).into_iter().map(artifact).collect();
             ids.into_iter().map(of).collect()
         }))
+    }
+
+    fn watch(&self, py: Python<'_>) {
+        self.both.write(py, 1, |table, locations| self.shape.columns.watch(table, locations));
+    }
+
+    fn is_settled(&self, py: Python<'_>) -> bool {
+        self.both.read(py, 1, |table, locations| table.changes.is_empty() && locations.changes.is_empty())
+    }
+
+    #[pyo3(signature = (held, /))]
+    fn changes<'py>(&self, held: &Bound<'py, PyAny>) -> PyResult<Changed<'py>> {
+        let (py, held) = (held.py(), dataset_ids(held)?.into_iter().collect());
+        let items =
+            self.both.read(py, 1, |table, locations| table.changes.len().max(locations.changes.len()));
+        let changes =
+            self.both.read(py, items, |table, locations| self.shape.columns.changes(table, locations, &held));
+        let datastore = self.both.1.read(py, 1, |locations| locations.datastore().to_owned());
+        let datastore = PyString::new(py, &datastore);
+        let located = |ids: Vec<DatasetId>| {
+            ids.into_iter().map(|id| (datastore.clone(), hexadecimal(id))).collect::<Vec<_>>()
+        };
+        let row = |row: Vec<_>| {
+            let values = row.iter().map(|value| value::to_sqlite(py, value));
+            PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
+        };
+        Ok((
+            changes.less_rows.into_iter().map(|id| (hexadecimal(id),)).collect(),
+            changes.rows.into_iter().map(row).collect::<PyResult<_>>()?,
+            located(changes.moved),
+            located(changes.present),
+            located(changes.trashed),
+            changes.upto,
+        ))
+    }
+
+    #[pyo3(signature = (upto, held, /))]
+    fn settle(&self, upto: (u64, u64), held: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, held) = (held.py(), dataset_ids(held)?.into_iter().collect());
+        self.both.write(py, 1, |table, locations| core::FileRecords::settle(table, locations, upto, &held));
+        Ok(())
     }
 
     #[pyo3(signature = (selected=None, /))]

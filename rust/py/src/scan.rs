@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, UInt32Array};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use quantum_butler_core::arrow_columns::{UuidBuilder, uuid_field};
-use quantum_butler_core::log::Storage;
-use quantum_butler_core::scan::{self as core, LogReader, Place};
+use quantum_butler_core::log::{Attempt, Storage};
+use quantum_butler_core::scan::{self as core, Candidate, LogQueue, LogReader, Place, WholeLog};
 use quantum_butler_core::{Error, record_table_schema};
 
 use crate::arrow_columns::{ArrowTable, read_table};
@@ -28,13 +28,16 @@ pub(crate) struct ProvenanceScanner(Shared<Reading>);
 struct Reading {
     scanner: core::Scanner,
     log: Option<LogReader>,
+    logs: LogQueue,
 }
 
 #[pymethods]
 impl ProvenanceScanner {
     #[new]
-    fn new() -> Self {
-        Self(Shared::new(Reading::default()))
+    #[pyo3(signature = (*, most_rejected = None))]
+    fn new(most_rejected: Option<usize>) -> Self {
+        let scanner = most_rejected.map(core::Scanner::with_most_rejected).unwrap_or_default();
+        Self(Shared::new(Reading { scanner, ..Reading::default() }))
     }
 
     #[pyo3(signature = (path, start, end, /, *, compressed))]
@@ -57,10 +60,20 @@ impl ProvenanceScanner {
         self.0.write(py, LONG, open).map_err(error::to_python)
     }
 
+    #[pyo3(signature = (logs, /))]
+    fn open_logs(&self, py: Python<'_>, logs: Vec<(u32, PathBuf, u64, bool)>) {
+        let logs = logs.into_iter().map(|(source, path, bytes, compressed)| {
+            let storage = if compressed { Storage::Frames } else { Storage::Lines };
+            WholeLog { source, path, storage, bytes }
+        });
+        let queue = LogQueue::new(logs.collect());
+        self.0.write(py, LONG, |reading| (reading.log, reading.logs) = (None, queue));
+    }
+
     fn advance(&self, py: Python<'_>) -> PyResult<bool> {
         let advance = |reading: &mut Reading| match &mut reading.log {
             Some(log) => log.advance(&mut reading.scanner),
-            None => Ok(true),
+            None => Ok(reading.logs.advance(&mut reading.scanner)),
         };
         self.0.write(py, LONG, advance).map_err(error::to_python)
     }
@@ -85,9 +98,9 @@ impl ProvenanceScanner {
     }
 
     #[pyo3(signature = (first_source, paths, /))]
-    fn files(&self, py: Python<'_>, first_source: u32, paths: Vec<PathBuf>) -> u64 {
+    fn files(&self, py: Python<'_>, first_source: u32, paths: Vec<PathBuf>) -> Vec<u64> {
         let read = |reading: &mut Reading| {
-            (first_source..).zip(&paths).map(|(source, path)| reading.scanner.file(source, path)).sum()
+            (first_source..).zip(&paths).map(|(source, path)| reading.scanner.file(source, path)).collect()
         };
         self.0.write(py, LONG, read)
     }
@@ -103,6 +116,16 @@ impl ProvenanceScanner {
     #[getter]
     fn position(&self, py: Python<'_>) -> u64 {
         self.0.read(py, 0, |reading| reading.scanner.position())
+    }
+
+    #[getter]
+    fn content(&self, py: Python<'_>) -> u64 {
+        self.0.read(py, 0, |reading| reading.scanner.content())
+    }
+
+    #[getter]
+    fn has_given_up(&self, py: Python<'_>) -> bool {
+        self.0.read(py, 0, |reading| reading.scanner.has_given_up())
     }
 
     #[getter]
@@ -132,7 +155,7 @@ pub(crate) fn frame_pieces(py: Python<'_>, path: PathBuf, size: u64) -> PyResult
     Ok(pieces.into_iter().map(|piece| (piece.start, piece.end)).collect())
 }
 
-/// Makes the fingerprints of quanta.
+/// Makes the fingerprints of quanta: a column `content` with them.
 #[pyfunction]
 #[pyo3(signature = (quanta, edges, records, /))]
 pub(crate) fn fingerprints(
@@ -148,7 +171,7 @@ pub(crate) fn fingerprints(
         found.into_iter().for_each(|fingerprint| column.push(fingerprint));
         Ok(column.finish())
     });
-    let field = Field::new("fingerprint", DataType::FixedSizeBinary(16), false);
+    let field = Field::new("content", DataType::FixedSizeBinary(16), false);
     Ok(table(vec![(field, column.map_err(error::to_python)?)]))
 }
 
@@ -166,6 +189,9 @@ pub(crate) struct Duplicates(Shared<core::Duplicates>);
 
 #[pymethods]
 impl Duplicates {
+    #[classattr]
+    const PAST: u32 = Place::PAST;
+
     #[new]
     #[pyo3(signature = (share, shares, /))]
     fn new(share: u32, shares: u32) -> Self {
@@ -189,30 +215,49 @@ impl Duplicates {
         table(place_columns(["part", "row"], &self.0.write(py, LONG, core::Duplicates::places)))
     }
 
-    #[pyo3(signature = (fingerprints, /))]
-    fn finish(
-        &self,
-        py: Python<'_>,
-        fingerprints: Vec<Bound<'_, PyAny>>,
-    ) -> PyResult<(ArrowTable, ArrowTable)> {
-        let mut values = Vec::new();
-        for table in &fingerprints {
-            for batch in read_table(table)? {
-                values.extend(uuids(&batch, "fingerprint").map_err(error::to_python)?.iter().map(number));
-            }
+    #[pyo3(signature = (attempts, /))]
+    fn finish(&self, py: Python<'_>, attempts: Vec<Bound<'_, PyAny>>) -> PyResult<(ArrowTable, ArrowTable)> {
+        let mut batches = Vec::new();
+        for table in &attempts {
+            batches.extend(read_table(table)?);
         }
         let finish = |duplicates: &mut core::Duplicates| {
-            std::mem::replace(duplicates, core::Duplicates::new(0, 1)).finish(&values)
+            let mut found = Vec::new();
+            for batch in &batches {
+                found.extend(candidates(batch)?);
+            }
+            std::mem::replace(duplicates, core::Duplicates::new(0, 1)).finish(&found)
         };
         let found = self.0.write(py, LONG, finish).map_err(error::to_python)?;
         let mut ids = UuidBuilder::with_capacity(found.replaced.len());
-        found.replaced.iter().for_each(|replaced| ids.push(replaced.0));
+        found.replaced.iter().for_each(|replaced| ids.push(replaced.quantum_id));
         let mut replaced = vec![(uuid_field("quantum_id"), ids.finish())];
-        let (dropped, kept): (Vec<_>, Vec<_>) = found.replaced.iter().map(|one| (one.1, one.2)).unzip();
+        let (dropped, kept): (Vec<_>, Vec<_>) =
+            found.replaced.iter().map(|one| (one.place, one.kept)).unzip();
         replaced.extend(place_columns(["part", "row"], &dropped));
         replaced.extend(place_columns(["kept_part", "kept_row"], &kept));
+        let numbers = UInt32Array::from_iter_values(found.replaced.iter().map(|one| one.number));
+        replaced.push((Field::new("number", DataType::UInt32, false), Arc::new(numbers)));
         Ok((table(place_columns(["part", "row"], &found.repeated)), table(replaced)))
     }
+}
+
+/// The attempts in rows with the columns `content`, `begin`, `end` and `failed`.
+fn candidates(batch: &RecordBatch) -> quantum_butler_core::Result<impl Iterator<Item = Candidate>> {
+    let missing =
+        |name: &str| Error::UnknownColumn { table: "of attempts".to_owned(), column: name.to_owned() };
+    let times = |name: &str| {
+        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt());
+        column.ok_or_else(|| missing(name))
+    };
+    let (begin, end): (&TimestampMicrosecondArray, _) = (times("begin")?, times("end")?);
+    let failed = batch.column_by_name("failed").and_then(|column| column.as_boolean_opt());
+    let failed = failed.ok_or_else(|| missing("failed"))?;
+    let rows = uuids(batch, "content")?.iter().zip(begin).zip(end).zip(failed);
+    Ok(rows.map(|(((content, begin), end), failed)| {
+        let attempt = Attempt { begin, end, failed };
+        Candidate { attempt, content: number(content) }
+    }))
 }
 
 fn place_columns([part, row]: [&str; 2], places: &[Place]) -> Vec<(Field, ArrayRef)> {

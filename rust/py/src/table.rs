@@ -96,18 +96,6 @@ impl Table {
             .collect()
     }
 
-    #[pyo3(signature = (r#where, /))]
-    fn fetch_for_sqlite<'py>(&self, r#where: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let py = r#where.py();
-        let rows = self.rows(r#where)?;
-        rows.iter()
-            .map(|row| {
-                let values = row.iter().map(|value| value::to_sqlite(py, value));
-                PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
-            })
-            .collect()
-    }
-
     #[pyo3(signature = (columns, rows, /))]
     fn delete(&self, columns: Vec<Bound<'_, PyAny>>, rows: &Bound<'_, PyAny>) -> PyResult<usize> {
         let py = rows.py();

@@ -138,23 +138,36 @@ impl Tracker {
         Ok(())
     }
 
-    fn watch(&self, py: Python<'_>) {
-        self.0.write(py, usize::MAX, core::Tracker::watch);
+    #[pyo3(signature = (is_new, /))]
+    fn watch(&self, py: Python<'_>, is_new: bool) {
+        self.0.write(py, usize::MAX, |tracker| {
+            tracker.changes.watch();
+            if is_new {
+                tracker.note_everything();
+            }
+        });
     }
 
-    fn take_changes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Changed<'py>>> {
-        let changes = self.0.write(py, 1, core::Tracker::take_changes);
+    fn is_settled(&self, py: Python<'_>) -> bool {
+        self.0.read(py, 1, |tracker| tracker.changes.is_empty())
+    }
+
+    #[pyo3(signature = (held, /))]
+    fn changes<'py>(&self, held: &Bound<'py, PyAny>) -> PyResult<(Vec<Changed<'py>>, u64)> {
+        let (py, held) = (held.py(), dataset_ids(held)?.into_iter().collect());
+        let (changes, upto) = self.0.read(py, 1, |tracker| {
+            let (ids, upto) = tracker.changes.unsettled(&held);
+            (ids.into_iter().map(|(id, _)| (id, tracker.roles(id))).collect::<Vec<_>>(), upto)
+        });
         let ids = ids_to_python(py, changes.iter().map(|(id, _)| *id))?;
         let roles = changes.into_iter().map(|(_, [a, b, c, d, e])| (a, b, c, d, e));
-        Ok(ids.into_iter().zip(roles).map(|(id, (a, b, c, d, e))| (id, a, b, c, d, e)).collect())
+        Ok((ids.into_iter().zip(roles).map(|(id, (a, b, c, d, e))| (id, a, b, c, d, e)).collect(), upto))
     }
 
-    #[pyo3(signature = (datasets, /))]
-    fn note_changed(&self, datasets: &Bound<'_, PyAny>) -> PyResult<()> {
-        let ids = dataset_ids(datasets)?;
-        self.0.write(datasets.py(), ids.len(), |tracker| {
-            ids.into_iter().for_each(|id| tracker.note_changed(id));
-        });
+    #[pyo3(signature = (upto, held, /))]
+    fn settle_changes(&self, upto: u64, held: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, held) = (held.py(), dataset_ids(held)?.into_iter().collect());
+        self.0.write(py, 1, |tracker| tracker.changes.settle(upto, &held));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
-use quantum_butler_core::{Kind, Schema, Value};
+use quantum_butler_core::{DatasetId, Kind, Schema, Value};
 
 use crate::dataset_id::{type_name, uuid_number, uuid_to_python};
 use crate::error;
@@ -80,7 +80,15 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bou
 /// A value as upstream's column types have it in SQLite: UUIDs as 32 hexadecimal digits, others as they are.
 pub(crate) fn to_sqlite<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>> {
     match value {
-        Value::Guid(uuid) => Ok(PyString::new(py, &format!("{uuid:032x}")).into_any()),
+        Value::Guid(uuid) => Ok(PyString::new(py, &hexadecimal(DatasetId::Uuid(*uuid))).into_any()),
         other => to_python(py, other),
+    }
+}
+
+/// A dataset id as upstream's column type for SQLite has it.
+pub(crate) fn hexadecimal(id: DatasetId) -> String {
+    match id {
+        DatasetId::Uuid(uuid) => format!("{uuid:032x}"),
+        DatasetId::Int(int) => format!("{int:032x}"),
     }
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 SWITCH = "QUANTUM_BUTLER_DROPIN"
+LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
+LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
 PACKAGE = "quantum_butler"
 UPSTREAM = "lsst.daf.butler"
 
@@ -125,6 +127,49 @@ def put_in_force() -> None:
         )
 
 
+def watch_logs() -> None:
+    """Have it said when the command ends that nothing was logged, if nothing was.
+
+    Only butlers for single quanta log, and nothing else tells a user that a
+    command has none, as ``pipetask run``.  Processes below the command do not
+    say it: others of them may log.  ``pipetask run`` never does.
+    """
+    import atexit
+
+    process = os.getpid()
+    folder = os.environ[LOG_SWITCH]
+    command, before = os.environ[LOGS_BEFORE].split()
+
+    def say() -> None:
+        # With nothing left to do, run-qbb logs nothing either.
+        if os.getpid() != process or is_worker() or "run-qbb" in sys.argv:
+            return
+        runs = os.path.basename(sys.argv[0]) == "pipetask" and "run" in sys.argv[1:]
+        if process != int(command) and not runs:
+            return
+        try:
+            logs = sum(".jsonl" in name for name in os.listdir(folder))
+        except OSError:
+            logs = 0
+        if logs > int(before) or sys.stderr is None:
+            return
+        what = "nothing was logged in {}; a QuantumBackedButler logs, as pipetask run-qbb has for a quantum"
+        more = ", and pipetask run has none" if runs else ""
+        try:
+            sys.stderr.write(f"quantum-butler exec: {what.format(folder)}{more}\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
+
+    atexit.register(say)
+
+
+def is_worker() -> bool:
+    """Return whether `multiprocessing` has started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and getattr(process, "parent_process", lambda: None)() is not None
+
+
 def watch() -> None:
     """Have our classes installed, now or after `lsst.daf.butler` is there."""
     if UPSTREAM in sys.modules:
@@ -192,4 +237,6 @@ def found_after(
 if __name__ == "sitecustomize":
     if os.environ.get(SWITCH, "0") not in ("", "0"):
         watch()
+        if LOG_SWITCH in os.environ and LOGS_BEFORE in os.environ:
+            watch_logs()
     hand_on()

@@ -1,5 +1,6 @@
 //! One quantum's line of a log, written and read.
 
+use super::time;
 use crate::provenance::{Provenance, Scanner, first, write_text};
 use crate::uuid_text;
 
@@ -21,6 +22,17 @@ pub enum DataIdValue {
 /// The data ID of a quantum: dimensions and their values.
 pub type DataId = Vec<(String, DataIdValue)>;
 
+/// One try at a quantum: when it was made, in microseconds since 1970, and how it ended, as far as that is known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// When it began.
+    pub begin: Option<i64>,
+    /// When it ended.
+    pub end: Option<i64>,
+    /// Whether an exception ended it.
+    pub failed: Option<bool>,
+}
+
 /// What a line says of a quantum besides its provenance.
 #[derive(Debug, Clone, Copy)]
 pub struct Heading<'a> {
@@ -30,6 +42,8 @@ pub struct Heading<'a> {
     pub task_label: Option<&'a str>,
     /// Its data ID, if that is known.
     pub data_id: Option<&'a DataId>,
+    /// Which attempt this was.
+    pub attempt: Attempt,
 }
 
 /// Appends the line of one quantum, its line break included; its provenance is JSON without any.
@@ -46,6 +60,18 @@ pub(super) fn write_line(line: &mut Vec<u8>, heading: Heading<'_>, provenance: &
         Some(data_id) => write_data_id(line, data_id),
         None => line.extend_from_slice(b"null"),
     }
+    let Attempt { begin, end, failed } = heading.attempt;
+    for (name, moment) in [(&b",\"begin\":"[..], begin), (b",\"end\":", end)] {
+        line.extend_from_slice(name);
+        if !moment.is_some_and(|moment| time::write(line, moment)) {
+            line.extend_from_slice(b"null");
+        }
+    }
+    line.extend_from_slice(match failed {
+        Some(true) => b",\"failed\":true",
+        Some(false) => b",\"failed\":false",
+        None => b",\"failed\":null",
+    });
     let members = line.len();
     line.extend_from_slice(provenance.as_bytes());
     // The provenance goes on with the members of the same object.
@@ -78,6 +104,8 @@ pub struct LoggedQuantum {
     pub task_label: Option<String>,
     /// Its data ID, if that is known.
     pub data_id: Option<DataId>,
+    /// Which attempt this was; lines of earlier releases do not tell.
+    pub attempt: Attempt,
     /// What it expected, found, used and wrote.
     pub provenance: Provenance,
 }
@@ -87,13 +115,24 @@ impl LoggedQuantum {
     /// `None` for anything else.
     pub fn from_line(line: &str) -> Option<Self> {
         let (mut quantum_id, mut task_label, mut data_id) = (None, None, None);
+        let (mut begin, mut end, mut failed) = (None, None, None);
         let provenance = Provenance::with_other_members(line, |scanner, key| match key {
             "quantum_id" => first(&mut quantum_id, scanner.id()?),
             "task_label" => first(&mut task_label, nullable(scanner, text)?),
             "data_id" => first(&mut data_id, nullable(scanner, read_data_id)?),
+            "begin" => first(&mut begin, nullable(scanner, read_time)?),
+            "end" => first(&mut end, nullable(scanner, read_time)?),
+            "failed" => first(&mut failed, nullable(scanner, |scanner| scanner.boolean())?),
             _ => None,
         })?;
-        Some(Self { quantum_id: quantum_id?, task_label: task_label?, data_id: data_id?, provenance })
+        let attempt = Attempt { begin: begin.flatten(), end: end.flatten(), failed: failed.flatten() };
+        Some(Self {
+            quantum_id: quantum_id?,
+            task_label: task_label?,
+            data_id: data_id?,
+            attempt,
+            provenance,
+        })
     }
 
     /// What its line says besides the provenance.
@@ -102,6 +141,7 @@ impl LoggedQuantum {
             quantum_id: self.quantum_id,
             task_label: self.task_label.as_deref(),
             data_id: self.data_id.as_ref(),
+            attempt: self.attempt,
         }
     }
 }
@@ -115,6 +155,10 @@ fn nullable<T>(
 
 fn text(scanner: &mut Scanner<'_>) -> Option<String> {
     scanner.string().map(std::borrow::Cow::into_owned)
+}
+
+fn read_time(scanner: &mut Scanner<'_>) -> Option<i64> {
+    time::read(&scanner.string()?)
 }
 
 fn read_data_id(scanner: &mut Scanner<'_>) -> Option<DataId> {
@@ -137,10 +181,17 @@ mod tests {
     use super::*;
     use crate::provenance::Records;
 
+    const KNOWN: Attempt = Attempt { begin: Some(1_796_007_403_123_456), end: Some(-1), failed: Some(false) };
+
     fn line(task_label: Option<&str>, data_id: Option<&DataId>) -> String {
+        line_of(Attempt::default(), task_label, data_id)
+    }
+
+    fn line_of(attempt: Attempt, task_label: Option<&str>, data_id: Option<&DataId>) -> String {
         let mut line = b"before\n".to_vec();
         let provenance = Provenance::new([vec![1], vec![], vec![], vec![], vec![]], Records::default());
-        write_line(&mut line, Heading { quantum_id: 10, task_label, data_id }, &provenance.to_json(None));
+        let heading = Heading { quantum_id: 10, task_label, data_id, attempt };
+        write_line(&mut line, heading, &provenance.to_json(None));
         String::from_utf8(line).unwrap().split_off("before\n".len())
     }
 
@@ -158,13 +209,16 @@ mod tests {
         assert_eq!(parsed["data_id"], serde_json::json!({"instrument": "Cam\"1\n", "detector": -7}));
         assert_eq!(parsed["predicted_inputs"][0], "00000000-0000-0000-0000-000000000001");
         assert_eq!(parsed["datastore_records"], serde_json::json!({}));
-        assert_eq!(parsed.as_object().unwrap().len(), 9);
+        assert_eq!(parsed.as_object().unwrap().len(), 12);
     }
 
     #[test]
     fn what_is_not_known_is_null() {
         let text = line(None, None);
-        assert!(text.contains("\"task_label\":null,\"data_id\":null,\"predicted_inputs\":["), "{text}");
+        assert!(text.contains("\"task_label\":null,\"data_id\":null,\"begin\":null,\"end\":null,"), "{text}");
+        assert!(text.contains(",\"failed\":null,\"predicted_inputs\":["), "{text}");
+        let beyond = Attempt { begin: Some(i64::MAX), ..KNOWN };
+        assert!(line_of(beyond, None, None).contains("\"begin\":null,\"end\":\"1969-"));
         assert!(line(None, Some(&vec![])).contains("\"data_id\":{},"));
     }
 
@@ -176,14 +230,34 @@ mod tests {
         ];
         for task_label in [None, Some(""), Some("isr:\u{e9}\u{0}")] {
             for data_id in [None, Some(&vec![]), Some(&data_id)] {
-                let text = line(task_label, data_id);
-                let read = LoggedQuantum::from_line(&text).unwrap();
-                assert_eq!((read.quantum_id, read.task_label.as_deref()), (10, task_label));
-                assert_eq!(read.data_id.as_ref(), data_id);
-                let mut again = Vec::new();
-                write_line(&mut again, read.heading(), &read.provenance.to_json(None));
-                assert_eq!(String::from_utf8(again).unwrap(), text);
+                for attempt in [Attempt::default(), KNOWN, Attempt { end: None, failed: Some(true), ..KNOWN }]
+                {
+                    let text = line_of(attempt, task_label, data_id);
+                    let read = LoggedQuantum::from_line(&text).unwrap();
+                    assert_eq!((read.quantum_id, read.task_label.as_deref()), (10, task_label));
+                    assert_eq!((read.data_id.as_ref(), read.attempt), (data_id, attempt));
+                    let mut again = Vec::new();
+                    write_line(&mut again, read.heading(), &read.provenance.to_json(None));
+                    assert_eq!(String::from_utf8(again).unwrap(), text);
+                }
             }
+        }
+    }
+
+    #[test]
+    fn a_line_says_which_attempt_it_was() {
+        let text = line_of(KNOWN, None, None);
+        let told =
+            r#","begin":"2026-11-30T02:56:43.123456Z","end":"1969-12-31T23:59:59.999999Z","failed":false,"#;
+        assert!(text.contains(told), "{text}");
+        // What earlier releases have written.
+        let earlier = text.replace(told, ",");
+        assert_eq!(LoggedQuantum::from_line(&earlier).unwrap().attempt, Attempt::default());
+        for other in ["\"failed\":7,", "\"begin\":\"now\",", "\"end\":1.5,", "\"end\":null,\"end\":null,"] {
+            assert_eq!(
+                LoggedQuantum::from_line(&earlier.replace("\"predicted_i", &format!("{other}\"predicted_i"))),
+                None
+            );
         }
     }
 

@@ -5,7 +5,7 @@
 //! lines, so that what decompresses a file decompresses this one.  It only ever grows at its end, and
 //! never past something incomplete: what a killed process left unfinished there is cut off first.
 //!
-//! - `line`: one quantum's line, written and read.
+//! - `line`: one quantum's line, written and read; `time`: points in time in it.
 //! - `frames`: where the frames of a file end.
 //! - `tail`: where the complete part of an existing log ends.
 //! - `writer`: appends.
@@ -13,13 +13,15 @@
 mod frames;
 mod line;
 mod tail;
+mod time;
 mod writer;
 
 pub(crate) use frames::{Found, frame_at};
 pub(crate) use line::BEGINNING;
-pub use line::{DataId, DataIdValue, Heading, LoggedQuantum};
+pub use line::{Attempt, DataId, DataIdValue, Heading, LoggedQuantum};
 pub use tail::Torn;
 pub(crate) use tail::Upto;
+pub(crate) use time::{read as read_time, read_any as read_any_time};
 pub use writer::LogWriter;
 
 /// How the lines of a log are stored.

@@ -4,6 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::line::write_line;
 use super::{Heading, Storage, Torn, tail};
 use crate::compression::Compressor;
@@ -12,12 +14,17 @@ use crate::{Error, Result};
 /// Lines of so many bytes together make a frame; more would compress hardly better.
 const FRAME: usize = 1 << 18;
 
+/// What Linux says beside `EOPNOTSUPP` and `ENOSYS` where there are no locks, as on some NFS and Lustre
+/// mounts: that there are none to be had, and a number that C libraries do not know (`ENOTSUPP`).
+const NO_LOCKS: [i32; 2] = [Errno::ENOLCK as i32, 524];
+
 /// A log that this process, and no other, appends to.
 pub struct LogWriter {
     path: PathBuf,
     file: File,
     storage: Storage,
     sync: bool,
+    locked: bool,
     /// Bytes of the file that are complete; it has more only if a failed write could not be taken back.
     length: u64,
     overlong: bool,
@@ -35,13 +42,12 @@ impl LogWriter {
     pub fn open(path: &Path, storage: Storage, sync: bool) -> Result<(Self, Option<Torn>)> {
         let io = |error: io::Error| Error::io(path, &error);
         let file = File::options().read(true).append(true).create(true).open(path).map_err(io)?;
-        match file.try_lock() {
+        let locked = match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(Error::LogInUse { path: path.to_owned() }),
-            // Some file systems have no locks.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => false,
             Err(TryLockError::Error(error)) => return Err(io(error)),
-            Ok(()) => {}
-        }
+            Ok(()) => true,
+        };
         let found = file.metadata().map_err(io)?.len();
         let complete = tail::complete(&file, found, storage).map_err(io)?;
         let length = complete.ok_or_else(|| Error::NotALog { path: path.to_owned() })?;
@@ -58,6 +64,7 @@ impl LogWriter {
             file,
             storage,
             sync,
+            locked,
             length,
             overlong: false,
             pending: Vec::new(),
@@ -66,6 +73,11 @@ impl LogWriter {
             process: std::process::id(),
         };
         Ok((writer, torn))
+    }
+
+    /// Whether another writer is kept out; not where the file system has no locks.
+    pub fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// Appends the line of one quantum, whose provenance is the JSON form without line breaks.
@@ -135,8 +147,15 @@ impl LogWriter {
     }
 }
 
+/// Whether a lock cannot be had because the file system has none.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::Attempt;
     use super::*;
     use crate::provenance::{Provenance, Records};
     use std::fs;
@@ -182,7 +201,8 @@ mod tests {
             (0..8_u128).map(|n| (n + quantum_id).wrapping_mul(0x2545_F491_4F6C_DD1D_9E37_79B9_7F4A_7C15));
         let provenance =
             Provenance::new([ids.collect(), vec![], vec![], vec![], vec![quantum_id]], Records::default());
-        let heading = Heading { quantum_id, task_label: Some("isr"), data_id: None };
+        let heading =
+            Heading { quantum_id, task_label: Some("isr"), data_id: None, attempt: Attempt::default() };
         log.append(heading, &provenance.to_json(None))
     }
 
@@ -271,7 +291,7 @@ mod tests {
         append(&mut log, 1).unwrap();
         let first = log.length;
         let many = Provenance::new([(0..9000).collect(), vec![], vec![], vec![], vec![]], Records::default());
-        let heading = Heading { quantum_id: 2, task_label: None, data_id: None };
+        let heading = Heading { quantum_id: 2, task_label: None, data_id: None, attempt: Attempt::default() };
         log.append(heading, &many.to_json(None)).unwrap();
         drop(log);
         let whole = fs::read(&place.0).unwrap();
@@ -337,6 +357,18 @@ mod tests {
             assert_eq!(quanta.last(), Some(&3));
             assert_eq!(quanta.len() + refused, 902 + usize::from(storage == Storage::Frames), "{storage:?}");
         }
+    }
+
+    #[test]
+    fn only_file_systems_without_locks_go_without() {
+        let none = [Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP].map(|errno| errno as i32);
+        for code in none.into_iter().chain([524]) {
+            assert!(has_no_locks(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        for errno in [Errno::EIO, Errno::EACCES, Errno::ENOSPC, Errno::EWOULDBLOCK] {
+            assert!(!has_no_locks(&io::Error::from_raw_os_error(errno as i32)), "{errno}");
+        }
+        assert!(Place::new("locked").open(Storage::Lines).0.is_locked());
     }
 
     #[test]

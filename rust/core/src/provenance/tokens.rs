@@ -273,6 +273,12 @@ impl<'a> Scanner<'a> {
         self.text[self.at..].starts_with(b"null").then(|| self.at += 4)
     }
 
+    /// Reads `true` or `false`.
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        let truth = self.passes(b"true");
+        (truth || self.passes(b"false")).then_some(truth)
+    }
+
     /// Passes over exactly this text, if it is next.
     pub(crate) fn passes(&mut self, expected: &[u8]) -> bool {
         let found = self.text[self.at..].starts_with(expected);

@@ -1,6 +1,6 @@
 //! Which datasets one datastore holds, and which are in its trash.
 
-use crate::{DatasetId, Error, IdSet, Result};
+use crate::{Changes, DatasetId, Error, IdSet, Result};
 
 /// The datasets of one datastore.
 #[derive(Clone, Debug, Default)]
@@ -8,6 +8,8 @@ pub struct Locations {
     datastore: String,
     present: IdSet,
     trash: IdSet,
+    /// Datasets that came, went or moved.
+    pub changes: Changes,
 }
 
 /// What takes one change of the locations back.
@@ -64,6 +66,7 @@ impl Locations {
                     id: id.to_string(),
                 });
             }
+            self.changes.note_added(id);
             undo.added.push(id);
         }
         Ok(undo)
@@ -71,15 +74,18 @@ impl Locations {
 
     /// Records those of the datasets that are not recorded yet.
     pub fn ensure(&mut self, ids: impl IntoIterator<Item = DatasetId>) -> LocationsUndo {
-        let added = ids.into_iter().filter(|id| self.present.insert(*id)).collect();
+        let added: Vec<_> = ids.into_iter().filter(|id| self.present.insert(*id)).collect();
+        added.iter().for_each(|id| self.changes.note_added(*id));
         LocationsUndo { added, trashed: Vec::new() }
     }
 
     /// Drops datasets without leaving them in the trash.
     pub fn forget(&mut self, ids: impl IntoIterator<Item = DatasetId>) {
-        ids.into_iter().for_each(|id| {
-            self.present.remove(id);
-        });
+        for id in ids {
+            if self.present.remove(id) {
+                self.changes.note(id);
+            }
+        }
     }
 
     /// Moves those of the datasets that are there to the trash.
@@ -97,9 +103,15 @@ impl Locations {
                 return Err(Error::DuplicateLocation { datastore, id: id.to_string() });
             }
             self.present.remove(id);
+            self.changes.note(id);
             undo.trashed.push(id);
         }
         Ok(undo)
+    }
+
+    /// Whether a dataset is in the trash.
+    pub fn is_trashed(&self, id: DatasetId) -> bool {
+        self.trash.contains(id)
     }
 
     /// What is in the trash, in order; of a selection if there is one.
@@ -114,19 +126,21 @@ impl Locations {
 
     /// Drops datasets from the trash for good.
     pub fn drop_from_trash(&mut self, ids: impl IntoIterator<Item = DatasetId>) {
-        ids.into_iter().for_each(|id| {
-            self.trash.remove(id);
-        });
+        for id in ids {
+            if self.trash.remove(id) {
+                self.changes.note(id);
+            }
+        }
     }
 
-    /// Takes a change back.
+    /// Takes a change back. What has been dropped from the trash since does not come back.
     pub fn undo(&mut self, undo: LocationsUndo) {
-        for id in undo.added {
-            self.present.remove(id);
-        }
+        self.forget(undo.added);
         for id in undo.trashed {
-            self.present.insert(id);
-            self.trash.remove(id);
+            if self.trash.remove(id) {
+                self.present.insert(id);
+                self.changes.note(id);
+            }
         }
     }
 }

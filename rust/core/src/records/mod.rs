@@ -2,6 +2,7 @@
 
 mod arrow_export;
 mod arrow_import;
+mod changed;
 mod locations;
 mod trash;
 
@@ -9,12 +10,14 @@ use std::borrow::Cow;
 use std::ops::Deref;
 
 pub use arrow_export::record_table_schema;
+pub use changed::RecordChanges;
 pub use locations::{Locations, LocationsUndo};
 pub use trash::Trash;
 
 use hashbrown::HashSet;
 
 use crate::parallel::map;
+use crate::paths::is_plain;
 use crate::table::filter::Filter;
 use crate::table::value::{Kind, Value};
 use crate::{DatasetId, IdSet, Mode, Result, Rows, Schema, Table, TableUndo};
@@ -329,12 +332,4 @@ fn shared_paths(paths: &[Option<Vec<String>>]) -> HashSet<String> {
     let mut seen = HashSet::with_capacity(paths.len());
     let repeated = paths.iter().flatten().flatten().filter(|path| !seen.insert(path.as_str()));
     repeated.cloned().collect()
-}
-
-/// Whether a path is the same to files and to URIs.
-pub(crate) fn is_plain(path: &str) -> bool {
-    // '$' and '~' are expanded, '%' decoded, and the rest divides a URI.
-    let special = |c: char| matches!(c, '#' | '?' | '%' | ':' | '$' | '\\') || c.is_control();
-    let segment_is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
-    !path.starts_with('~') && !path.contains(special) && path.split('/').all(segment_is_plain)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::records::is_plain;
+use crate::paths::is_plain;
 use crate::table::filter::Filter;
 use crate::table::value::Value;
 use crate::{DatasetId, FileRecords, IdSet, Locations, Table};

@@ -3,14 +3,20 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::Int64Builder;
-use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, UInt8Array};
-use arrow_schema::{DataType, Field as Column, Schema, SchemaRef};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt8Array,
+};
+use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 
 use super::content::Content;
 use super::kinds::{KindColumns, Kinds};
 use crate::arrow_columns::{RepeatingBuilder, TextBuilder, UuidBuilder, repeating_field, uuid_field};
+use crate::log::Attempt;
 use crate::provenance::Field;
 use crate::record_table_schema;
+
+/// The zone of all times.
+const UTC: &str = "UTC";
 
 /// How many bytes they may have before another quantum is added.
 const MOST_TEXT: usize = 1 << 30;
@@ -24,6 +30,7 @@ static QUANTA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ];
     columns.extend(Field::ALL.map(|field| count(field.name())));
     columns.extend([count("edges"), count("records")]);
+    columns.extend(attempt_fields());
     columns.extend([count("source"), Column::new("offset", DataType::Int64, false)]);
     Arc::new(Schema::new(columns))
 });
@@ -31,6 +38,13 @@ static QUANTA: LazyLock<SchemaRef> = LazyLock::new(|| {
 static EDGES: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![uuid_field("dataset_id"), Column::new("roles", DataType::UInt8, false)]))
 });
+
+/// What tells one attempt at a quantum from another: when it began and ended, and whether it failed.
+fn attempt_fields() -> [Column; 3] {
+    let time =
+        |name: &str| Column::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), true);
+    [time("begin"), time("end"), Column::new("failed", DataType::Boolean, true)]
+}
 
 /// The schema of `Tables::quanta`: the first columns of the archive's table, then the number of the source, and
 /// the offset in it.
@@ -68,6 +82,7 @@ struct Quanta {
     data_ids: TextBuilder,
     /// Numbers of ids by field, of edges and of records.
     counts: [Vec<i32>; 7],
+    attempts: Vec<Attempt>,
     sources: Vec<i32>,
     offsets: Vec<i64>,
 }
@@ -79,6 +94,7 @@ impl Quanta {
             task_labels: RepeatingBuilder::with_capacity(rows),
             data_ids: TextBuilder::with_text_capacity(rows, text),
             counts: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            attempts: Vec::with_capacity(rows),
             sources: Vec::with_capacity(rows),
             offsets: Vec::with_capacity(rows),
         }
@@ -167,6 +183,7 @@ impl Columns {
             // What is parsed from less than 2^31 bytes has fewer parts.
             count.push(i32::try_from(length).unwrap_or(i32::MAX));
         }
+        quanta.attempts.push(content.attempt);
         quanta.sources.push(i32::try_from(source).unwrap_or(i32::MAX));
         quanta.offsets.push(i64::try_from(offset).unwrap_or(i64::MAX));
     }
@@ -178,6 +195,7 @@ impl Columns {
         let mut columns: Vec<ArrayRef> =
             vec![quanta.ids.finish(), quanta.task_labels.finish(), quanta.data_ids.finish()];
         columns.extend(quanta.counts.map(|count| Arc::new(Int32Array::from(count)) as ArrayRef));
+        columns.extend(attempt_columns(&quanta.attempts));
         columns.push(Arc::new(Int32Array::from(quanta.sources)));
         columns.push(Arc::new(Int64Array::from(quanta.offsets)));
         let quanta = batch(&QUANTA, columns);
@@ -204,6 +222,14 @@ impl Columns {
         ];
         Tables { quanta, edges, records: batch(&record_table_schema(), columns) }
     }
+}
+
+fn attempt_columns(attempts: &[Attempt]) -> [ArrayRef; 3] {
+    let times = |of: fn(&Attempt) -> Option<i64>| {
+        Arc::new(TimestampMicrosecondArray::from_iter(attempts.iter().map(of)).with_timezone(UTC))
+    };
+    let failed = BooleanArray::from_iter(attempts.iter().map(|attempt| attempt.failed));
+    [times(|attempt| attempt.begin), times(|attempt| attempt.end), Arc::new(failed)]
 }
 
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {

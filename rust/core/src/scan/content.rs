@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::kinds::Kinds;
 use super::shapes::Shapes;
+use crate::log::Attempt;
 use crate::provenance::{Field, write_text};
 
 /// The most dimensions that a data ID may have: they are compared with one another.
@@ -17,6 +18,7 @@ pub(super) struct Content<'a> {
     pub(super) task_label: Option<Cow<'a, str>>,
     /// A data ID as `DataIdText` has it.
     pub(super) data_id: Option<Cow<'a, str>>,
+    pub(super) attempt: Attempt,
     /// Ids of each `Field`, in any order and repeated or not.
     pub(super) ids: Ids,
     pub(super) records: Vec<Record<'a>>,
@@ -92,12 +94,12 @@ impl Content<'_> {
     /// What all readers must agree on.
     #[cfg(test)]
     pub(super) fn facts(&self) -> String {
-        let Content { quantum_id, task_label, data_id, ids, records, kinds, .. } = self;
+        let Content { quantum_id, task_label, data_id, attempt, ids, records, kinds, .. } = self;
         let ids = Field::ALL.map(|field| ids.of(field));
         let records = records.iter().map(|record| {
             (record.dataset_id, &record.path, kinds.texts(record.kind), &record.checksum, record.file_size)
         });
-        format!("{:?}", (quantum_id, task_label, data_id, ids, records.collect::<Vec<_>>()))
+        format!("{:?}", (quantum_id, task_label, data_id, attempt, ids, records.collect::<Vec<_>>()))
     }
 
     /// Forgets what is known of records, whose numbers mean nothing afterwards.

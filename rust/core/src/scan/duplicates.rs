@@ -1,5 +1,8 @@
 //! Quanta that are there more than once.
 
+use hashbrown::HashSet;
+
+use super::attempts::{Candidate, settle};
 use crate::{Error, Result};
 
 /// Where a quantum was found: the number of the part that it came with, and its row there.
@@ -9,6 +12,11 @@ pub struct Place {
     pub part: u32,
     /// Row of its table of quanta.
     pub row: u32,
+}
+
+impl Place {
+    /// The part that an archive's attempts are in which it does not keep: they have no rows of the other tables.
+    pub const PAST: u32 = 0;
 }
 
 /// Finds quanta that are there more than once, in one pass over all parts, or in several over a share of the
@@ -31,10 +39,23 @@ struct Seen {
 /// What was found about the quanta of one share.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Places of quanta that are there again with the same content as an earlier one.
+    /// Places of attempts that are there again.
     pub repeated: Vec<Place>,
-    /// Quanta that are there again with other content: id, the place of the first and of the last of them.
-    pub replaced: Vec<(u128, Place, Place)>,
+    /// Attempts of which others count, in order of their quanta and then as `attempts` has them.
+    pub replaced: Vec<Replaced>,
+}
+
+/// An attempt in whose place another counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// Id of its quantum.
+    pub quantum_id: u128,
+    /// Where it is.
+    pub place: Place,
+    /// Where the one is that counts.
+    pub kept: Place,
+    /// Its number among the `places`.
+    pub number: u32,
 }
 
 impl Duplicates {
@@ -66,35 +87,28 @@ impl Duplicates {
         places
     }
 
-    /// Tells what was found, given the fingerprints of the quanta at those `places`: of each quantum, every
-    /// place but one.
-    pub fn finish(mut self, fingerprints: &[u128]) -> Result<Found> {
+    /// Tells what was found, given the attempts at those `places`: of each quantum, every place but one.
+    pub fn finish(mut self, candidates: &[Candidate]) -> Result<Found> {
         let places = self.places();
-        if places.len() != fingerprints.len() {
+        if places.len() != candidates.len() {
             return Err(Error::RowsMissing { column: "fingerprint".to_owned(), rows: places.len() });
         }
-        let fingerprint = |seen: Seen| {
-            let position = places.binary_search(&seen.place).expect("all places are there");
-            fingerprints[position]
-        };
+        let number = |place| places.binary_search(&place).expect("all places are there");
         let mut found = Found::default();
+        let (mut attempts, mut known) = (Vec::new(), HashSet::new());
         for same in self.seen.chunk_by(|a, b| a.quantum_id == b.quantum_id) {
             let [high, low] = same[0].quantum_id.map(u128::from);
-            let mut kept = same[0];
-            let first = found.replaced.len();
-            for &seen in &same[1..] {
-                if fingerprint(seen) == fingerprint(kept) {
-                    found.repeated.push(seen.place);
-                } else {
-                    found.replaced.push((high << 64 | low, kept.place, seen.place));
-                    kept = seen;
-                }
-            }
-            for (_, _, by) in &mut found.replaced[first..] {
-                *by = kept.place;
-            }
+            attempts.clear();
+            attempts.extend(same.iter().map(|seen| (seen.place, candidates[number(seen.place)])));
+            settle(&mut attempts, &mut known, |place| found.repeated.push(place));
+            // What the archive has told of was replaced before, and there is a row that it was replaced by.
+            let rows = attempts.iter().rposition(|(place, _)| place.part != Place::PAST);
+            let Some(kept) = rows.map(|last| attempts[last].0) else { continue };
+            found.replaced.extend(attempts.iter().filter(|(place, _)| *place != kept).map(|&(place, _)| {
+                let number = number(place) as u32;
+                Replaced { quantum_id: high << 64 | low, place, kept, number }
+            }));
         }
-        found.replaced.sort_unstable_by_key(|replaced| replaced.1);
         Ok(found)
     }
 
@@ -112,6 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::log::Attempt;
 
     proptest! {
         #[test]
@@ -121,9 +136,9 @@ mod tests {
         ) {
             let mut expected: BTreeMap<u128, (Place, u128)> = BTreeMap::new();
             let (mut repeated, mut dropped) = (Vec::new(), Vec::new());
-            for (part, quanta) in parts.iter().enumerate() {
+            for (part, quanta) in (1..).zip(&parts) {
                 for (row, &(id, content)) in quanta.iter().enumerate() {
-                    let place = Place { part: part as u32, row: row as u32 };
+                    let place = Place { part, row: row as u32 };
                     match expected.get(&id) {
                         Some((_, same)) if *same == content => repeated.push(place),
                         other => {
@@ -136,25 +151,83 @@ mod tests {
             let mut found = Found::default();
             for share in 0..shares {
                 let mut duplicates = Duplicates::new(share, shares);
-                for (part, quanta) in parts.iter().enumerate() {
-                    let row = duplicates.add(part as u32, 0, quanta.iter().map(|one| one.0)).unwrap();
+                for (part, quanta) in (1..).zip(&parts) {
+                    let row = duplicates.add(part, 0, quanta.iter().map(|one| one.0)).unwrap();
                     prop_assert_eq!(row as usize, quanta.len());
                 }
                 let places = duplicates.places();
                 prop_assert!(places.is_sorted_by(|a, b| a < b));
-                let fingerprints: Vec<_> =
-                    places.iter().map(|place| parts[place.part as usize][place.row as usize].1).collect();
-                let one = duplicates.finish(&fingerprints).unwrap();
+                let content = |place: &Place| parts[place.part as usize - 1][place.row as usize].1;
+                let candidates: Vec<_> = places
+                    .iter()
+                    .map(|place| Candidate { attempt: Attempt::default(), content: content(place) })
+                    .collect();
+                let one = duplicates.finish(&candidates).unwrap();
+                for replaced in &one.replaced {
+                    prop_assert_eq!(places[replaced.number as usize], replaced.place);
+                }
                 found.repeated.extend(one.repeated);
                 found.replaced.extend(one.replaced);
             }
             found.repeated.sort();
-            found.replaced.sort_by_key(|replaced| replaced.1);
+            found.replaced.sort_by_key(|replaced| replaced.place);
             dropped.sort_by_key(|dropped| dropped.1);
             prop_assert_eq!(found.repeated, repeated);
-            let replaced: Vec<_> =
+            let replaced: Vec<_> = found.replaced.iter().map(|one| (one.quantum_id, one.place, one.kept)).collect();
+            let dropped: Vec<_> =
                 dropped.into_iter().map(|(id, before)| (id, before, expected[&id].0)).collect();
-            prop_assert_eq!(found.replaced, replaced);
+            prop_assert_eq!(replaced, dropped);
         }
+
+        #[test]
+        fn adding_to_what_was_found_is_finding_at_once(
+            batches in prop::collection::vec(
+                prop::collection::vec(
+                    (
+                        0..3_u128,
+                        prop::option::weighted(0.8, 0..4_i64),
+                        prop::option::weighted(0.8, prop::bool::ANY),
+                        0..3_u128,
+                    ),
+                    0..6,
+                ),
+                1..4,
+            ),
+        ) {
+            let of = |&(id, begin, failed, content): &(u128, Option<i64>, Option<bool>, u128)| {
+                // What is without times is compared with all others, and adding cannot tell what of it there was.
+                let attempt = Attempt { begin: begin.or(Some(9)), end: None, failed };
+                (id, Candidate { attempt, content })
+            };
+            let all: Vec<_> = batches.concat().iter().map(of).collect();
+            let at_once = outcome(&[], &all);
+            let (mut past, mut kept) = (Vec::new(), Vec::new());
+            for batch in &batches {
+                kept.extend(batch.iter().map(of));
+                (past, kept) = outcome(&past, &kept);
+            }
+            kept.sort_by_key(|one| one.0);
+            let mut expected = at_once.1;
+            expected.sort_by_key(|one| one.0);
+            prop_assert_eq!(kept, expected);
+            prop_assert_eq!(past, at_once.0);
+        }
+    }
+
+    type Rows = Vec<(u128, Candidate)>;
+
+    /// The attempts that are replaced, given those that were before; and those that are kept.
+    fn outcome(past: &[(u128, Candidate)], rows: &[(u128, Candidate)]) -> (Rows, Rows) {
+        let mut duplicates = Duplicates::new(0, 1);
+        duplicates.add(Place::PAST, 0, past.iter().map(|one| one.0)).unwrap();
+        duplicates.add(1, 0, rows.iter().map(|one| one.0)).unwrap();
+        let at = |place: &Place| (if place.part == Place::PAST { past } else { rows })[place.row as usize];
+        let candidates: Vec<_> = duplicates.places().iter().map(|place| at(place).1).collect();
+        let found = duplicates.finish(&candidates).unwrap();
+        let gone: Vec<_> =
+            found.replaced.iter().map(|one| one.place).chain(found.repeated.iter().copied()).collect();
+        let kept = (0..).zip(rows).filter(|(row, _)| !gone.contains(&Place { part: 1, row: *row }));
+        let kept = kept.map(|(_, row)| *row).collect();
+        (found.replaced.iter().map(|one| at(&one.place)).collect(), kept)
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::content::{Content, DataIdText, MOST_DIMENSIONS, Record};
 use super::kinds::{Kinds, Texts};
 use super::plain::{COLUMNS, FILE_RECORDS, component_or_none};
+use crate::log::{Attempt, read_any_time};
 use crate::provenance::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS};
 use crate::uuid_text;
 
@@ -42,6 +43,11 @@ pub(super) fn read(bytes: &[u8], content: &mut Content<'_>) -> Outcome<()> {
     content.task_label =
         known("task_label").map(|label| text_of(label, "task_label")).transpose()?.map(owned);
     content.data_id = known("data_id").map(data_id).transpose()?;
+    let time_of = |name: &'static str| known(name).map(|value| time(value, name)).transpose();
+    let failed = known("failed").map(|value| {
+        value.as_bool().ok_or_else(|| format!("failed: neither true nor false but {}", shown(value)))
+    });
+    content.attempt = Attempt { begin: time_of("begin")?, end: time_of("end")?, failed: failed.transpose()? };
     for field in Field::ALL {
         let items = array(required(members, field.name(), "")?, field.name())?;
         let ids = content.ids.list(field);
@@ -171,6 +177,12 @@ fn whole_number(value: &Value) -> Option<i64> {
     }
 }
 
+fn time(value: &Value, place: &str) -> Outcome<i64> {
+    value.as_str().and_then(read_any_time).ok_or_else(|| {
+        format!("{place}: not a date, a time and a zone, as of RFC 3339, but {}", shown(value))
+    })
+}
+
 fn uuid(value: &Value, place: &str) -> Outcome<u128> {
     value
         .as_str()
@@ -251,6 +263,7 @@ mod tests {
     fn whole() -> String {
         format!(
             r#"{{"quantum_id":"{ID}","task_label":"isr","data_id":{{"detector":1,"band":"r"}},
+            "begin":"2026-09-30T02:56:43.120000Z","end":"2026-09-30T02:56:44.000000Z","failed":true,
             "predicted_inputs":["{ID}"],"available_inputs":[],"actual_inputs":[],"predicted_outputs":[],
             "actual_outputs":[],"datastore_records":{{"d":{{"dataset_ids":["{ID}"],
             "records":{{"{CLASS}":{{"{key}":{{"t":[{ROW}]}}}}}}}}}}}}"#,
@@ -272,6 +285,9 @@ mod tests {
             whole.clone(),
             whole.replace("\"isr\"", "null"),
             whole.replace("\"task_label\":\"isr\",", ""),
+            whole.replace("\"2026-09-30T02:56:44.000000Z\"", "null").replace("true", "false"),
+            whole.replace("\"begin\":\"2026-09-30T02:56:43.120000Z\",", "").replace("true", "null"),
+            whole.replace(",\"failed\":true", "").replace("2026", "1969"),
             whole.replace(r#"{"detector":1,"band":"r"}"#, "{}"),
             whole.replace("__NULL_STRING__", "wcs").replace("-1", "7").replace("null", "\"abc\""),
             whole.replace("-1", "null").replace(CLASS, FILE_RECORDS[1]),
@@ -303,6 +319,8 @@ mod tests {
             (format!("\"{CLASS}\":"), format!("\"other\":{{\"{simple}\":{{\"u\":[]}}}},\"{CLASS}\":")),
             ("-1".into(), "-1.0".into()),
             ("-1".into(), "-1e2".into()),
+            (".120000Z".into(), ".12Z".into()),
+            ("T02:56:43.120000Z".into(), "T04:56:43.1200004+02:00".into()),
         ] {
             assert!(whole.contains(&from), "{from}");
             let changed = whole.replacen(&from, &to, 2);
@@ -321,9 +339,16 @@ mod tests {
         let simple = ID.replace('-', "");
         let two = format!(r#""{simple}":{{"t":[{ROW}],"u":[{ROW}]}}"#);
         for (from, to, reason) in [
-            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 2"),
+            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 3"),
             ("\"quantum_id\":\"", "\"quantum_id\":\"x", "quantum_id: not a UUID but \"x01234567"),
             ("\"isr\"", "7", "task_label: not a text but 7"),
+            ("\"failed\":true", "\"failed\":1", "failed: neither true nor false but 1"),
+            (
+                "\"2026-09-30T02:56:44.000000Z\"",
+                "1.5",
+                "end: not a date, a time and a zone, as of RFC 3339, but 1.5",
+            ),
+            (".120000Z", "", "begin: not a date, a time and a zone, as of RFC 3339, but \"2026-"),
             (r#"{"detector":1,"band":"r"}"#, "[]", "data_id: not an object but an array"),
             (r#""detector":1"#, r#""detector":1.5"#, "data_id.detector: not a text, nor a whole number"),
             ("\"actual_inputs\":[],", "", "actual_inputs is missing"),

@@ -18,23 +18,28 @@ const CHUNK: usize = 1 << 19;
 /// Bytes that a frame may decompress to and be held in memory until it is known to be whole.
 const HELD: usize = 1 << 23;
 
-/// Reads part of a log.
+/// Reads part of a log, and then maybe of others.
 ///
 /// Of a log of lines, that is each line which starts in the range, wherever it ends. Of a log of frames, it
 /// is the frames of the range, which must be one that `frame_pieces` gave.
 pub struct LogReader {
+    log: Log,
+    /// The frame that is being read, of which `log.range.start` is the end.
+    frame: Option<Frame>,
+    /// One for all frames: to make one takes longer than to read a small frame.
+    decoder: Decoder<'static>,
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// The log that is being read.
+struct Log {
     path: PathBuf,
     file: File,
     storage: Storage,
     /// What is left to read.
     range: Range<u64>,
     length: u64,
-    /// The frame that is being read, of which `range.start` is the end.
-    frame: Option<Frame>,
-    /// One for all frames: to make one takes longer than to read a small frame.
-    decoder: Decoder<'static>,
-    input: Vec<u8>,
-    output: Vec<u8>,
 }
 
 /// A frame too large to be held in memory, or one that the file ends within.
@@ -46,35 +51,32 @@ struct Frame {
 impl LogReader {
     /// Opens a log to read a range of it.
     pub fn open(path: &Path, storage: Storage, range: Range<u64>) -> Result<Self> {
-        let io = |error: io::Error| Error::io(path, &error);
-        let file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let range = match storage {
-            Storage::Frames => range.start.min(length)..range.end.min(length),
-            Storage::Lines => {
-                let line = |offset| next_line(&file, offset, length).map_err(io);
-                line(range.start)?..line(range.end)?
-            }
-        };
-        let decoder = Decoder::new().map_err(io)?;
-        let path = path.to_owned();
-        let (input, output) = (Vec::new(), Vec::new());
-        Ok(Self { path, file, storage, range, length, frame: None, decoder, input, output })
+        let log = Log::open(path, storage, range)?;
+        let decoder = Decoder::new().map_err(|error| Error::io(path, &error))?;
+        Ok(Self { log, frame: None, decoder, input: Vec::new(), output: Vec::new() })
+    }
+
+    /// Goes on with a range of another log, in the memory that there is.
+    pub fn reopen(&mut self, path: &Path, storage: Storage, range: Range<u64>) -> Result<()> {
+        self.frame = None;
+        self.log = Log::open(path, storage, range)?;
+        Ok(())
     }
 
     /// Where the first byte of it is in the file.
     pub fn start(&self) -> u64 {
-        self.range.start
+        self.log.range.start
     }
 
-    /// Reads on until the scanner is full or, which is `true`, everything has been read.
+    /// Reads on until the scanner is full or, which is `true`, everything has been read that is to be.
     pub fn advance(&mut self, scanner: &mut Scanner) -> Result<bool> {
         while !scanner.is_full() {
-            let more = match self.storage {
+            let more = match self.log.storage {
+                _ if scanner.has_given_up() => Ok(false),
                 Storage::Lines => self.lines(scanner),
                 Storage::Frames => self.frames(scanner),
             };
-            if !more.map_err(|error| Error::io(&self.path, &error))? {
+            if !more.map_err(|error| Error::io(&self.log.path, &error))? {
                 scanner.finish();
                 return Ok(true);
             }
@@ -83,7 +85,9 @@ impl LogReader {
     }
 
     fn lines(&mut self, scanner: &mut Scanner) -> io::Result<bool> {
-        let Some(read) = read(&self.file, &mut self.range, &mut self.input)? else { return Ok(false) };
+        let Some(read) = read(&self.log.file, &mut self.log.range, &mut self.input)? else {
+            return Ok(false);
+        };
         scanner.feed(read);
         Ok(true)
     }
@@ -93,13 +97,13 @@ impl LogReader {
             self.frame = self.go_on(frame, scanner)?;
             return Ok(true);
         }
-        let Range { start, end } = self.range;
+        let Range { start, end } = self.log.range;
         if start >= end {
             return Ok(false);
         }
-        match frame_at(&self.file, start, self.length)? {
+        match frame_at(&self.log.file, start, self.log.length)? {
             Found::Frame(next) => {
-                self.range.start = next;
+                self.log.range.start = next;
                 match self.whole(start..next)? {
                     Whole::Held => scanner.feed(&self.output),
                     Whole::Large => {
@@ -113,11 +117,11 @@ impl LogReader {
                 }
             }
             Found::Unfinished => {
-                self.range.start = self.length;
-                self.frame = Some(self.begin(start..self.length, true)?);
+                self.log.range.start = self.log.length;
+                self.frame = Some(self.begin(start..self.log.length, true)?);
             }
             Found::Foreign => {
-                self.range.start = self.length;
+                self.log.range.start = self.log.length;
                 scanner.skip(&format!("no Zstandard frame, at byte {start} of the file"));
             }
         }
@@ -136,7 +140,7 @@ impl LogReader {
         self.output.clear();
         let mut large = false;
         loop {
-            let Some(read) = read(&self.file, &mut rest, &mut self.input)? else {
+            let Some(read) = read(&self.log.file, &mut rest, &mut self.input)? else {
                 return Ok(if large { Whole::Large } else { Whole::Held });
             };
             let mut input = InBuffer::around(read);
@@ -161,9 +165,9 @@ impl LogReader {
 
     /// Reads on in a frame; what it gives is the frame if there is more of it.
     fn go_on(&mut self, mut frame: Frame, scanner: &mut Scanner) -> io::Result<Option<Frame>> {
-        let Some(read) = read(&self.file, &mut frame.rest, &mut self.input)? else {
+        let Some(read) = read(&self.log.file, &mut frame.rest, &mut self.input)? else {
             if frame.unfinished {
-                let bytes = self.length;
+                let bytes = self.log.length;
                 scanner.skip(&format!("the file ends, at byte {bytes}, within a Zstandard frame"));
             }
             return Ok(None);
@@ -185,6 +189,22 @@ impl LogReader {
                 return Ok(Some(frame));
             }
         }
+    }
+}
+
+impl Log {
+    fn open(path: &Path, storage: Storage, range: Range<u64>) -> Result<Self> {
+        let io = |error: io::Error| Error::io(path, &error);
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let range = match storage {
+            Storage::Frames => range.start.min(length)..range.end.min(length),
+            Storage::Lines => {
+                let line = |offset| next_line(&file, offset, length).map_err(io);
+                line(range.start)?..line(range.end)?
+            }
+        };
+        Ok(Self { path: path.to_owned(), file, storage, range, length })
     }
 }
 

@@ -12,9 +12,11 @@
 //! - `fingerprint`: tells whether two quanta have the same content.
 //! - `columns`: the tables.
 //! - `log_reader`: parts of logs as bytes; `pieces` says where to part them.
+//! - `log_queue`: many small logs, one after the other.
 //! - `documents`: files of one quantum each.
-//! - `duplicates`: quanta that are there more than once.
+//! - `duplicates`: quanta that are there more than once; `attempts`: which of them counts.
 
+mod attempts;
 mod columns;
 mod content;
 #[cfg(test)]
@@ -24,15 +26,18 @@ mod duplicates;
 mod fingerprint;
 mod kinds;
 mod lenient;
+mod log_queue;
 mod log_reader;
 mod pieces;
 mod plain;
 mod scanner;
 mod shapes;
 
+pub use attempts::Candidate;
 pub use columns::{Tables, edge_schema, quantum_schema};
-pub use duplicates::{Duplicates, Found, Place};
+pub use duplicates::{Duplicates, Found, Place, Replaced};
 pub use fingerprint::fingerprints;
+pub use log_queue::{LogQueue, WholeLog};
 pub use log_reader::LogReader;
 pub use pieces::frame_pieces;
 pub use scanner::{MOST_BYTES, Rejected, Scanner};

@@ -68,6 +68,7 @@ fn starts_with_line(decoder: &mut Decoder<'_>, file: &File, at: u64, end: u64) -
 pub(super) fn next_line(file: &File, offset: u64, length: u64) -> io::Result<u64> {
     let mut at = match offset {
         0 => return Ok(0),
+        end if end >= length => return Ok(length),
         offset => offset - 1,
     };
     let mut step = vec![0; STEP];

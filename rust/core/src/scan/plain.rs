@@ -11,6 +11,7 @@ use hashbrown::HashSet;
 use super::content::{Content, DataIdText, Ids, Record};
 use super::kinds::{Kinds, Texts};
 use super::shapes::{Places, Shapes};
+use crate::log::read_time;
 use crate::provenance::{Field, Scanner};
 use crate::records::NO_COMPONENT;
 
@@ -31,10 +32,13 @@ const MOST_DIMENSIONS: usize = 8;
 const MOST_DATASTORES: usize = 8;
 
 /// Keys of a quantum in the order in which they are written: what logs have before, then what the model has.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     "\"quantum_id\":",
     "\"task_label\":",
     "\"data_id\":",
+    "\"begin\":",
+    "\"end\":",
+    "\"failed\":",
     "\"predicted_inputs\":",
     "\"available_inputs\":",
     "\"actual_inputs\":",
@@ -43,7 +47,7 @@ const KEYS: [&str; 9] = [
     "\"datastore_records\":",
 ];
 /// Numbers of those that must be there.
-const REQUIRED: Range<usize> = 3..9;
+const REQUIRED: Range<usize> = 6..12;
 /// Up to so many records are compared with one another without looking them up.
 const FEW: usize = 256;
 
@@ -73,7 +77,11 @@ fn quantum<'a>(scanner: &mut Scanner<'a>, content: &mut Content<'a>) -> Option<(
             0 => content.quantum_id = Some(scanner.id()?),
             1 => content.task_label = nullable_text(scanner)?,
             2 => content.data_id = data_id(scanner)?,
-            3..8 => arrays.read(scanner, Field::ALL[key - 3], &mut content.ids)?,
+            3 => content.attempt.begin = nullable_time(scanner)?,
+            4 => content.attempt.end = nullable_time(scanner)?,
+            5 if scanner.peek()? == b'n' => scanner.null()?,
+            5 => content.attempt.failed = Some(scanner.boolean()?),
+            6..11 => arrays.read(scanner, Field::ALL[key - 6], &mut content.ids)?,
             _ => {
                 let Content { records, kinds, shapes, .. } = &mut *content;
                 datastores(scanner, &arrays, &mut Records { records, kinds, shapes })?;
@@ -126,6 +134,13 @@ impl<'a> Arrays<'a> {
 
 fn nullable_text<'a>(scanner: &mut Scanner<'a>) -> Option<Option<Cow<'a, str>>> {
     if scanner.peek()? == b'n' { scanner.null().map(|()| None) } else { scanner.string().map(Some) }
+}
+
+fn nullable_time(scanner: &mut Scanner<'_>) -> Option<Option<i64>> {
+    match nullable_text(scanner)? {
+        Some(text) => read_time(&text).map(Some),
+        None => Some(None),
+    }
 }
 
 fn data_id<'a>(scanner: &mut Scanner<'a>) -> Option<Option<Cow<'a, str>>> {

@@ -39,11 +39,27 @@ pub struct Scanner {
     overlong: bool,
     /// Where that line begins.
     offset: u64,
+    /// Bytes of the sources before.
+    before: u64,
+    /// How many entries of one source are rejected before the rest of it is not read.
+    most_rejected: Option<usize>,
+    /// How many of this source were, and whether the rest of it is not read.
+    rejected_here: usize,
+    given_up: bool,
 }
 
 impl Scanner {
+    /// One that leaves off reading a source when so many entries of it were rejected.
+    ///
+    /// Gigabytes of lines can be compressed to a few bytes, and each that is rejected takes more room than it has.
+    pub fn with_most_rejected(most: usize) -> Self {
+        Self { most_rejected: Some(most), ..Self::default() }
+    }
+
     /// Goes on with another source, from its beginning.
     pub fn start(&mut self, source: u32) {
+        self.before += self.position();
+        (self.rejected_here, self.given_up) = (0, false);
         self.source = source;
         self.offset = 0;
         self.pending.clear();
@@ -55,8 +71,22 @@ impl Scanner {
         self.offset + self.pending.len() as u64
     }
 
+    /// How many bytes of all sources have come.
+    pub fn content(&self) -> u64 {
+        self.before + self.position()
+    }
+
+    /// Whether the rest of the source is not read, since too much of it was rejected.
+    pub fn has_given_up(&self) -> bool {
+        self.given_up
+    }
+
     /// Reads the next bytes of a log; no more than a few megabytes before asking whether it `is_full`.
     pub fn feed(&mut self, bytes: &[u8]) {
+        if self.given_up {
+            self.offset += bytes.len() as u64;
+            return;
+        }
         let mut start = 0;
         if !self.pending.is_empty() || self.overlong {
             let Some(end) = memchr::memchr(b'\n', bytes) else { return self.keep(bytes) };
@@ -65,7 +95,7 @@ impl Scanner {
             start = end + 1;
         }
         let mut content = std::mem::take(&mut self.content).recycle();
-        while start < bytes.len() {
+        while start < bytes.len() && !self.given_up {
             let rest = &bytes[start..];
             // Where the line ends is found by reading it, if that can be done in the plain way.
             let length = match plain::read_line(rest, &mut content) {
@@ -82,9 +112,13 @@ impl Scanner {
             content = content.recycle();
             self.offset += length as u64;
             start += length;
+            self.give_up_in_time();
         }
         self.content = content.recycle();
-        self.keep(&bytes[start..]);
+        match self.given_up {
+            true => self.offset += (bytes.len() - start) as u64,
+            false => self.keep(&bytes[start..]),
+        }
     }
 
     /// Reads what is left when a log has ended.
@@ -124,6 +158,15 @@ impl Scanner {
     /// Rejects what is next.
     pub fn reject(&mut self, reason: String) {
         self.rejected.push(Rejected { source: self.source, offset: self.offset, reason });
+        self.rejected_here += 1;
+    }
+
+    /// Leaves off reading if too much was rejected.
+    fn give_up_in_time(&mut self) {
+        if let Some(most) = self.most_rejected.filter(|most| self.rejected_here >= *most) {
+            self.reject(format!("more than {most} lines were rejected; what follows is not read"));
+            self.given_up = true;
+        }
     }
 
     /// Whether it is time to take what has been read.
@@ -163,6 +206,7 @@ impl Scanner {
         self.offset += line.len() as u64 + line_break;
         self.pending = line;
         self.pending.clear();
+        self.give_up_in_time();
     }
 
     fn line<'a>(&mut self, line: &'a [u8], mut content: Content<'a>) -> Content<'a> {
@@ -289,6 +333,30 @@ mod tests {
         assert_eq!(rejected.len(), 1);
         assert_eq!(rejected[0].0, line(1).len() as u64 + 1);
         assert!(rejected[0].1.starts_with("the log ends within this line; not JSON: EOF"), "{rejected:?}");
+    }
+
+    #[test]
+    fn after_too_many_rejections_the_rest_of_a_source_is_not_read() {
+        let mut log = b"x\n".repeat(5);
+        log.extend_from_slice(line(1).as_bytes());
+        for step in [1, 3, 100_000] {
+            let mut scanner = Scanner::with_most_rejected(3);
+            for source in 0..2 {
+                scanner.start(source);
+                log.chunks(step).for_each(|piece| scanner.feed(piece));
+                scanner.finish();
+                assert!(scanner.has_given_up());
+                assert_eq!(scanner.position(), log.len() as u64);
+            }
+            scanner.start(2);
+            scanner.feed(line(2).as_bytes());
+            scanner.finish();
+            assert_eq!(scanner.content(), 2 * log.len() as u64 + line(2).len() as u64);
+            let (quanta, rejected) = taken(&mut scanner);
+            assert_eq!(quanta, [(2, 0)]);
+            assert_eq!(rejected.iter().map(|one| one.0).collect::<Vec<_>>(), [0, 2, 4, 6, 0, 2, 4, 6]);
+            assert_eq!(rejected[3].1, "more than 3 lines were rejected; what follows is not read");
+        }
     }
 
     #[test]

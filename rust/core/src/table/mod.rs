@@ -18,7 +18,7 @@ use crate::table::filter::Filter;
 use crate::table::index::Index;
 use crate::table::schema::{Rows, Schema};
 use crate::table::value::{Kind, Value};
-use crate::{Error, Result};
+use crate::{Changes, DatasetId, Error, Result};
 
 /// A table in memory.
 ///
@@ -37,6 +37,9 @@ pub struct Table {
     sequences: Vec<u64>,
     next_sequence: u64,
     indexes: Vec<Index>,
+    /// Datasets whose rows have changed, by the column that has their ids.
+    pub changes: Changes,
+    watched: usize,
 }
 
 /// What takes one change of a table back.
@@ -126,6 +129,8 @@ impl Table {
             sequences: Vec::new(),
             next_sequence: 0,
             indexes,
+            changes: Changes::default(),
+            watched: 0,
         }
     }
 
@@ -278,6 +283,7 @@ impl Table {
     }
 
     fn overwrite(&mut self, slot: u32, row: &[Value<'_>]) {
+        self.note(slot, Changes::note);
         self.unindex(slot);
         self.write(slot, row);
     }
@@ -287,6 +293,21 @@ impl Table {
             column.set(slot as usize, value);
         }
         self.indexes.iter_mut().for_each(|index| index.insert(&self.cells, slot));
+        self.note(slot, Changes::note_added);
+    }
+
+    /// Keeps in mind from now on which datasets' rows change; the column has their ids, and keeps them.
+    pub fn watch(&mut self, column: usize) {
+        self.watched = column;
+        self.changes.watch();
+    }
+
+    fn note(&mut self, slot: u32, note: fn(&mut Changes, DatasetId)) {
+        if self.changes.is_watched()
+            && let Value::Guid(id) = self.cells[self.watched].get(slot as usize)
+        {
+            note(&mut self.changes, DatasetId::Uuid(id));
+        }
     }
 
     fn unindex(&mut self, slot: u32) {
@@ -294,6 +315,7 @@ impl Table {
     }
 
     fn remove_row(&mut self, slot: u32) {
+        self.note(slot, Changes::note);
         self.unindex(slot);
         self.cells.iter_mut().for_each(|column| column.clear(slot as usize));
         self.live.set(slot as usize, false);
@@ -313,7 +335,7 @@ impl Table {
             .collect())
     }
 
-    fn row(&self, slot: u32) -> Vec<Value<'_>> {
+    pub(crate) fn row(&self, slot: u32) -> Vec<Value<'_>> {
         self.cells.iter().map(|column| column.get(slot as usize)).collect()
     }
 

@@ -1,0 +1,95 @@
+"""What an archive is made of: its manifest, and the roles of datasets."""
+
+from __future__ import annotations
+
+__all__ = (
+    "FORMAT",
+    "INPUT_ROLES",
+    "MANIFEST",
+    "ROLES",
+    "VERSION",
+    "Manifest",
+    "read_manifest",
+    "role_bit",
+    "role_names",
+)
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArchiveError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST = "manifest.json"
+FORMAT = "quantum-butler provenance archive"
+VERSION = 1
+
+ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
+"""Names of the roles that a quantum has a dataset in, in the order of their bits."""
+
+INPUT_ROLES = ROLES[:3]
+"""Those of inputs; the others are those of outputs."""
+
+
+def role_names(roles: int) -> tuple[str, ...]:
+    """Return the names of roles that are given as bits."""
+    return tuple(name for bit, name in enumerate(ROLES) if roles >> bit & 1)
+
+
+def role_bit(name: str) -> int:
+    """Return the bit of a role."""
+    return 1 << ROLES.index(name)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an archive says of itself.
+
+    Parameters
+    ----------
+    version : `int`
+        Version of the archive's format.
+    created : `str`
+        Date and time at which it was written.
+    software : `dict` [`str`, `str`]
+        Versions of what wrote it.
+    sources : `list` [`dict`]
+        Where it was gathered from.
+    counts : `dict` [`str`, `int`]
+        Numbers of quanta, datasets, edges and so on.
+    """
+
+    version: int
+    created: str
+    software: dict[str, str]
+    sources: list[dict[str, Any]]
+    counts: dict[str, int]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of an archive, or raise `ArchiveError` if it is none that this release reads."""
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        found = "there is no such folder" if not folder.exists() else f"it has no {MANIFEST}"
+        raise ArchiveError(f"{folder} is not a provenance archive: {found}") from error
+    except OSError as error:
+        raise ArchiveError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"{path}: this is not JSON") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ArchiveError(f"{path}: this is not the manifest of a provenance archive")
+    version = content.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise ArchiveError(
+            f"{path}: the archive is of format version {version!r}, and this release reads version {VERSION}"
+        )
+    types = {"created": str, "software": dict, "sources": list, "counts": dict}
+    for name, kind in types.items():
+        if not isinstance(content.get(name), kind):
+            raise ArchiveError(f"{path}: {name} is missing or not what it should be")
+    return Manifest(version, *(content[name] for name in types))

@@ -1,0 +1,168 @@
+"""The standard streams: what is printed there, and what happens when that is not possible."""
+
+from __future__ import annotations
+
+__all__ = ("INTERRUPTED", "READER_GONE", "Group", "format_option", "show", "warn")
+
+import contextlib
+import errno
+import functools
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a process that SIGINT ends."""
+
+READER_GONE = 141
+"""Exit status when nobody reads the answer to its end, as of a process that SIGPIPE ends."""
+
+
+def format_option(*styles: str) -> Callable[[_F], _F]:
+    """Return the option ``--format``, with a table as its default."""
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(["table", *styles]),
+        default="table",
+        show_default=True,
+        help="How to print the answer.",
+    )
+
+
+def show(answer: str | bytes, failure: type[click.ClickException] = click.ClickException) -> None:
+    """Print an answer, all of it, or raise what says that it could not be printed."""
+    stream = sys.stdout
+    try:
+        if isinstance(answer, str):
+            stream.write(answer)
+        elif (binary := getattr(stream, "buffer", None)) is not None:
+            stream.flush()
+            binary.write(answer)
+        else:
+            stream.write(answer.decode(errors="backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        raise click.exceptions.Exit(READER_GONE) from None
+    except OSError as error:
+        raise failure(_unprinted(error)) from error
+
+
+def warn(text: str) -> None:
+    """Print a line on the standard error stream, if it takes one."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+class Group(click.Group):
+    """Commands whose exit status does not depend on what the standard streams are like."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command, and end the process if it stands alone."""
+        run = functools.partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return run()
+        sys.exit(_run(run))
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line, and print help or the version if it says so."""
+        with _click_prints():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command until it is done or interrupted."""
+        try:
+            with _click_prints():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            warn("\nAborted!")
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _click_prints() -> Iterator[None]:
+    """Have help and version, which click prints itself, fail as any other answer that cannot be printed."""
+    try:
+        yield
+    except OSError as error:
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        if all(frame.f_code is not click.echo.__code__ for frame in frames):
+            raise
+        if isinstance(error, BrokenPipeError):
+            raise click.exceptions.Exit(READER_GONE) from None
+        raise click.ClickException(_unprinted(error)) from error
+
+
+def _run(command: Callable[[], Any]) -> int:
+    """Run a command on whatever standard streams there are, and return its exit status."""
+    output = sys.stdout
+    _prepare_streams()
+    try:
+        status = command()
+    except click.ClickException as error:
+        # Its own way to the stream would raise what the stream does.
+        text = io.StringIO()
+        error.show(file=text)
+        warn(text.getvalue().rstrip("\n"))
+        return error.exit_code
+    finally:
+        # Python ends with another status if it finds something there that it cannot get rid of.
+        for stream in (sys.stdout, sys.stderr):
+            _drain(stream)
+        sys.stdout = output
+    return status if isinstance(status, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Make streams that can be written to of those that are closed or lack characters."""
+    # Else the next file that is opened takes the place of a closed stream, and gets what is meant for it.
+    # Whoever is executed in place of this process finds it closed again.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Closed(io.TextIOBase):
+    """A standard output stream that is closed."""
+
+    def write(self, text: str) -> NoReturn:
+        """Refuse it."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _unprinted(error: OSError) -> str:
+    return f"the answer could not be printed: standard output: {error.strerror or error}"
+
+
+def _drain(stream: Any) -> None:
+    """Let what waits to be written, and cannot be, go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            stream.flush()

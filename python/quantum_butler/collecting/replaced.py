@@ -1,0 +1,68 @@
+"""Tells where attempts are from that are not kept, and those in their place."""
+
+from __future__ import annotations
+
+__all__ = ("write_replaced",)
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from .duplicates import Duplicates
+from .found import Piece
+from .pieces import Part, part_path, read_part
+
+
+def write_replaced(
+    duplicates: Duplicates, parts: Sequence[Part], folder: str, archive: Path, stream: IO[bytes]
+) -> None:
+    """Write a line for each attempt that is replaced now.
+
+    Parameters
+    ----------
+    duplicates : `Duplicates`
+        Which these are.
+    parts : `~collections.abc.Sequence` [`Part`]
+        All parts.
+    folder : `str`
+        Where they are.
+    archive : `pathlib.Path`
+        What parts without a piece are from.
+    stream : `typing.IO`
+        Where to.
+    """
+    starts = {part.number: part.start for part in parts}
+    for table in duplicates.replaced:
+        dropped, kept = _places(table, "part", "row"), _places(table, "kept_part", "kept_row")
+        wanted: dict[int, set[int]] = {}
+        for number, row in dropped + kept:
+            wanted.setdefault(number, set()).add(row)
+        places: dict[tuple[int, int], dict[str, Any]] = {}
+        for number, rows in sorted(wanted.items()):
+            places.update(_origins(number, sorted(rows), starts.get(number, 0), folder, archive))
+        for quantum, of_dropped, of_kept in zip(table["quantum_id"].to_pylist(), dropped, kept, strict=True):
+            entry = {"quantum_id": str(quantum), "kept": places[of_kept], "dropped": places[of_dropped]}
+            stream.write(json.dumps(entry).encode() + b"\n")
+
+
+def _origins(
+    number: int, rows: list[int], start: int, folder: str, archive: Path
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Tell where some quanta of a part are from."""
+    with read_part(folder, number, "quanta") as quanta:
+        found = quanta.select(["source", "offset"]).take(rows).to_pylist()
+    path = part_path(folder, number, "piece")
+    piece = Piece.load(path) if os.path.exists(path) else None
+    for row, origin in zip(rows, found, strict=True):
+        if piece is None:
+            yield (number, row), {"archive": os.fspath(archive), "row": origin["offset"]}
+        else:
+            yield (number, row), {"source": piece.name(origin["source"]), "offset": start + origin["offset"]}
+
+
+def _places(table: pa.Table, part: str, row: str) -> list[tuple[int, int]]:
+    return list(zip(table[part].to_pylist(), table[row].to_pylist(), strict=True))

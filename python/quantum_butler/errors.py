@@ -1,0 +1,13 @@
+"""What the exceptions of this package have in common."""
+
+from __future__ import annotations
+
+__all__ = ("QuantumButlerError",)
+
+
+class QuantumButlerError(Exception):
+    """Base of the exceptions of this package's own.
+
+    Each of them is also what Python or upstream would raise in its place, so
+    that code that knows nothing of this package catches it, too.
+    """

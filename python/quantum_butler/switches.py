@@ -1,0 +1,89 @@
+"""The environment variables of this package, read in one place.
+
+Each of them is read anew whenever it matters, so that a change in a running
+process counts from then on.
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "LOGS_BEFORE",
+    "LOG_SWITCH",
+    "NATIVE_SWITCH",
+    "SWITCH",
+    "environment_values",
+    "native_enabled",
+    "pin_log_folder",
+    "set_log_folder",
+    "wanted_log_folder",
+)
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from .paths import PathError, absolute_path
+
+SWITCH = "QUANTUM_BUTLER_DROPIN"
+"""The environment variable that tells our `sitecustomize` what to do:
+nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
+them and fail if that is not possible (``require``).
+"""
+
+LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
+"""The environment variable that names the folder for provenance logs."""
+
+LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
+"""The environment variable with what our `sitecustomize` needs to see whether
+anything has been logged: the command's process, and how many logs there were
+in the folder before.
+"""
+
+NATIVE_SWITCH = "QUANTUM_BUTLER_NATIVE"
+"""The environment variable that turns every fast path off, with ``0``."""
+
+_LOG = (os.fsencode(LOG_SWITCH),)
+_NATIVE = (os.fsencode(NATIVE_SWITCH),)
+
+_log_folder: str | None = None
+
+
+def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
+    """Return what variables are set to, given and returned encoded; `None` for one that is not set."""
+    # The mapping itself encodes each name, and raises and catches an exception
+    # for one that is not set.
+    if type(encoded := getattr(os.environ, "_data", None)) is dict and os.name == "posix":
+        return tuple(map(encoded.get, names))
+    values = (os.environ.get(os.fsdecode(name)) for name in names)
+    return tuple(None if value is None else os.fsencode(value) for value in values)
+
+
+def native_enabled() -> bool:
+    """Return whether fast paths are on: not with ``QUANTUM_BUTLER_NATIVE=0``."""
+    return environment_values(_NATIVE) != (b"0",)
+
+
+def set_log_folder(folder: str | os.PathLike[str] | None) -> None:
+    """Choose the folder for the logs of this process; `None` leaves it to the environment variable."""
+    global _log_folder
+    _log_folder = None if folder is None else absolute_path(folder)
+
+
+def wanted_log_folder() -> str | None:
+    """Return the folder for the logs of this process; `None` if no log is wanted."""
+    if _log_folder is not None:
+        return _log_folder
+    (folder,) = environment_values(_LOG)
+    if folder and not os.path.isabs(folder):
+        # Set since this was imported.
+        pin_log_folder()
+        (folder,) = environment_values(_LOG)
+    return absolute_path(os.fsdecode(folder)) if folder else None
+
+
+def pin_log_folder() -> None:
+    """Make the folder for logs in this process's environment absolute, for it and its children."""
+    # Whoever wants a log will tell what is wrong with the name.
+    with contextlib.suppress(PathError):
+        if folder := os.environ.get(LOG_SWITCH):
+            os.environ[LOG_SWITCH] = absolute_path(folder)

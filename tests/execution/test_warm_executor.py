@@ -15,12 +15,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from conftest import NewRun
 from graph_runs import Deeds, Left, left_behind, make_executor, misbehaving
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
-from conftest import NewRun
 from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler.logging import ButlerLogRecords
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
+from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
 from lsst.pipe.base.quantum_reports import QuantumReport
 from lsst.utils.logging import getLogger
 
@@ -29,7 +30,8 @@ from .forking import settle_in_child
 if TYPE_CHECKING:
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
 
-_LOG = getLogger(__name__)
+# People look for its messages under this name.
+_LOG = getLogger(MPGraphExecutor.__module__)
 
 # Of how many earlier quanta of its process a quantum's log tells.
 _MOST_EARLIER_QUANTA = 100

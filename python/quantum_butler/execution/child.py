@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsst.daf.butler.logging import ButlerLogRecords
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
-from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
+from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
 from lsst.pipe.base.quantum_reports import QuantumReport
 from lsst.utils.logging import getLogger
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
 
 # People look for its messages under this name.
-_LOG = getLogger(MPGraphExecutor.__module__)
+_LOG = getLogger(MPGraphExecutorError.__module__)
 
 # Of how many earlier quanta of its process a quantum's log tells.
 _MOST_EARLIER_QUANTA = 100

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsst.pipe.base import InvalidQuantumError
 from lsst.pipe.base.graph_walker import GraphWalker
-from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorError, MPTimeoutError
+from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_reports import ExecutionStatus, QuantumReport, Report
 from lsst.utils.logging import getLogger
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import networkx
 
 # People look for its messages under this name.
-_LOG = getLogger(MPGraphExecutor.__module__)
+_LOG = getLogger(MPGraphExecutorError.__module__)
 
 # Seconds that a process has between a request to end and its end by force; as upstream.
 _GRACE = 1.0

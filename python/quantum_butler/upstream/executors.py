@@ -19,8 +19,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
-from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
+from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError, mp_graph_executor
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumScanModels
 
 if TYPE_CHECKING:
@@ -28,9 +27,15 @@ if TYPE_CHECKING:
     from lsst.daf.butler import LimitedButler, Quantum
     from lsst.daf.butler.logging import ButlerLogRecords
     from lsst.pipe.base import TaskMetadata
+    from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
     from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphWriter
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
     from lsst.pipe.base.quantum_reports import Report
+
+if not TYPE_CHECKING:
+    # The name in upstream's module may have come to mean ours.
+    _classes = mp_graph_executor.MPGraphExecutor.__mro__
+    MPGraphExecutor = next(one for one in _classes if one.__module__ == mp_graph_executor.__name__)
 
 FINAL_EXIT_CODES = frozenset((1, 2, RepeatableQuantumError.EXIT_CODE, InvalidQuantumError.EXIT_CODE))
 """Exit codes after which another attempt is useless: those of ``retryUnlessExit`` in the defaults of

@@ -7,6 +7,7 @@ process counts from then on.
 from __future__ import annotations
 
 __all__ = (
+    "EXECUTOR_SWITCH",
     "LOGS_BEFORE",
     "LOG_SWITCH",
     "NATIVE_SWITCH",
@@ -28,6 +29,11 @@ SWITCH = "QUANTUM_BUTLER_DROPIN"
 """The environment variable that tells our `sitecustomize` what to do:
 nothing (unset, empty or ``0``), replace upstream's classes (``1``), or replace
 them and fail if that is not possible (``require``).
+"""
+
+EXECUTOR_SWITCH = "QUANTUM_BUTLER_EXECUTOR"
+"""The environment variable that leaves the execution of graphs to upstream
+under ``quantum-butler exec``, with ``0``.
 """
 
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"

@@ -318,7 +318,7 @@ FAKE_OURS = {
         "import lsst.daf.butler\nclass QuantumBackedButler(lsst.daf.butler.QuantumBackedButler): pass\n"
     ),
     "quantum_butler/dropin/install.py": (
-        "def install():\n"
+        "def install(**options):\n"
         "    from lsst.daf import butler\n"
         "    from ..butler.butler import QuantumBackedButler\n"
         "    butler.QuantumBackedButler = QuantumBackedButler\n"

@@ -19,8 +19,10 @@ from types import ModuleType
 from typing import Any
 
 from ..switches import set_log_folder
+from .later import when_imported
 
 _UPSTREAM = "lsst.daf.butler"
+_EXECUTOR = "lsst.pipe.base.mp_graph_executor"
 _OURS = __name__.partition(".")[0]
 
 # Guards what follows, and the swapping.  Nothing is imported while it is held:
@@ -39,7 +41,7 @@ _held_before: set[tuple[str, str]] = set()
 _globals_of = vars(ModuleType)["__dict__"].__get__
 
 
-def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
+def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: bool = False) -> None:
     """Put our classes in the place of upstream's in this process.
 
     From now on `lsst.daf.butler` gives our `QuantumBackedButler` and
@@ -55,6 +57,10 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
         provenance to the log of this process there when it is closed.  With
         `None` the environment variable ``QUANTUM_BUTLER_PROVENANCE`` names the
         folder, and without that there is no log.
+    executor : `bool`, optional
+        Whether graphs whose quanta run in several processes are executed with
+        warm ones; see `quantum_butler.execution.WarmGraphExecutor`.  Upstream's
+        ``MPGraphExecutor`` is replaced for that, as soon as it is imported.
 
     Raises
     ------
@@ -88,6 +94,20 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None) -> None:
             wanted = {id(ours): ours for _, ours in _swaps}
             _held_before.update((module, name) for module, name, _, _ in _holders(wanted))
         _replace({id(stock): ours for stock, ours in _swaps})
+    if executor:
+        when_imported(_EXECUTOR, _install_executor)
+
+
+def _install_executor() -> None:
+    """Put our executor of graphs in the place of upstream's, unless `uninstall` has come first."""
+    from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
+
+    from .graph_executor import StandInGraphExecutor
+
+    with _LOCK:
+        if _swaps and MPGraphExecutor is not StandInGraphExecutor:
+            _swaps.append((MPGraphExecutor, StandInGraphExecutor))
+            _replace({id(MPGraphExecutor): StandInGraphExecutor})
 
 
 def uninstall() -> None:

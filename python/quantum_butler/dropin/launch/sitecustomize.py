@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SWITCH = "QUANTUM_BUTLER_DROPIN"
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
+EXECUTOR_SWITCH = "QUANTUM_BUTLER_EXECUTOR"
 PACKAGE = "quantum_butler"
 UPSTREAM = "lsst.daf.butler"
 
@@ -112,7 +113,7 @@ def put_in_force() -> None:
     try:
         from quantum_butler.dropin.install import install
 
-        install()
+        install(executor=os.environ.get(EXECUTOR_SWITCH) != "0")
     except Exception as error:
         if os.environ.get(SWITCH) == "require":
             raise

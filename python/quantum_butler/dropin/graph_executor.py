@@ -1,0 +1,106 @@
+"""What stands in for upstream's executor of quantum graphs, in commands that know only upstream's.
+
+Importing this module imports next to nothing besides upstream's executor,
+since most commands run their quanta in one process.
+"""
+
+from __future__ import annotations
+
+__all__ = ("StandInGraphExecutor",)
+
+import multiprocessing
+from typing import TYPE_CHECKING, Any, Literal
+
+from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
+
+if TYPE_CHECKING:
+    from lsst.pipe.base import QuantumGraph
+    from lsst.pipe.base.execution_graph_fixup import ExecutionGraphFixup
+    from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+    from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
+
+
+class StandInGraphExecutor(MPGraphExecutor):
+    """Upstream's executor, which has quanta run in warm processes if there are to be several.
+
+    With one process it is upstream's.  So it is with a start method that
+    somebody has chosen.  With a butler that all quanta share, as ``pipetask
+    run`` has, upstream starts processes that have its modules imported.
+
+    Parameters
+    ----------
+    num_proc : `int`
+        Number of processes.
+    timeout : `float`
+        Seconds that a quantum may take.
+    quantum_executor : `QuantumExecutor`
+        Executor of single quanta.
+    start_method : `str`, optional
+        Start method from `multiprocessing`.
+    fail_fast : `bool`, optional
+        Whether the first failure ends the run.
+    pdb : `str`, optional
+        Debugger for exceptions.
+    execution_graph_fixup : `ExecutionGraphFixup`, optional
+        What adds order to the graph.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_proc: int,
+        timeout: float,
+        quantum_executor: QuantumExecutor,
+        start_method: Literal["spawn", "forkserver"] | None = None,
+        fail_fast: bool = False,
+        pdb: str | None = None,
+        execution_graph_fixup: ExecutionGraphFixup | None = None,
+    ):
+        super().__init__(
+            num_proc=num_proc,
+            timeout=timeout,
+            quantum_executor=quantum_executor,
+            start_method=start_method,
+            fail_fast=fail_fast,
+            pdb=pdb,
+            execution_graph_fixup=execution_graph_fixup,
+        )
+        self._is_free_to_choose = num_proc > 1 and start_method is None
+        self._arguments: dict[str, Any] = {
+            "jobs": num_proc,
+            "timeout": timeout,
+            "quantum_executor": quantum_executor,
+            "fail_fast": fail_fast,
+            "pdb": pdb,
+            "execution_graph_fixup": execution_graph_fixup,
+        }
+
+    def execute(
+        self, graph: QuantumGraph | PredictedQuantumGraph, *, provenance_graph_file: str | None = None
+    ) -> None:
+        """Execute a whole graph.
+
+        Parameters
+        ----------
+        graph : `QuantumGraph` or `PredictedQuantumGraph`
+            The graph.
+        provenance_graph_file : `str`, optional
+            File to write a provenance graph to.
+        """
+        if not self._is_free_to_choose:
+            super().execute(graph, provenance_graph_file=provenance_graph_file)
+            return
+        # Not imported where one process does it all.
+        from ..execution import WarmGraphExecutor
+        from ..upstream.executors import has_full_butler
+
+        if has_full_butler(self._arguments["quantum_executor"]):
+            self._start_method = "forkserver"
+            multiprocessing.set_forkserver_preload(["__main__", MPGraphExecutor.__module__])
+            super().execute(graph, provenance_graph_file=provenance_graph_file)
+            return
+        executor = WarmGraphExecutor(**self._arguments)
+        try:
+            executor.execute(graph, provenance_graph_file=provenance_graph_file)
+        finally:
+            self._report = executor._report

@@ -1,0 +1,387 @@
+"""Which quantum runs when, and what is told of it.
+
+A quantum is started as soon as all quanta before it have succeeded and a
+process is free.  Nothing is polled: the pipes of the processes and their ends
+are waited for together.
+"""
+
+from __future__ import annotations
+
+__all__ = ("GraphRun",)
+
+import heapq
+import itertools
+import selectors
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lsst.pipe.base import InvalidQuantumError
+from lsst.pipe.base.graph_walker import GraphWalker
+from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError, MPTimeoutError
+from lsst.pipe.base.quantum_reports import ExecutionStatus, QuantumReport, Report
+from lsst.utils.logging import getLogger
+
+from ..upstream.executors import FINAL_EXIT_CODES, make_butler, write_provenance
+from .child import Outcome, Settings
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    import networkx
+
+# People look for its messages under this name.
+_LOG = getLogger(MPGraphExecutorError.__module__)
+
+# Seconds that a process has between a request to end and its end by force; as upstream.
+_GRACE = 1.0
+
+# How often a quantum may come to a process that ends before it has read which one it is.
+_MOST_LOST = 3
+
+
+class GraphRun:
+    """One run of the quanta of a graph.
+
+    Parameters
+    ----------
+    graph : `networkx.DiGraph`
+        Upstream's graph of quanta; it is consumed.
+    settings : `Settings`
+        What is the same for all quanta.
+    report : `Report`
+        Upstream's report, which is added to.
+    provenance_writer : `ProvenanceQuantumGraphWriter` or `None`
+        Upstream's writer of a provenance graph.
+    jobs : `int`
+        Most processes at a time.
+    most_quanta : `int` or `None`
+        How many quanta one process runs.
+    timeout : `float`
+        Seconds that a quantum may take.
+    retries : `int`
+        How often a quantum is tried again.
+    """
+
+    def __init__(
+        self,
+        graph: networkx.DiGraph,
+        settings: Settings,
+        report: Report,
+        provenance_writer: Any,
+        *,
+        jobs: int,
+        most_quanta: int | None,
+        timeout: float,
+        retries: int,
+    ):
+        self._quanta = settings.quanta
+        self._settings = settings
+        self._report = report
+        self._provenance_writer = provenance_writer
+        self._jobs = jobs
+        self._most_quanta = most_quanta
+        self._timeout = timeout
+        self._retries = retries
+        self._walker: GraphWalker[uuid.UUID] = GraphWalker(graph)
+        # A quantum's place in the order does not depend on when others end.
+        in_order = sorted(self._quanta, key=self._sort_key)
+        self._place = {quantum_id: place for place, quantum_id in enumerate(in_order)}
+        self._ready: list[tuple[int, uuid.UUID]] = []
+        self._selector = selectors.DefaultSelector()
+        self._workers: set[Worker] = set()
+        self._outcomes: dict[uuid.UUID, Outcome] = {}
+        self._attempts: Counter[uuid.UUID] = Counter()
+        self._n_lost: Counter[uuid.UUID] = Counter()
+        self._n_done = 0
+        self._failed: dict[uuid.UUID, str] = {}
+        self._timed_out: set[uuid.UUID] = set()
+        self._interruptions = 0
+        self._error: MPGraphExecutorError | None = None
+
+    def _sort_key(self, quantum_id: uuid.UUID) -> tuple[Any, ...]:
+        attributes = self._quanta[quantum_id]
+        return (attributes["task_label"], *attributes["data_id"].required_values)
+
+    def execute(self) -> None:
+        """Run all quanta.
+
+        Raises
+        ------
+        MPGraphExecutorError
+            Raised if a quantum has failed; `MPTimeoutError` if all that have
+            took too long.
+        KeyboardInterrupt
+            Raised if the run was interrupted.
+        """
+        self._find_ready()
+        with self._interruptible():
+            try:
+                while self._is_going_on():
+                    self._start_quanta()
+                    self._wait()
+            finally:
+                self._end_all()
+        if self._error is not None:
+            raise self._error
+        if self._interruptions:
+            raise KeyboardInterrupt
+        if self._failed:
+            self._raise_failed()
+
+    def _is_going_on(self) -> bool:
+        """Return whether there is anything left to do or to wait for."""
+        if self._interruptions > 1 or self._error is not None:
+            return False
+        return self._n_busy() > 0 or (bool(self._ready) and not self._interruptions)
+
+    def _n_busy(self) -> int:
+        return sum(worker.quantum_id is not None for worker in self._workers)
+
+    def _end_all(self) -> None:
+        """End all processes: those without a quantum by request, the others by force."""
+        for worker in self._workers:
+            worker.take_no_more() if worker.quantum_id is None else worker.kill()
+        for worker in list(self._workers):
+            self._dispose(worker)
+        self._selector.close()
+
+    def _dispose(self, worker: Worker) -> None:
+        self._selector.unregister(worker.outcomes)
+        self._selector.unregister(worker.sentinel)
+        self._workers.remove(worker)
+        worker.dispose()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let the first Ctrl-C end the run after what runs, and the second one end that, too."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._interruptions += 1
+        if self._interruptions == 1:
+            _LOG.warning("Interrupted: waiting for the quanta that run. Interrupt again to end them.")
+
+    def _find_ready(self) -> None:
+        """Add the quanta that are ready now."""
+        for quantum_id in next(self._walker, ()):
+            self._make_ready(quantum_id)
+
+    def _make_ready(self, quantum_id: uuid.UUID) -> None:
+        heapq.heappush(self._ready, (self._place[quantum_id], quantum_id))
+
+    def _start_quanta(self) -> None:
+        """Hand the next quanta to processes as long as there are both."""
+        if self._interruptions:
+            return
+        for _ in range(self._jobs - self._n_busy()):
+            if not self._ready:
+                return
+            _, quantum_id = heapq.heappop(self._ready)
+            self._attempts[quantum_id] += 1
+            self._free_worker().assign(quantum_id)
+
+    def _free_worker(self) -> Worker:
+        """Return a process that waits for a quantum, a new one if there is none."""
+        for worker in self._workers:
+            if worker.quantum_id is None and not worker.is_full:
+                return worker
+        worker = Worker(self._settings, self._most_quanta)
+        self._workers.add(worker)
+        self._selector.register(worker.outcomes, selectors.EVENT_READ, worker)
+        self._selector.register(worker.sentinel, selectors.EVENT_READ, worker)
+        return worker
+
+    def _wait(self) -> None:
+        """Wait until something has happened, and see to it."""
+        now = time.monotonic()
+        due = min((self._due(worker, now) for worker in self._workers), default=now)
+        events = self._selector.select(max(0.0, due - now))
+        ended = {key.data for key, _ in events if key.fd == key.data.sentinel}
+        for worker in {key.data for key, _ in events}:
+            if (outcome := worker.receive()) is not None and worker.quantum_id is not None:
+                self._outcomes[worker.quantum_id] = outcome
+            if worker in ended:
+                self._note_end(worker)
+            elif outcome is not None:
+                self._note_outcome(worker, outcome)
+        self._see_to_deadlines()
+
+    def _due(self, worker: Worker, now: float) -> float:
+        """Return when a process has to be looked at again at the latest."""
+        # A signal does not end the waiting: it is noticed a second later at the latest.
+        due = now + 1.0
+        if worker.kill_at is not None:
+            return min(due, worker.kill_at)
+        if worker.quantum_id is not None and not worker.is_ending:
+            return min(due, worker.started + self._timeout)
+        return due
+
+    def _see_to_deadlines(self) -> None:
+        """End processes whose quantum takes too long."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.kill_at is not None:
+                if worker.kill_at <= now:
+                    worker.kill()
+            elif worker.quantum_id is not None and not worker.is_ending:
+                if worker.started + self._timeout <= now:
+                    _LOG.debug("Ending quantum %s, which takes too long.", worker.quantum_id)
+                    worker.end(_GRACE)
+
+    def _note_outcome(self, worker: Worker, outcome: Outcome) -> None:
+        """Note a quantum whose process goes on; others are noted when their process has ended."""
+        if outcome.goes_on and not worker.is_full and (quantum_id := worker.quantum_id) is not None:
+            worker.quantum_id = None
+            self._settle(quantum_id, 0, was_ended=False)
+
+    def _note_end(self, worker: Worker) -> None:
+        """Note the end of a process, and of its quantum if it had one."""
+        quantum_id, code, was_ended = worker.quantum_id, worker.exit_code, worker.was_ended
+        self._dispose(worker)
+        if quantum_id is None:
+            return
+        if not worker.has_begun and not was_ended and self._n_lost[quantum_id] < _MOST_LOST:
+            # The process has ended while it waited, and never read what it was asked for.
+            self._n_lost[quantum_id] += 1
+            self._attempts[quantum_id] -= 1
+            self._make_ready(quantum_id)
+            return
+        self._settle(quantum_id, code, was_ended=was_ended)
+
+    def _settle(self, quantum_id: uuid.UUID, code: int, *, was_ended: bool) -> None:
+        """Note that a quantum has ended with an exit code."""
+        outcome = self._outcomes.pop(quantum_id, None)
+        if code and self._is_to_be_tried_again(quantum_id, code, was_ended=was_ended):
+            self._make_ready(quantum_id)
+            return
+        report = self._report_of(quantum_id, outcome, code)
+        if was_ended:
+            report.status = ExecutionStatus.TIMEOUT
+        self._report.quantaReports.append(report)
+        if code == 0:
+            self._n_done += 1
+            self._walker.finish(quantum_id)
+            self._find_ready()
+        self._write_provenance(quantum_id, outcome)
+        if code:
+            self._note_failure(quantum_id, code, was_ended=was_ended)
+        n_failed, n_all = len(self._failed), len(self._quanta)
+        _LOG.info(
+            "Executed %d quanta successfully, %d failed and %d remain out of total %d quanta.",
+            self._n_done,
+            n_failed,
+            n_all - self._n_done - n_failed,
+            n_all,
+        )
+
+    def _is_to_be_tried_again(self, quantum_id: uuid.UUID, code: int, *, was_ended: bool) -> bool:
+        """Return whether a quantum that has failed gets another attempt."""
+        attempt = self._attempts[quantum_id]
+        if attempt > self._retries or self._interruptions or (code in FINAL_EXIT_CODES and not was_ended):
+            return False
+        _LOG.warning(
+            "%s: attempt %d failed (%s); trying it again.",
+            self._name(quantum_id),
+            attempt,
+            self._reason(code, was_ended=was_ended),
+        )
+        return True
+
+    def _report_of(self, quantum_id: uuid.UUID, outcome: Outcome | None, code: int) -> QuantumReport:
+        """Return the report of a quantum: its own, or one made from the exit code of its process."""
+        if outcome is not None:
+            outcome.report.exitCode = code
+            return outcome.report
+        attributes = self._quanta[quantum_id]
+        return QuantumReport.from_exit_code(
+            quantumId=quantum_id,
+            exitCode=code,
+            dataId=attributes["data_id"],
+            taskLabel=attributes["task_label"],
+        )
+
+    def _write_provenance(self, quantum_id: uuid.UUID, outcome: Outcome | None) -> None:
+        """Hand what a quantum has left to upstream's writer."""
+        if (writer := self._provenance_writer) is None:
+            return
+        quantum = self._quanta[quantum_id]["quantum"]
+
+        def find_existence() -> dict[uuid.UUID, bool]:
+            with make_butler(self._settings.executor, quantum) as butler:
+                stored = butler.stored_many(itertools.chain.from_iterable(quantum.outputs.values()))
+            return {ref.id: exists for ref, exists in stored.items()}
+
+        metadata, logs = (None, None) if outcome is None else (outcome.metadata, outcome.logs)
+        write_provenance(writer, quantum_id, metadata, logs, find_existence)
+
+    def _note_failure(self, quantum_id: uuid.UUID, code: int, *, was_ended: bool) -> None:
+        """Note a quantum that has failed, and those that cannot run because of it."""
+        reason = self._reason(code, was_ended=was_ended)
+        message = f"Task {self._name(quantum_id)} failed, {reason}"
+        if was_ended:
+            message = f"Timeout ({self._timeout} sec) for task {self._name(quantum_id)}, task is killed"
+            self._timed_out.add(quantum_id)
+        if not was_ended:
+            self._report.status = ExecutionStatus.FAILURE
+        elif self._report.status is ExecutionStatus.SUCCESS:
+            self._report.status = ExecutionStatus.TIMEOUT
+        self._failed[quantum_id] = "TIMED_OUT" if was_ended else "FAILED"
+        blocked = self._walker.fail(quantum_id)
+        self._failed.update(dict.fromkeys(blocked, "FAILED_DEP"))
+        if self._settings.fail_fast or code == InvalidQuantumError.EXIT_CODE:
+            self._error = (MPTimeoutError if was_ended else MPGraphExecutorError)(message)
+            return
+        _LOG.error("%s; processing will continue for remaining tasks.", message)
+        for blocked_id in sorted(blocked, key=self._place.__getitem__):
+            attributes = self._quanta[blocked_id]
+            self._report.quantaReports.append(
+                QuantumReport(
+                    quantumId=blocked_id,
+                    status=ExecutionStatus.SKIPPED,
+                    dataId=attributes["data_id"],
+                    taskLabel=attributes["task_label"],
+                )
+            )
+            write_blocked = getattr(self._provenance_writer, "write_blocked_quantum_provenance", None)
+            if write_blocked is not None:
+                write_blocked(blocked_id)
+            _LOG.error("Upstream job failed for task %s, skipping this task.", self._name(blocked_id))
+
+    @staticmethod
+    def _reason(code: int, *, was_ended: bool) -> str:
+        """Return why a process has ended, in words."""
+        if was_ended:
+            return "it took too long"
+        if code > 0:
+            return f"exit code={code}"
+        try:
+            return f"killed by signal {-code} ({signal.strsignal(-code)})"
+        except ValueError:
+            return f"killed by signal {-code}"
+
+    def _name(self, quantum_id: uuid.UUID) -> str:
+        attributes = self._quanta[quantum_id]
+        return f"<{attributes['task_label']} dataId={attributes['data_id']}>"
+
+    def _raise_failed(self) -> None:
+        """Say what has failed, in upstream's words."""
+        _LOG.error("Failed jobs:")
+        for quantum_id, state in self._failed.items():
+            _LOG.error("  - %s: %s", state, self._name(quantum_id))
+        if self._failed.keys() == self._timed_out:
+            raise MPTimeoutError("One or more tasks timed out during execution.")
+        raise MPGraphExecutorError("One or more tasks failed or timed out during execution.")

@@ -1,0 +1,54 @@
+"""What the quanta of a run have in common, made before the first of them."""
+
+from __future__ import annotations
+
+__all__ = ("warm_up",)
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lsst.utils.logging import getLogger
+
+from ..upstream.executors import make_butler
+
+if TYPE_CHECKING:
+    from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
+
+_LOG = getLogger(__name__)
+
+
+def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
+    """Import and read what quanta will ask for, as far as one quantum of each task tells.
+
+    What cannot be had now is left to the quanta, which say what is wrong with it.
+
+    Parameters
+    ----------
+    executor : `QuantumExecutor`
+        Upstream's executor of single quanta.
+    quanta : `~collections.abc.Mapping` [ `uuid.UUID`, `~collections.abc.Mapping` ]
+        Attributes of the quanta, as in upstream's graph.
+    """
+    examples = {attributes["task_label"]: attributes for attributes in quanta.values()}
+    for label, attributes in examples.items():
+        try:
+            attributes["pipeline_node"].config.freeze()
+            attributes["pipeline_node"].get_connections()
+            quantum = attributes["quantum"]
+            with make_butler(executor, quantum) as butler:
+                for refs in (*quantum.inputs.values(), *quantum.outputs.values()):
+                    for ref in refs[:1]:
+                        _import_what_is_needed(butler, ref)
+        except Exception as error:
+            _LOG.verbose("Task %s could not be prepared: %s: %s", label, type(error).__name__, error)
+
+
+def _import_what_is_needed(butler: Any, ref: Any) -> None:
+    """Import the type of a dataset and the formatters for it."""
+    # The type is imported when it is first asked for.
+    _ = ref.datasetType.storageClass.pytype
+    datastore = butler._datastore
+    for member in getattr(datastore, "datastores", (datastore,)):
+        if (formatters := getattr(member, "formatterFactory", None)) is not None:
+            formatters.getFormatterClass(ref)

@@ -1,0 +1,197 @@
+"""A forked process that runs quanta, as its parent sees it."""
+
+from __future__ import annotations
+
+__all__ = ("Worker",)
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+import uuid
+import warnings
+from typing import TYPE_CHECKING, cast
+
+from .child import Outcome, Settings, run_quanta
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkProcess
+
+_FORK = multiprocessing.get_context("fork")
+
+# Size of one read from a pipe, and the length that stands before an outcome.
+_CHUNK = 1 << 20
+_LENGTH = 8
+
+
+class Worker:
+    """A process made by forking this one.
+
+    Parameters
+    ----------
+    settings : `Settings`
+        What is the same for all quanta.
+    most_quanta : `int` or `None`
+        How many quanta it runs; `None` if there is no limit.
+
+    Attributes
+    ----------
+    quantum_id : `uuid.UUID` or `None`
+        The quantum that it runs.
+    has_begun : `bool`
+        Whether the process has told that it runs that quantum.
+    started : `float`
+        When that was handed to it, by `time.monotonic`.
+    is_ending : `bool`
+        Whether the process was asked to end, or forced.
+    kill_at : `float` or `None`
+        When `kill` is due, by `time.monotonic`.
+    outcomes : `int`
+        Descriptor that has something to read when there is an outcome.
+    sentinel : `int`
+        Descriptor that has something to read when the process has ended.
+    """
+
+    def __init__(self, settings: Settings, most_quanta: int | None):
+        self.quantum_id: uuid.UUID | None = None
+        self.has_begun = False
+        self.started = 0.0
+        self._left = most_quanta
+        self._received = bytearray()
+        self.kill_at: float | None = None
+        self.is_ending = False
+        requests, self._requests = os.pipe()
+        self.outcomes, outcomes = os.pipe()
+        try:
+            self._process = self._fork(settings, requests, outcomes)
+        except BaseException:
+            self._close(self._requests, self.outcomes)
+            raise
+        finally:
+            self._close(requests, outcomes)
+        fcntl.fcntl(self.outcomes, fcntl.F_SETFL, os.O_NONBLOCK)
+        self.sentinel = self._open_sentinel()
+
+    def _fork(self, settings: Settings, requests: int, outcomes: int) -> ForkProcess:
+        """Fork this process."""
+        parent = os.getpid()
+
+        def run() -> None:
+            # Its own ends alone, or it would not notice that the parent's are closed.
+            self._close(self._requests, self.outcomes)
+            run_quanta(settings, parent, requests, outcomes)
+
+        process = _FORK.Process(target=run, name="quantum-worker")
+        with warnings.catch_warnings():
+            # The threads have been looked at.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            process.start()
+        return process
+
+    def _open_sentinel(self) -> int:
+        """Open a descriptor that tells of the end of the process."""
+        # The pipe that multiprocessing has for that stays open as long as anything lives that the process
+        # has forked.
+        if (pidfd_open := getattr(os, "pidfd_open", None)) is not None:
+            with contextlib.suppress(OSError):
+                return cast(int, pidfd_open(self._process.pid))
+        return os.dup(self._process.sentinel)
+
+    @staticmethod
+    def _close(*descriptors: int) -> None:
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a process that has ended; negative for a signal."""
+        # What tells of the end may be a moment ahead of it.
+        self._process.join()
+        return cast(int, self._process.exitcode)
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the process was ended from here, and did not end before that by itself."""
+        return self.is_ending and self.exit_code < 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no further quantum."""
+        return self._left == 0
+
+    def assign(self, quantum_id: uuid.UUID) -> None:
+        """Have a quantum run."""
+        if self._left is not None:
+            self._left -= 1
+        self.quantum_id, self.has_begun, self.started = quantum_id, False, time.monotonic()
+        # A process that has just ended does not read; that is noticed by its sentinel.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._requests, quantum_id.bytes)
+        if self.is_full:
+            self.take_no_more()
+
+    def take_no_more(self) -> None:
+        """Let the process end when it has done what was asked for."""
+        if self._requests >= 0:
+            self._close(self._requests)
+            self._requests = -1
+
+    def receive(self) -> Outcome | None:
+        """Read what has come, without waiting; return an outcome if it is complete."""
+        with contextlib.suppress(BlockingIOError):
+            while contents := os.read(self.outcomes, _CHUNK):
+                self._received += contents
+        while len(self._received) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._received[:_LENGTH], "big")
+            if len(self._received) < end:
+                break
+            contents = bytes(self._received[_LENGTH:end])
+            del self._received[:end]
+            if contents:
+                outcome: Outcome = pickle.loads(contents)
+                return outcome
+            self.has_begun = True
+        return None
+
+    def end(self, grace: float) -> None:
+        """End the process and what it has started: now by request, by force if it is still there later.
+
+        Parameters
+        ----------
+        grace : `float`
+            Seconds that it has.
+        """
+        if not self.is_ending:
+            self.is_ending = True
+            self.kill_at = time.monotonic() + grace
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process and what it has started by force."""
+        self.is_ending = True
+        self.kill_at = None
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the group of the process, or to itself if it has none yet."""
+        process = cast(int, self._process.pid)
+        try:
+            os.killpg(process, number)
+        except ProcessLookupError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def dispose(self) -> None:
+        """Wait for the end of the process, and release what belongs to it."""
+        self.take_no_more()
+        self._process.join()
+        if self.is_ending:
+            # What it has started, and what has not heard the request.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(cast(int, self._process.pid), signal.SIGKILL)
+        self._close(self.outcomes, self.sentinel)
+        self._process.close()

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import networkx  # type: ignore[import-untyped]
+import networkx
 from lsst.pipe.base.tests.mocks import InMemoryRepo
 
 from quantum_butler.demo.graph import SIDES, make_repository, read_graph, run_graph

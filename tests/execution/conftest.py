@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
+from graph_runs import NewRun
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 from quantum_butler.demo.graph import make_repository, pipetask, read_graph
 from quantum_butler.execution import forking
 
 DETECTORS = 4
-
-NewRun = Callable[[], tuple[Path, PredictedQuantumGraph]]
 
 
 @pytest.fixture(scope="session")

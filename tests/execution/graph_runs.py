@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Deeds", "Left", "left_behind", "make_executor", "misbehaving")
+__all__ = ("Deeds", "Left", "NewRun", "left_behind", "make_executor", "misbehaving")
 
 import dataclasses
 import json
@@ -19,6 +19,7 @@ from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 
 from quantum_butler import QuantumBackedButlerFactory
 
+NewRun = Callable[[], tuple[Path, PredictedQuantumGraph]]
 Deeds = Mapping[tuple[str, int], Callable[[], object]]
 
 

@@ -15,8 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from conftest import NewRun
-from graph_runs import Deeds, Left, left_behind, make_executor, misbehaving
+from graph_runs import Deeds, Left, NewRun, left_behind, make_executor, misbehaving
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader

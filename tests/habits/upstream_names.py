@@ -37,10 +37,8 @@ def _is_private(name: str) -> bool:
 def _modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         if path.name != "sitecustomize.py":
-            yield (
-                ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts),
-                ast.parse(path.read_text()),
-            )
+            name = ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), ast.parse(path.read_text())
 
 
 def _import_ours() -> None:
@@ -101,7 +99,8 @@ def used_by_us() -> dict[str, set[str]]:
     _import_ours()
     used: dict[str, set[str]] = defaultdict(set)
     for module, tree in _modules():
-        room = module.split(".")[1]
+        # What the package itself holds is in no room.
+        room = module.partition(".")[2].partition(".")[0] or "quantum_butler"
         for name in _Uses(module).names_in(tree):
             used[name].add(room)
     return used

@@ -45,8 +45,9 @@ pin_log_folder()
 if TYPE_CHECKING:
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
-    from .butler.butler import ClosedButlerError, QuantumBackedButler
+    from .butler.butler import QuantumBackedButler
     from .butler.factory import QuantumBackedButlerFactory
+    from .butler.state import ClosedButlerError
     from .collecting.driver import CollectReport, ExistingArchiveError, RejectedInputError, collect
     from .collecting.scratch import BusyArchiveError
     from .collecting.sources import NoSuchSourceError, NotASourceError
@@ -66,7 +67,7 @@ else:
         "Archive": "archive",
         "ArchiveError": "archive",
         "BusyArchiveError": "collecting.scratch",
-        "ClosedButlerError": "butler.butler",
+        "ClosedButlerError": "butler.state",
         "CollectReport": "collecting.driver",
         "ExistingArchiveError": "collecting.driver",
         "FileHasQuantumError": "record_file.errors",

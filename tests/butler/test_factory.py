@@ -34,7 +34,7 @@ from lsst.daf.butler.registry.opaque import ByNameOpaqueTableStorageManager
 
 import quantum_butler
 from quantum_butler import QuantumBackedButlerFactory
-from quantum_butler.butler import factory
+from quantum_butler.butler import blueprint
 from quantum_butler.datastore.spawn import record_sources
 from repositories import RUN, NewRepository, Repository, dataset_id
 
@@ -43,7 +43,7 @@ KINDS = ("file", "checksum", "cached", "constrained", "chained")
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "_blueprints", OrderedDict())
+    monkeypatch.setattr(blueprint, "_blueprints", OrderedDict())
     monkeypatch.delenv("QUANTUM_BUTLER_NATIVE", raising=False)
 
 
@@ -371,32 +371,32 @@ def test_many_threads(new_repository: NewRepository, kind: str, way: str) -> Non
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(work, range(8)))
-    assert len(factory._blueprints) == (way == "initialize")
+    assert len(blueprint._blueprints) == (way == "initialize")
     with make(repository.quantum(outputs)) as butler:
         assert all(butler.stored_many(outputs).values())
 
 
 def test_kept_for_the_next_one(repository: Repository) -> None:
     root, universe = str(repository.root), repository.universe
-    first = factory.cached_blueprint(root, universe)
-    assert factory.cached_blueprint(str(repository.root), universe) is first
-    assert factory.cached_blueprint(root, universe, None) is first
-    assert len(factory._blueprints) == 1
+    first = blueprint.cached_blueprint(root, universe)
+    assert blueprint.cached_blueprint(str(repository.root), universe) is first
+    assert blueprint.cached_blueprint(root, universe, None) is first
+    assert len(blueprint._blueprints) == 1
     # Equal content, other objects.
     config = Config(f"{root}/butler.yaml")
-    by_content = factory.cached_blueprint(config, universe)
+    by_content = blueprint.cached_blueprint(config, universe)
     for same in (config, Config(config), Config(f"{root}/butler.yaml"), pickle.loads(pickle.dumps(config))):
-        assert factory.cached_blueprint(same, universe) is by_content
-    whole = factory.cached_blueprint(ButlerConfig(root), universe)
-    assert factory.cached_blueprint(ButlerConfig(root), universe) is whole
-    assert len({first, by_content, whole}) == len(factory._blueprints) == 3
+        assert blueprint.cached_blueprint(same, universe) is by_content
+    whole = blueprint.cached_blueprint(ButlerConfig(root), universe)
+    assert blueprint.cached_blueprint(ButlerConfig(root), universe) is whole
+    assert len({first, by_content, whole}) == len(blueprint._blueprints) == 3
 
 
 def test_butlers_use_what_was_kept(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     quantum = repository.quantum(repository.stored["measured"])
     arguments = (str(repository.root), [], [], repository.universe, {})
     repository.butler(quantum_butler.QuantumBackedButler, quantum).close()
-    monkeypatch.setattr(factory, "read_configuration", None)
+    monkeypatch.setattr(blueprint, "read_configuration", None)
     repository.butler(quantum_butler.QuantumBackedButler, quantum).close()
     quantum_butler.QuantumBackedButler.from_predicted(*arguments).close()
 
@@ -405,11 +405,11 @@ def test_forked_with_a_warm_cache(repository: Repository) -> None:
     refs, outputs = repository.stored["measured"], repository.predicted["derived"]
     quanta = [repository.quantum([ref], [output]) for ref, output in zip(refs, outputs, strict=True)]
     repository.butler(quantum_butler.QuantumBackedButler, quanta[0]).close()
-    [kept] = factory._blueprints.values()
+    [kept] = blueprint._blueprints.values()
     ready, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with factory._blueprints_lock:
+        with blueprint._blueprints_lock:
             ready.set()
             release.wait(timeout=60)
 
@@ -429,7 +429,7 @@ def test_forked_with_a_warm_cache(repository: Repository) -> None:
             try:
                 with repository.butler(quantum_butler.QuantumBackedButler, quantum) as butler:
                     used = _use(butler, ref, output)
-                same = next(iter(factory._blueprints.values())) is kept
+                same = next(iter(blueprint._blueprints.values())) is kept
                 status = 0 if same and used["after"] == {ref: True, output: True} else 2
             finally:
                 os._exit(status)
@@ -446,20 +446,20 @@ def test_forked_with_a_warm_cache(repository: Repository) -> None:
 
 def test_few_are_kept(repository: Repository) -> None:
     config = ButlerConfig(str(repository.root))
-    most = factory._MOST_BLUEPRINTS
+    most = blueprint._MOST_BLUEPRINTS
     blueprints = []
     for number in range(most + 4):
         config["datastore", "name"] = f"name{number}"
-        blueprints.append(factory.cached_blueprint(config, repository.universe))
-        assert len(factory._blueprints) == min(number + 1, most)
+        blueprints.append(blueprint.cached_blueprint(config, repository.universe))
+        assert len(blueprint._blueprints) == min(number + 1, most)
         # The one in use all the time stays.
         config["datastore", "name"] = "name0"
-        assert factory.cached_blueprint(config, repository.universe) is blueprints[0]
+        assert blueprint.cached_blueprint(config, repository.universe) is blueprints[0]
     config["datastore", "name"] = f"name{most + 3}"
-    assert factory.cached_blueprint(config, repository.universe) is blueprints[-1]
+    assert blueprint.cached_blueprint(config, repository.universe) is blueprints[-1]
     config["datastore", "name"] = "name1"
-    assert factory.cached_blueprint(config, repository.universe) is not blueprints[1]
-    assert len(factory._blueprints) == most
+    assert blueprint.cached_blueprint(config, repository.universe) is not blueprints[1]
+    assert len(blueprint._blueprints) == most
 
 
 def _members(butler: QuantumBackedButler) -> list[Any]:
@@ -477,7 +477,7 @@ def test_nothing_is_shared(new_repository: NewRepository, kind: str) -> None:
 
     untouched = new()
     changed = new()
-    assert len(factory._blueprints) == 1
+    assert len(blueprint._blueprints) == 1
     _use(changed, ref, output)
     changed._datastore._set_trust_mode(False)
     for datastore in _members(changed):

@@ -44,8 +44,9 @@ def _names() -> Iterator[str]:
 
 def _class(name: str, cls: type) -> Iterator[str]:
     ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == _OURS]
-    # An exception is known by all that it can be caught as.
-    bases = cls.__mro__[1:-2] if issubclass(cls, BaseException) else cls.__bases__
+    # An exception is known by all that it can be caught as; others by what they extend.
+    others = [base for base in cls.__mro__ if base not in ours]
+    bases = cls.__mro__[1:-2] if issubclass(cls, BaseException) else others[:1]
     public = [base for base in bases if base not in ours or base.__name__ in quantum_butler.__all__]
     names = [base.__name__ for base in public if base is not object]
     heading = f"({', '.join(names)})" if names else ""

@@ -50,7 +50,8 @@ def exported() -> dict[str, Any]:
                 found |= {
                     f"{name}.{member}": getattr(method, "__func__", method)
                     for member, method in vars(base).items()
-                    if member[0] != "_" and callable(getattr(method, "__func__", method))
+                    if (member[0] != "_" or member == "__call__")
+                    and callable(getattr(method, "__func__", method))
                 }
     return found
 
@@ -86,7 +87,14 @@ def _wanted(value: Any) -> set[str]:
 
 def _places_of_exported() -> set[tuple[str, str]]:
     """Return module and qualified name of all that is exported."""
-    return {(value.__module__, value.__qualname__) for value in exported().values()}
+    return {_place(inspect.unwrap(value)) for value in exported().values()}
+
+
+def _place(value: Any) -> tuple[str, str]:
+    # Methods go by the name of the class that they are called on.
+    if (code := getattr(value, "__code__", None)) is not None:
+        return value.__globals__["__name__"], code.co_qualname
+    return value.__module__, value.__qualname__
 
 
 def surplus() -> tuple[list[Section], int]:

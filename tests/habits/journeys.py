@@ -26,7 +26,7 @@ from typing import Any
 
 if __name__ == "__main__":
     # As pytest does, for the helpers that it shares with the tests.
-    sys.path.append(str(Path(__file__).parents[1]))
+    sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
 import quantum_butler
 import repositories

@@ -10,7 +10,6 @@ import pytest
 # Lines of sections on names that no user meets: at most so many, until they are gone.
 MOST = {
     "archive": 365,
-    "butler": 117,
     "collecting": 173,
     "datastore": 268,
     "dropin": 51,

@@ -63,8 +63,9 @@ def test_the_drawing_is_the_contract() -> None:
     for section in contracts().values():
         if section.get("type") == "protected":
             imported = section["protected_modules"].removeprefix("quantum_butler.")
-            for importer in section["allowed_importers"].split():
-                allowed[importer.removeprefix("quantum_butler.")].add(imported)
+            importers = section["allowed_importers"].replace("quantum_butler.", "").split()
+            for importer in {*importers} - {"__main__"}:
+                allowed[importer].add(imported)
     assert drawn == allowed
 
 
@@ -98,13 +99,7 @@ def imports(tree: ast.Module, *, late: bool) -> Iterator[ast.ImportFrom]:
 
 # Imports in functions that are still to go, or spare a start-up what it may not need, by module.
 LATE_YET = {
-    "archive/archive.py": 2,
-    "butler/butler.py": 1,
-    "butler/factory.py": 2,
-    "record_file/identity.py": 1,
-    "record_file/predictions.py": 1,
-    "record_file/quantum.py": 2,
-    "record_file/resume.py": 2,
+    "archive/archive.py": 3,
     "transferring/archive.py": 1,
 }
 

@@ -11,14 +11,14 @@ from journeys import Journey, measure, table
 
 # At most so many rooms, and returns.
 BUDGETS = {
-    "get": (7, 6),
-    "put": (12, 11),
-    "put, with a file": (20, 40),
-    "prune": (9, 12),
-    "prune, with a file": (17, 70),
-    "extract + dump": (5, 2),
-    "log.append": (5, 3),
-    "archive + lineage": (4, 4),
+    "get": (8, 1),
+    "put": (12, 9),
+    "put, with a file": (16, 26),
+    "prune": (9, 8),
+    "prune, with a file": (14, 44),
+    "extract + dump": (7, 1),
+    "log.append": (8, 1),
+    "archive + lineage": (6, 5),
 }
 
 

@@ -99,7 +99,8 @@ def used_by_us() -> dict[str, set[str]]:
     _import_ours()
     used: dict[str, set[str]] = defaultdict(set)
     for module, tree in _modules():
-        room = module.split(".")[1] if "." in module else "__init__"
+        # What the package itself holds is in no room.
+        room = module.partition(".")[2].partition(".")[0] or "quantum_butler"
         for name in _Uses(module).names_in(tree):
             used[name].add(room)
     return used

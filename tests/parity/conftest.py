@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from quantum_butler import _core
-from quantum_butler.butler import butler as butler_module
+from quantum_butler.butler import blueprint
 from quantum_butler.switches import native_enabled
 
 SWITCHED_OFF = not native_enabled()
@@ -50,7 +50,7 @@ class Made:
 def _made() -> Iterator[Made]:
     made = Made()
 
-    def stock_parts(*args: Any, make: Any = butler_module.stock_parts, **options: Any) -> Any:
+    def stock_parts(*args: Any, make: Any = blueprint._stock_parts, **options: Any) -> Any:
         made.stock_parts += 1
         return make(*args, **options)
 
@@ -59,7 +59,7 @@ def _made() -> Iterator[Made]:
         return make(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(butler_module, "stock_parts", stock_parts)
+        patch.setattr(blueprint, "_stock_parts", stock_parts)
         patch.setattr(_core, "FileRecords", file_records)
         yield made
     assert made.stock_parts, "Not one butler was made with its fast paths off."

@@ -27,7 +27,7 @@ import quantum_butler
 from commands import graph_repository, run_exec
 from provenance_lines import as_sets
 from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
-from quantum_butler.butler import butler as butler_module
+from quantum_butler.butler import state
 from quantum_butler.quantum import process_log as process_log_module
 from quantum_butler.quantum.process_log import QuantumLabel, label_of, process_log
 from repositories import Repository
@@ -190,7 +190,7 @@ def test_what_succeeded_last_is_kept_whatever_order_the_logs_have(
 
     def run(log: Any, one: Quantum, *, fails: bool = False) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(butler_module, "process_log", lambda: log)
+            patch.setattr(state, "process_log", lambda: log)
             try:
                 with initialize(repository, one) as butler:
                     if fails:

@@ -23,7 +23,7 @@ from resuming import begin, crash, drop, resume
 
 import quantum_butler
 from quantum_butler import QuantumBackedButler, RecordFileError, switches
-from quantum_butler.butler import butler
+from quantum_butler.butler import state, writing
 from quantum_butler.datastore import chained as chained_datastore
 from quantum_butler.datastore import transactions
 from quantum_butler.record_file import Journal, journal
@@ -33,7 +33,9 @@ from repositories import NewRepository, Repository
 
 PACKAGE = str(Path(quantum_butler.__file__).parent)
 # What a put consists of before it begins, and after it has ended.
-AROUND_A_PUT = {module.__file__ for module in (contextlib, butler, chained_datastore, transactions, journal)}
+AROUND_A_PUT = {
+    module.__file__ for module in (contextlib, state, writing, chained_datastore, transactions, journal)
+}
 PURGE = {"disassociate": True, "unstore": True, "purge": True}
 
 

@@ -105,7 +105,7 @@ def test_an_artifact_without_a_record(
     butler.put(value, other)
     with monkeypatch.context() as patch:
         # Killed, so that nobody takes the artifact away.
-        patch.setattr("quantum_butler.butler.butler.all_or_nothing", lambda *_: _Nothing())
+        patch.setattr("quantum_butler.butler.writing.all_or_nothing", lambda *_: _Nothing())
         crash_in_write(butler, patch, 0)
         with pytest.raises(PowerCutError):
             butler.put(value, ref)

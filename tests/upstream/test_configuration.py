@@ -30,7 +30,7 @@ from lsst.daf.butler import (
 from lsst.resources import ResourcePath
 
 from case_names import name_of
-from quantum_butler.butler import factory
+from quantum_butler.butler import blueprint
 from quantum_butler.upstream import configuration
 from repositories import NewRepository, Repository
 
@@ -63,7 +63,7 @@ def _describe(butler: QuantumBackedButler, refs: list[DatasetRef]) -> dict[str, 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "_blueprints", OrderedDict())
+    monkeypatch.setattr(blueprint, "_blueprints", OrderedDict())
     monkeypatch.delenv("QUANTUM_BUTLER_NATIVE", raising=False)
 
 
@@ -94,7 +94,7 @@ def ask(
         if kept:
             # What comes next shows something only if this was kept.
             assert isinstance(mine, dict)
-            blueprints = [factory.cached_blueprint(config, **options) for _ in range(2)]
+            blueprints = [blueprint.cached_blueprint(config, **options) for _ in range(2)]
             assert blueprints[0] is blueprints[1]
         return mine
 
@@ -223,9 +223,9 @@ def test_rewritten_while_it_is_read(
         return found
 
     with monkeypatch.context() as patches:
-        patches.setattr(factory, "read_configuration", read)
-        factory.cached_blueprint(root, repository.universe)
-    assert factory._blueprints
+        patches.setattr(blueprint, "read_configuration", read)
+        blueprint.cached_blueprint(root, repository.universe)
+    assert blueprint._blueprints
     assert _folder(ask(root)) == "folder1"
 
 
@@ -242,7 +242,7 @@ def test_old_file_rewritten_with_its_old_time(
     assert _folder(ask(root)) == "folder0"
     with monkeypatch.context() as patches:
         patches.setattr(configuration._Watched, "_read", None)
-        assert isinstance(factory.cached_blueprint(root, repository.universe), factory.Blueprint)
+        assert isinstance(blueprint.cached_blueprint(root, repository.universe), blueprint.Blueprint)
     text = file.read_text().replace("folder0", "folder1")
     if how == "in place":
         file.write_text(text)
@@ -554,8 +554,8 @@ def test_other_universe(ask: Ask, repository: Repository) -> None:
     assert other is not repository.universe
     for universe in (repository.universe, other, repository.universe):
         assert ask(root, dimensions=universe)["universe"] is universe
-        blueprint = factory.cached_blueprint(root, universe)
-        parts = blueprint.make_parts()
+        made = blueprint.cached_blueprint(root, universe)
+        parts = made.make_parts()
         assert parts is not None
         assert parts.datastore.universe is universe  # type: ignore[attr-defined]
 
@@ -768,7 +768,7 @@ def test_broken_configuration(ask: Ask, repository: Repository, file: Path, how:
     BROKEN[how](file)
     error = ask(root, kept=False)
     assert isinstance(error, type) and issubclass(error, Exception)
-    assert not factory._blueprints
+    assert not blueprint._blueprints
     _mend(file, text)
     assert ask(root)["roots"] == {"FileDatastore@<butlerRoot>": repository.root.as_uri() + "/"}
 
@@ -799,7 +799,7 @@ def test_forbidden_configuration(ask: Ask, repository: Repository, file: Path) -
 )
 def test_not_a_configuration(ask: Ask, config: Any) -> None:
     assert isinstance(ask(config, kept=False), type)
-    assert not factory._blueprints
+    assert not blueprint._blueprints
 
 
 @pytest.mark.parametrize("search_paths", [[1], 1, ["unknown://nowhere"]], ids=repr)
@@ -813,4 +813,4 @@ def test_mapping_is_not_kept(ask: Ask, repository: Repository, file: Path) -> No
     before = ask(content, kept=False)
     content["datastore"]["templates"] = {"default": f"elsewhere/{TEMPLATE}"}
     assert ask(content, kept=False) != before
-    assert not factory._blueprints
+    assert not blueprint._blueprints

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("DatasetIdSet", "IdSample")
+__all__ = ("DatasetIdSet", "IdSample", "id_set")
 
 import uuid
 from collections.abc import Iterable, Iterator, MutableSet, Sequence
@@ -50,6 +50,21 @@ class DatasetIdSet(MutableSet[Any]):
     def discard(self, value: DatasetId) -> None:
         """Remove an id, if it is there."""
         self._ids.discard(value)
+
+
+def id_set(role: Any, doc: str) -> Any:
+    """Make a property of a butler that is one of its tracker's sets, to be used and assigned like a `set`."""
+
+    def get(butler: Any) -> DatasetIdSet:
+        return DatasetIdSet(butler._tracker.view(role))
+
+    def assign(butler: Any, ids: Iterable[DatasetId]) -> None:
+        wanted = set(ids)
+        current = get(butler)
+        current |= wanted
+        current &= wanted
+
+    return property(get, assign, doc=doc)
 
 
 class IdSample:

@@ -153,8 +153,8 @@ class ProvenanceLog:
         """
         cls = type(source)
         ours = getattr(cls, "_for_log", None)
-        made_from = source if ours is None else ours(source, warn=warn)
         beginning: Beginning | None = getattr(source, "_beginning", None) if ours is not None else None
+        labels = quantum_id, task_label, _as_dict(data_id)
         times = [None if moment is None else microseconds(moment) for moment in (begin, end)]
         if beginning is not None:
             times[0] = beginning.time if begin is None else times[0]
@@ -162,7 +162,8 @@ class ProvenanceLog:
                 failed = True
         if end is None and hasattr(cls, "extract_provenance_data"):
             times[1] = now()
-        heading = quantum_id, task_label, _as_dict(data_id), (times[0], times[1], failed)
+        heading = *labels, (times[0], times[1], failed)
+        made_from = source if ours is None else ours(source, warn=warn)
         if type(made_from) is tuple:
             # From the butler's books into the log, with no copy in between.
             self._writer.append_extracted(heading, *made_from)

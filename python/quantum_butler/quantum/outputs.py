@@ -55,12 +55,14 @@ class ActualOutputs(set["DatasetRef"]):
 
     def add(self, ref: DatasetRef, /) -> None:
         """Add a ref."""
-        self._note(ref)
+        if (notes := self._notes) is not None:
+            notes[next(_numbers)] = ref
         super().add(ref)
         if (tracker := self._tracker) is not None:
             tracker.note_written(ref)
         # Meanwhile somebody may have settled it as it was.
-        self._note(ref)
+        if (notes := self._notes) is not None:
+            notes[next(_numbers)] = ref
 
     def watch(self) -> dict[int, DatasetRef]:
         """Note from now on which refs come or go; whoever has dealt with a note removes it."""

@@ -26,7 +26,7 @@ from .columns import Columns, sql_error
 from .placement import Placement, Placements
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DatasetRef
+    from lsst.daf.butler import DatasetRef, Location
     from lsst.daf.butler.datastore.composites import CompositesMap
     from lsst.daf.butler.datastore.constraints import Constraints
     from lsst.daf.butler.datastore.file_templates import FileTemplates
@@ -211,14 +211,19 @@ class LocalStore:
             raise NotOurs
         return placements
 
-    def find(self, ref: DatasetRef) -> tuple[StoredFileInfo, str]:
-        """Return the record and the path of a whole dataset in one plain artifact, recorded or expected."""
+    def find(self, ref: DatasetRef) -> tuple[StoredFileInfo, Location]:
+        """Return record and place of a whole dataset in one plain artifact, recorded or expected."""
         infos = self.recorded(ref)
         if not infos and self.is_trusting:
             infos = [placement.predict(path) for path, placement in self.expected(ref)]
-        if len(infos) != 1 or (info := infos[0]).component is not None or not _core.is_plain_path(info.path):
+        if len(infos) != 1 or (info := infos[0]).component is not None:
             raise NotOurs
-        return info, info.path
+        path = info.path
+        if _core.is_unquoted_path(path):
+            return info, self.locations.of_unquoted(path)
+        if _core.is_plain_path(path):
+            return info, info.file_location(self.locations)
+        raise NotOurs
 
     def add(
         self,

@@ -43,7 +43,8 @@ def read(
     if wanted.isComponent():
         raise NotOurs
     registered = store.as_registered(wanted)
-    info, path = store.find(registered)
+    info, location = store.find(registered)
+    ospath = root + info.path
     reader = import_reader(info.formatter)
     ways = reader.can_read_from_uri, reader.can_read_from_stream, reader.can_read_from_local_file
     if ways not in _ONE_WAY and (ways not in _SEVERAL_WAYS or store.cache.should_be_cached(registered)):
@@ -52,8 +53,7 @@ def read(
     read_storage_class = wanted.datasetType.storageClass
     expected_size = info.file_size
     try:
-        size = os.stat(root + path).st_size
-        location = store.locations.of_record(info)
+        size = os.stat(ospath).st_size
         formatter = reader(
             FileDescriptor(
                 location,
@@ -78,7 +78,7 @@ def read(
             with location.uri.open("rb") as stream:
                 dataset = formatter.read_from_stream(stream, None, expected_size=expected_size)
         if dataset is NotImplemented and reader.can_read_from_local_file:
-            dataset = formatter.read_from_local_file(root + path, component=None, expected_size=expected_size)
+            dataset = formatter.read_from_local_file(ospath, component=None, expected_size=expected_size)
         if dataset is NotImplemented:
             raise NotOurs
         if isinstance(formatter, TypelessFormatter):

@@ -87,14 +87,14 @@ def empty_trash(
 
     If files cannot be removed an `ExceptionGroup` is raised, unless errors are ignored, and all records stay.
     """
-    root = store.folder(may_be_cached=True)
+    root, says_more = store.folder(may_be_cached=True), store.has_words(VERBOSE)
     # Upstream takes an empty selection for no selection at all.
     found = store.records.trash(selected_ids or None)
     if found is None:
         # Some path is not a plain one.
         raise NotOurs
     paths = found.artifacts
-    if store.has_words(VERBOSE):
+    if says_more:
         _tell(store, paths, found.kept, "Would be" if dry_run else "Now")
     if not dry_run:
         if failures := found.remove_files(root):

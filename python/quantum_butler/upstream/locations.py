@@ -82,9 +82,15 @@ class PlainLocationFactory(LocationFactory):
     def of_record(self, info: StoredFileInfo) -> Location:
         """Return the location of a recorded artifact: outside the datastore if the path is absolute."""
         path = info.path
-        if self._is_quick and type(path) is str and _core.is_unquoted_path(path):
-            return self._put_together(path)
+        if type(path) is str and _core.is_unquoted_path(path):
+            return self.of_unquoted(path)
         return info.file_location(self)
+
+    def of_unquoted(self, path: str) -> Location:
+        """Return the location of a path that is known to be an unquoted one."""
+        if self._is_quick and type(path) is str:
+            return self._put_together(path)
+        return super().fromPath(path, trusted_path=True)
 
     def temporary_beside(self, location: Location, name: str) -> ResourcePath:
         """Return the URI of a temporary file in the folder of another one, known to be that of a file."""

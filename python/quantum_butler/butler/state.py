@@ -1,0 +1,242 @@
+"""What a butler keeps from when it is made until it is closed."""
+
+from __future__ import annotations
+
+__all__ = ("LOG", "ButlerState", "ClosedButlerError", "counting", "part_of_butler", "require_id")
+
+import contextlib
+import functools
+import inspect
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
+
+from lsst.daf.butler import (
+    AmbiguousDatasetError,
+    ButlerMetrics,
+    DatasetRef,
+    DatasetType,
+    StorageClassFactory,
+    _quantum_backed,
+)
+
+from .. import _core
+from ..errors import QuantumButlerError
+from ..locks import ForkSafeLock
+from ..quantum.attempt import Beginning, has_failed
+from ..quantum.ids import id_set
+from ..quantum.outputs import ActualOutputs
+from ..quantum.process_log import QuantumLabel, process_log
+
+if TYPE_CHECKING:
+    from lsst.daf.butler import DatasetId, DimensionUniverse
+    from lsst.daf.butler.datastore import Datastore
+    from lsst.daf.butler.registry.interfaces import Database
+
+    from ..record_file import Journal
+
+LOG = logging.getLogger(_quantum_backed.__name__)
+"""The name under which upstream's messages are looked for and configured."""
+
+counting = ForkSafeLock()
+"""Held while an operation is counted: adding is not atomic, and a metrics
+object may serve many butlers.
+"""
+
+_logging = ForkSafeLock()
+
+# Bound here, because the name in upstream's module may come to mean ours.
+_Upstream = _quantum_backed.QuantumBackedButler
+
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def part_of_butler(cls: _Class) -> _Class:
+    """Let a class's methods be those of `QuantumBackedButler` in what Python says of them, and in pickles."""
+    for name, value in vars(cls).items():
+        if inspect.isfunction(value):
+            for function in (value, inspect.unwrap(value)):
+                function.__module__ = f"{__package__}.butler"
+                function.__qualname__ = f"QuantumBackedButler.{name}"
+    return cls
+
+
+class ClosedButlerError(QuantumButlerError, RuntimeError):
+    """Raised when a butler is used after it was closed."""
+
+
+@part_of_butler
+class ButlerState(_Upstream):
+    """What the methods of a butler share: its parts, its bookkeeping, and whether it is open."""
+
+    _quantum_label: QuantumLabel | None = None
+    """Which quantum this is for, while its provenance is to be logged."""
+
+    _journal: Journal | None = None
+    """File that has all that is acknowledged, if there is one."""
+
+    def __init__(
+        self,
+        predicted_inputs: Iterable[DatasetId],
+        predicted_outputs: Iterable[DatasetId],
+        dimensions: DimensionUniverse,
+        datastore: Datastore,
+        storageClasses: StorageClassFactory,
+        dataset_types: Mapping[str, DatasetType] | None = None,
+        metrics: ButlerMetrics | None = None,
+        database: Database | None = None,
+    ):
+        self._beginning = Beginning.now()
+        self._dimensions = dimensions
+        self._tracker = _core.Tracker(predicted_inputs, predicted_outputs)
+        self._outputs: set[DatasetRef] = ActualOutputs(self._tracker)
+        self._open_datastore: Datastore | None = datastore
+        self.storageClasses = storageClasses
+        self._dataset_types: Mapping[str, DatasetType] = {} if dataset_types is None else dataset_types
+        if metrics is not None:
+            self._metrics = metrics
+        self._database = database
+        datastore.set_retrieve_dataset_type_method(self._retrieve_dataset_type)
+
+    # Upstream's own callers and tests look at these.
+
+    @property
+    def _actual_output_refs(self) -> set[DatasetRef]:
+        """Datasets that were written."""
+        return self._outputs
+
+    @_actual_output_refs.setter
+    def _actual_output_refs(self, refs: set[DatasetRef]) -> None:
+        if self._journal is None:
+            self._outputs = refs
+        else:
+            self._journal.replace_outputs(refs, self)
+
+    _predicted_inputs = id_set("predicted_inputs", "Datasets that may be read.")
+    _predicted_outputs = id_set("predicted_outputs", "Datasets that may be written.")
+    _available_inputs = id_set("available_inputs", "Predicted inputs that were found.")
+    _unavailable_inputs = id_set("unavailable_inputs", "Datasets that were looked for in vain.")
+    _actual_inputs = id_set("actual_inputs", "Predicted inputs that were read.")
+
+    @functools.cached_property
+    def _metrics(self) -> ButlerMetrics:  # type: ignore[override]
+        """Where operations are counted, if nobody says otherwise."""
+        # Two threads that come here at once must count into the same.
+        metrics: ButlerMetrics = self.__dict__.setdefault("_metrics", ButlerMetrics())
+        return metrics
+
+    @contextlib.contextmanager
+    def record_metrics(self, metrics: ButlerMetrics | None = None) -> Iterator[ButlerMetrics]:
+        """Count into other metrics for a while.
+
+        Parameters
+        ----------
+        metrics : `ButlerMetrics`, optional
+            Metrics object to count into; a new one by default.
+
+        Yields
+        ------
+        metrics : `ButlerMetrics`
+            What is counted into instead of the butler's own metrics.
+
+        Raises
+        ------
+        ClosedButlerError
+            Raised if the butler has been closed.
+        """
+        self._require_open()
+        with super().record_metrics(metrics) as recorded:
+            yield recorded
+
+    @property
+    def _datastore(self) -> Datastore:
+        """Datastore of an open butler; every operation comes through here."""
+        if (datastore := self._open_datastore) is None:
+            self._raise_closed()
+        return datastore
+
+    @_datastore.setter
+    def _datastore(self, datastore: Datastore) -> None:
+        self._open_datastore = datastore
+
+    def _raise_closed(self) -> NoReturn:
+        raise ClosedButlerError("This QuantumBackedButler has been closed; make another one.")
+
+    def _require_open(self) -> None:
+        """Raise `ClosedButlerError` unless the butler is open."""
+        if self._open_datastore is None:
+            self._raise_closed()
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> Literal[False]:
+        if exc_type is not None:
+            # Upstream only logs what goes wrong now, and so the first failure is what is raised.
+            return super().__exit__(exc_type, exc_val, exc_tb)
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Release all resources.  Closing a closed butler does nothing.
+
+        Raises
+        ------
+        OSError
+            Raised if the quantum's provenance was to be logged and cannot be.
+            The butler is closed nevertheless.
+        RecordFileError
+            Raised if the butler's file cannot be written or closed.  No data
+            can be had from the butler any more, but `close` can be called
+            again.
+
+        Notes
+        -----
+        With `quantum_butler.install` or the environment variable
+        ``QUANTUM_BUTLER_PROVENANCE`` told to, a butler that was made for a
+        `Quantum` appends its provenance to a log first.
+
+        At the end of a ``with`` block these errors are raised, too, unless the
+        block has raised something.
+        """
+        if self._quantum_label is None:
+            self._release()
+            return
+        # Another thread that closes it waits until the log has what is here.
+        with _logging:
+            try:
+                if (label := self._quantum_label) is not None:
+                    self._log_provenance(label)
+            finally:
+                self._quantum_label = None
+                self._release()
+
+    def _release(self) -> None:
+        """Let go of all resources."""
+        self._open_datastore = None
+        super().close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def _log_provenance(self, label: QuantumLabel) -> None:
+        """Append the provenance to the log of this process.
+
+        A quantum that an executor passes over, because its outputs are there
+        from an earlier run, asks for nothing of what it would have read:
+        logged, that would stand against what the earlier run has logged.
+        """
+        if (log := process_log()) is None:
+            return
+        failed = has_failed(self._beginning)
+        looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
+        if self._actual_output_refs or any(looked_at) or failed:
+            log.append(label, self, failed=failed)
+
+
+def require_id(ref: DatasetRef) -> None:
+    """Raise `AmbiguousDatasetError` for a ref without an id."""
+    # Upstream's own refs always have one, and making it a UUID costs time.
+    if type(ref) is not DatasetRef and ref.id is None:
+        raise AmbiguousDatasetError(f"Dataset {ref} is not resolved: it has no id.")

@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import quantum_butler
+import quantum_butler.archive
+from quantum_butler.archive.rows import WrittenBatch
+from quantum_butler.transferring.report import UnrecordedOutput
 
 _PACKAGE = Path(quantum_butler.__file__).resolve().parent
 _UNDERLINED = re.compile(r"^( *)(\w[\w ]*)\n\1(-{4,})$", re.MULTILINE)
@@ -85,8 +88,10 @@ def _wanted(value: Any) -> set[str]:
 
 
 def _places_of_exported() -> set[tuple[str, str]]:
-    """Return module and qualified name of all that is exported."""
-    return {(value.__module__, value.__qualname__) for value in exported().values()}
+    """Return module and qualified name of all that is exported, and of what answers are made of."""
+    answers = [getattr(quantum_butler.archive, name) for name in quantum_butler.archive.__all__]
+    met = [*exported().values(), *answers, WrittenBatch, UnrecordedOutput]
+    return {(value.__module__, value.__qualname__) for value in met}
 
 
 def surplus() -> tuple[list[Section], int]:

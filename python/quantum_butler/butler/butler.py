@@ -44,10 +44,10 @@ from ..record_file.resume import (
     explain_trash,
     has_quantum,
     look_around,
-    not_yet_filed,
     read_roles,
     require_log,
     require_no_quantum,
+    unfiled_records,
 )
 from ..record_file.rows import identities, predict_artifacts
 from ..switches import native_enabled, wanted_log_folder
@@ -384,7 +384,6 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
         metrics: ButlerMetrics | None = None,
         durability: Durability = "disk",
     ) -> Self:
-        # Docstring inherited.
         check_durability(durability)
         filename = file_wanted(filename)
         parts = None
@@ -428,7 +427,9 @@ class QuantumBackedButler(DocumentedNames, _Upstream):
                     predicted_inputs,
                     predicted_outputs,
                     dimensions,
-                    None if datastore_records is None else not_yet_filed(parts.datastore, datastore_records),
+                    None
+                    if datastore_records is None
+                    else unfiled_records(parts.datastore, datastore_records),
                     dataset_types=dataset_types,
                     metrics=metrics,
                 )

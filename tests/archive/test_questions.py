@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,9 @@ from archives import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantum_butler import Archive, ArchiveError
+from quantum_butler import Archive, ArchiveError, ProvenanceLog, QuantumProvenanceData, collect
 from quantum_butler.archive.errors import UnknownIdError
+from quantum_butler.archive.reports import of_quantum
 
 
 @pytest.fixture
@@ -159,6 +162,37 @@ def test_files_are_found_with_whoever_wrote_them(archive: Archive) -> None:
     assert by_id[dataset_id(11)].size == 1001
     raw = by_id[dataset_id(0)]
     assert (raw.paths, raw.storage_class, raw.size) == ((), None, None)
+
+
+def test_attempts_are_shown(tmp_path: Path, archive: Archive) -> None:
+    quantum_id_ = "b7e1a0c4-3f0e-4f5a-8a57-0c1d2e3f4a5b"
+    model = QuantumProvenanceData.direct(
+        predicted_inputs=[], available_inputs=[], actual_inputs=[], predicted_outputs=[],
+        actual_outputs=[], datastore_records={},
+    )  # fmt: skip
+    begin = datetime(2026, 11, 30, 4, 20, 1, 123456, tzinfo=UTC)
+    with ProvenanceLog(tmp_path / "log.jsonl") as log:
+        for minutes, failed in ((0, True), (1, None), (2, False)):
+            at = begin + timedelta(minutes=minutes)
+            of_attempt = {"begin": at, "end": at + timedelta(seconds=1), "failed": failed}
+            log.append(uuid.UUID(quantum_id_), model, task_label=f"isr{minutes}", **of_attempt)
+    collect(tmp_path / "log.jsonl", tmp_path / "collected")
+    details = Archive(tmp_path / "collected").show(quantum_id_)
+    last = begin + timedelta(minutes=2)
+    assert (details.begin, details.end) == (last, last + timedelta(seconds=1))
+    assert (details.failed, details.attempts) == (False, 3)
+    report = of_quantum(details)
+    assert (
+        "attempts 3, of which one is kept, begun 2026-11-30 04:22:01.123456+00:00, "
+        "ended 2026-11-30 04:22:02.123456+00:00, succeeded\n"
+    ) in report.render("table")
+    content = json.loads(report.render("json"))
+    assert datetime.fromisoformat(content["begin"]) == last
+    assert (content["failed"], content["attempts"]) == (False, 3)
+    # One of an earlier release.
+    details = archive.show(quantum_id(1))
+    assert (details.begin, details.end, details.failed, details.attempts) == (None, None, None, None)
+    assert "\nattempts (not known)\n" in of_quantum(details).render("table")
 
 
 def test_predicted_and_actual_lineage_differ(archive: Archive) -> None:

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,35 @@ def expected() -> dict[str, list[dict[str, Any]]]:
     return expected_rows([*QUANTA[:3], *QUANTA[4:], AGAIN])
 
 
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the table of attempts with times and without."""
+    folder = tmp_path_factory.mktemp("attempts")
+    first, last = (
+        {
+            "begin": f"2026-11-30T04:{minute}:01.123456Z",
+            "end": f"2026-11-30T04:{minute}:02Z",
+            "failed": failed,
+        }
+        for minute, failed in ((20, True), (30, False))
+    )
+    log = write_log(folder / "log.jsonl", [QUANTA[3], {**AGAIN, **first}, {**QUANTA[3], **last}])
+    collect(log, folder / "archive")
+    return folder / "archive" / "attempts.parquet"
+
+
+def moment(value: Any) -> Any:
+    """Return a time in UTC, if it is one."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
 def plain(value: Any) -> Any:
     """Return a value of any library as one that compares."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bytes):
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    if isinstance(value, bytes) and len(value) == 16:
         return uuid.UUID(bytes=value)
     return value.item() if hasattr(value, "item") else value
 
@@ -103,6 +128,20 @@ def test_tables(archive: Path, expected: dict[str, list[dict[str, Any]]], name: 
         assert sorted(found, key=key) == sorted(expected[name], key=key)
     else:
         assert found == expected[name]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_attempts(attempts: Path, read: Any) -> None:
+    rows = read(attempts)
+    expected = [
+        {name: moment(plain(value)) for name, value in row.items()}
+        for row in pq.read_table(attempts).to_pylist()
+    ]
+    assert [{name: moment(value) for name, value in row.items()} for row in rows] == expected
+    assert [(row["quantum_id"], row["begin"], row["failed"]) for row in expected] == [
+        (uuid.UUID(QUANTA[3]["quantum_id"]), datetime(2026, 11, 30, 4, 20, 1, 123456, tzinfo=UTC), True),
+        (uuid.UUID(QUANTA[3]["quantum_id"]), None, None),
+    ]
 
 
 @pytest.mark.parametrize("library", ["duckdb", "pandas", "polars"])

@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import quantum_butler
+import quantum_butler.archive
+from quantum_butler.archive.rows import WrittenBatch
+from quantum_butler.transferring.report import UnrecordedOutput
 
 _PACKAGE = Path(quantum_butler.__file__).resolve().parent
 _UNDERLINED = re.compile(r"^( *)(\w[\w ]*)\n\1(-{4,})$", re.MULTILINE)
@@ -86,8 +89,10 @@ def _wanted(value: Any) -> set[str]:
 
 
 def _places_of_exported() -> set[tuple[str, str]]:
-    """Return module and qualified name of all that is exported."""
-    return {_place(inspect.unwrap(value)) for value in exported().values()}
+    """Return module and qualified name of all that is exported, and of what answers are made of."""
+    answers = [getattr(quantum_butler.archive, name) for name in quantum_butler.archive.__all__]
+    met = [*exported().values(), *answers, WrittenBatch, UnrecordedOutput]
+    return {_place(inspect.unwrap(value)) for value in met}
 
 
 def _place(value: Any) -> tuple[str, str]:

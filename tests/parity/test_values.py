@@ -12,7 +12,7 @@ from lsst.daf.butler import DataCoordinate, DatasetRef
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from scenarios import Run, scenario
 
-from quantum_butler.upstream.refs import data_id_value
+from quantum_butler.quantum.values import data_id_value
 from repositories import dataset_id
 
 

@@ -124,7 +124,7 @@ class Archive:
         (description,) = self.describe_quanta([number])
         datasets = self.describe_datasets([row for row, _ in found])
         uses = [Use(dataset, role_names(roles)) for dataset, (_, roles) in zip(datasets, found, strict=True)]
-        return QuantumDetails(description, uses)
+        return QuantumDetails(description, uses, **self._reader.describe_attempt(number))
 
     def lineage(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("TableFile", "column_kind", "whole")
+__all__ = ("TableFile", "column_kind", "require_columns", "whole")
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from .errors import ArchiveError, unreadable
 class TableFile:
     """A table of an archive, with the columns that will be asked for and what each has; see `column_kind`."""
 
-    def __init__(self, path: Path, kinds: Mapping[str, str]):
+    def __init__(self, path: Path, kinds: Mapping[str, str], later: Mapping[str, str] | None = None):
         self._path = path
         self._errors = (pyarrow.ArrowException, OSError, ValueError, KeyError)
         try:
@@ -28,9 +28,9 @@ class TableFile:
             raise unreadable(path, error) from error
 
         schema = self._file.schema_arrow
-        for name, kind in kinds.items():
-            if name not in schema.names or column_kind(schema.field(name).type) != kind:
-                raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
+        self.later = [name for name in later or () if name in schema.names]
+        """Columns that archives of earlier releases do not have (`list` [`str`])."""
+        require_columns(path, schema, {**kinds, **{name: (later or {})[name] for name in self.later}})
 
     def __len__(self) -> int:
         rows: int = self._file.metadata.num_rows
@@ -102,6 +102,13 @@ def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
         if values is not None:
             parts.append(numpy.frombuffer(values, type_)[chunk.offset : chunk.offset + len(chunk)])
     return numpy.concatenate(parts)
+
+
+def require_columns(path: Path, schema: pyarrow.Schema, kinds: Mapping[str, str]) -> None:
+    """Raise `ArchiveError` if a table lacks a column, or one does not have what it should."""
+    for name, kind in kinds.items():
+        if name not in schema.names or column_kind(schema.field(name).type) != kind:
+            raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
 
 
 def column_kind(type_: pyarrow.DataType) -> str:

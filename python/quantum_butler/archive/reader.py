@@ -35,6 +35,7 @@ _QUANTUM_COLUMNS = {
     "records": "integers",
     **dict.fromkeys(_SIZE_COLUMNS, "integers"),
 }
+_ATTEMPT_COLUMNS = {"begin": "times", "end": "times", "failed": "booleans", "attempts": "integers"}
 _RECORD_COLUMNS = {"dataset_id": "ids", "path": "text", "storage_class": "text", "file_size": "integers"}
 
 
@@ -104,6 +105,11 @@ class Reader:
             for id_, row in zip(ids, map(place.__getitem__, numbers), strict=True)
         ]
 
+    def describe_attempt(self, number: int) -> dict[str, Any]:
+        """Return what is known of the attempts at a quantum: nothing in archives of earlier releases."""
+        names = self._quanta.later
+        return {name: value for name, (value,) in zip(names, self._quanta.rows([number], names), strict=True)}
+
     def describe_datasets(self, rows: Sequence[int]) -> list[Dataset]:
         """Look up datasets by their rows in the index."""
         ids = self.ask(lambda index: index.dataset_ids(rows))
@@ -122,7 +128,7 @@ class Reader:
 
     @cached_property
     def _quanta(self) -> TableFile:
-        table = TableFile(self._path / "quanta.parquet", _QUANTUM_COLUMNS)
+        table = TableFile(self._path / "quanta.parquet", _QUANTUM_COLUMNS, _ATTEMPT_COLUMNS)
         if len(table) != self.index.quanta:
             raise ArchiveError(
                 f"{self._path}: quanta.parquet has {len(table)} quanta, lineage.arrow {self.index.quanta}"

@@ -197,6 +197,7 @@ def of_quantum(details: QuantumDetails) -> Report:
                 f"quantum  {quantum.quantum_id}",
                 f"task     {plain(quantum.task_label or '(no label)')}",
                 f"data ID  {plain(data_id_text(quantum.data_id or {})) or '(none)'}",
+                f"attempts {_attempts_text(details)}",
                 "",
                 table(("dataset", "roles", "storage class", "size", "path"), rows, "   r"),
             ]
@@ -204,6 +205,10 @@ def of_quantum(details: QuantumDetails) -> Report:
 
     content = {
         **_quantum_content(quantum),
+        "begin": None if details.begin is None else details.begin.isoformat(),
+        "end": None if details.end is None else details.end.isoformat(),
+        "failed": details.failed,
+        "attempts": details.attempts,
         "datasets": [{**_dataset_content(use.dataset), "roles": list(use.roles)} for use in uses],
     }
     rows: list[Sequence[object]] = [
@@ -211,6 +216,21 @@ def of_quantum(details: QuantumDetails) -> Report:
         for use in uses
     ]
     return Report(content, ["dataset_id", *ROLES, "storage_class", "size", "path"], rows, text)
+
+
+def _attempts_text(details: QuantumDetails) -> str:
+    """Return how many attempts there were, and what is known of the one that is kept."""
+    if details.attempts is None:
+        return "(not known)"
+    words = [f"{details.attempts:,}", "the only one" if details.attempts == 1 else "of which one is kept"]
+    words += (
+        f"{word} {moment.isoformat(' ')}"
+        for word, moment in (("begun", details.begin), ("ended", details.end))
+        if moment is not None
+    )
+    if details.failed is not None:
+        words.append("failed" if details.failed else "succeeded")
+    return ", ".join(words)
 
 
 def of_quanta(quanta: list[Quantum], nothing: str, *, single: bool) -> Report:

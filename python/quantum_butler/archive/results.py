@@ -15,6 +15,7 @@ __all__ = (
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -85,10 +86,20 @@ class QuantumDetails:
         The quantum.
     uses : `list` [`Use`]
         Its datasets, in order of their ids.
+    begin, end : `datetime.datetime` or `None`
+        When the attempt that is kept began and ended, if that is known.
+    failed : `bool` or `None`
+        Whether it failed, if that is known.
+    attempts : `int` or `None`
+        How many attempts there were; `None` in archives of earlier releases.
     """
 
     quantum: Quantum
     uses: list[Use]
+    begin: datetime | None = None
+    end: datetime | None = None
+    failed: bool | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True)

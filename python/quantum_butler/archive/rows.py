@@ -19,7 +19,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 
-from .columns import column_kind
+from .columns import require_columns
 from .errors import ArchiveError, unreadable
 
 # Columns of ``records.parquet``, and what they have.
@@ -74,27 +74,7 @@ def read_quanta(
 
 
 def read_rows(path: Path, columns: Mapping[str, str], at_once: int) -> Iterator[pyarrow.Table]:
-    """Read one table.
-
-    Parameters
-    ----------
-    path : `pathlib.Path`
-        The file.
-    columns : `~collections.abc.Mapping` [`str`, `str`]
-        Columns to read, and what they must have; see `column_kind`.
-    at_once : `int`
-        Most rows to give at once.
-
-    Yields
-    ------
-    rows : `pyarrow.Table`
-        The next rows.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if it cannot be read.
-    """
+    """Read one table."""
     with _opened(path, columns) as table:
         while (rows := table.take(at_once)).num_rows:
             yield rows
@@ -108,9 +88,7 @@ class _TableRows:
         """The file."""
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
         schema = file.schema_arrow
-        for name, kind in columns.items():
-            if name not in schema.names or column_kind(schema.field(name).type) != kind:
-                raise ArchiveError(f"{path}: column {name} is missing, or does not have {kind}")
+        require_columns(path, schema, columns)
         self._schema = pyarrow.schema([schema.field(name) for name in columns])
         self._batches = file.iter_batches(_AT_ONCE, columns=list(columns))
         self._left: list[pyarrow.RecordBatch] = []

@@ -17,10 +17,10 @@ from ..record_file.resume import (
     check_datastores,
     has_quantum,
     look_around,
-    not_yet_filed,
     read_roles,
     require_log,
     require_no_quantum,
+    unfiled_records,
 )
 from ..record_file.rows import identities, predict_artifacts
 from ..switches import wanted_log_folder
@@ -298,7 +298,7 @@ class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
             datastores = identities(parts.datastore)
             check_datastores(journal, datastores)
             if datastore_records is not None:
-                parts.datastore.import_records(not_yet_filed(parts.datastore, datastore_records))
+                parts.datastore.import_records(unfiled_records(parts.datastore, datastore_records))
             butler = cls._of(parts, predicted_inputs, predicted_outputs, dimensions, **options)
             predicted = predict_artifacts(parts.datastore, predicted_outputs)
             outputs = cast(ActualOutputs, butler._outputs)

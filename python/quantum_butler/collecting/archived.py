@@ -42,25 +42,7 @@ _EDGES = {"dataset_id": "ids", **dict.fromkeys(ROLES, "booleans")}
 
 
 def archive_parts(archive: Path, folder: str) -> Iterator[Part]:
-    """Make parts of an archive.
-
-    Parameters
-    ----------
-    archive : `pathlib.Path`
-        The archive.
-    folder : `str`
-        Where the parts go.
-
-    Yields
-    ------
-    part : `Part`
-        The next part; their numbers come after ``Duplicates.PAST``.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if a table cannot be read, or the tables do not fit together.
-    """
+    """Make parts of an archive; their numbers come after ``Duplicates.PAST``."""
     first = 0
     columns = _QUANTA | (_ATTEMPT if _has_attempts(archive) else {})
     parts = enumerate(read_quanta(archive, columns, _EDGES, _AT_ONCE), _core.Duplicates.PAST + 1)
@@ -70,26 +52,7 @@ def archive_parts(archive: Path, folder: str) -> Iterator[Part]:
 
 
 def past_attempts(archive: Path, folder: str) -> Part | None:
-    """Make a part of the attempts that an archive knows and does not keep.
-
-    Parameters
-    ----------
-    archive : `pathlib.Path`
-        The archive.
-    folder : `str`
-        Where the part goes; its only table is called ``quanta``.
-
-    Returns
-    -------
-    part : `Part` or `None`
-        The part, of number ``Duplicates.PAST``; `None` if there are none.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if the attempts cannot be read, or are not those that
-        ``quanta.parquet`` tells of.
-    """
+    """Make a part, ``Duplicates.PAST``, of the attempts that an archive knows and does not keep, if any."""
     expected = 0
     if _has_attempts(archive):
         for rows in read_rows(archive / "quanta.parquet", {"attempts": "integers"}, _AT_ONCE):

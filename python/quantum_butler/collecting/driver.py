@@ -221,13 +221,7 @@ def collect(
 
 
 def default_jobs() -> int:
-    """Return how many threads read the sources if nobody says.
-
-    Returns
-    -------
-    jobs : `int`
-        The processors that there are, but not too many.
-    """
+    """Return how many threads read the sources if nobody says."""
     return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
 
 
@@ -423,7 +417,7 @@ class _Work:
                     writer.write(table)
 
     def _write_replaced(self, duplicates: Duplicates) -> None:
-        """Tell which attempts were replaced now, after those of which the old archive tells."""
+        """List the attempts that were replaced now, after those that the old archive lists."""
         path = os.path.join(self._scratch.result, "replaced.jsonl")
         with open(path, "wb") as stream:
             if self._old is not None:

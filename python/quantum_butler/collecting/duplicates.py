@@ -59,27 +59,6 @@ class Duplicates:
 def find_duplicates(parts: Sequence[Part], folder: str, past: Part | None) -> Duplicates:
     """Find quanta that are there more than once, in bounded memory.
 
-    Parameters
-    ----------
-    parts : `~collections.abc.Sequence` [`Part`]
-        All parts, in order.
-    folder : `str`
-        Where they are.
-    past : `Part` or `None`
-        Attempts that an archive knows and does not keep; see `past_attempts`.
-
-    Returns
-    -------
-    duplicates : `Duplicates`
-        What was found.
-
-    Raises
-    ------
-    ArchiveError
-        Raised if the archive has attempts at quanta that it does not have.
-
-    Notes
-    -----
     Of the attempts at a quantum, that one is kept which comes last in an order
     by outcome, time and place: ``rust/core/src/scan/attempts.rs`` has the rule.
     """

@@ -78,15 +78,7 @@ class Part:
 
 
 class PartWriter:
-    """Writes the tables of one part.
-
-    Parameters
-    ----------
-    folder : `str`
-        Where to.
-    number : `int`
-        Which part it is.
-    """
+    """Writes the tables of one part."""
 
     def __init__(self, folder: str, number: int):
         self._folder, self._number = folder, number
@@ -101,15 +93,7 @@ class PartWriter:
         """How many entries of each were rejected (`collections.Counter` [`int`])."""
 
     def write(self, name: TableName, table: pa.Table) -> None:
-        """Add rows to a table.
-
-        Parameters
-        ----------
-        name : `str`
-            Which table.
-        table : `pyarrow.Table`
-            The rows.
-        """
+        """Add rows to a table."""
         if (writer := self._writers.get(name)) is None:
             path = part_path(self._folder, self._number, name)
             writer = self._writers[name] = pa.ipc.new_stream(path, table.schema)
@@ -117,15 +101,7 @@ class PartWriter:
         self.rows[name] += len(table)
 
     def take(self, scanner: _core.ProvenanceScanner, piece: Piece) -> None:
-        """Add whatever a scanner has read.
-
-        Parameters
-        ----------
-        scanner : `_core.ProvenanceScanner`
-            The scanner.
-        piece : `Piece`
-            What it reads.
-        """
+        """Add whatever a scanner has read."""
         *found, rejected = scanner.take()
         tables = dict(zip(_TABLES, map(pa.table, found), strict=True))
         for name, table in tables.items():
@@ -154,43 +130,13 @@ def part_path(folder: str, number: int, name: str) -> str:
 
 @contextmanager
 def read_part(folder: str, number: int, name: TableName) -> Iterator[pa.Table]:
-    """Give a table of a part, which must not be used afterwards.
-
-    Parameters
-    ----------
-    folder : `str`
-        Where the parts are.
-    number : `int`
-        Which part.
-    name : `str`
-        Which table.
-
-    Yields
-    ------
-    table : `pyarrow.Table`
-        The table, mapped into memory.
-    """
+    """Give a table of a part, which must not be used afterwards."""
     with pa.memory_map(part_path(folder, number, name)) as mapped, pa.ipc.open_stream(mapped) as reader:
         yield reader.read_all()
 
 
 def scan_piece(piece: Piece, number: int, folder: str) -> Part:
-    """Read one piece into tables.
-
-    Parameters
-    ----------
-    piece : `Piece`
-        What to read.
-    number : `int`
-        Number of the part that it becomes.
-    folder : `str`
-        Where its tables go.
-
-    Returns
-    -------
-    part : `Part`
-        What there was.
-    """
+    """Read one piece into tables."""
     # Of files of one quantum each, no more is rejected than there are.
     scanner = _core.ProvenanceScanner(most_rejected=_MOST_REJECTED)
     writer = PartWriter(folder, number)

@@ -1,4 +1,4 @@
-"""Tells where attempts are from that are not kept, and those in their place."""
+"""Writes where attempts that are not kept were read, and those in their place."""
 
 from __future__ import annotations
 
@@ -20,21 +20,7 @@ from .pieces import Part, part_path, read_part
 def write_replaced(
     duplicates: Duplicates, parts: Sequence[Part], folder: str, archive: Path, stream: IO[bytes]
 ) -> None:
-    """Write a line for each attempt that is replaced now.
-
-    Parameters
-    ----------
-    duplicates : `Duplicates`
-        Which these are.
-    parts : `~collections.abc.Sequence` [`Part`]
-        All parts.
-    folder : `str`
-        Where they are.
-    archive : `pathlib.Path`
-        What parts without a piece are from.
-    stream : `typing.IO`
-        Where to.
-    """
+    """Write a line for each attempt that is replaced now."""
     starts = {part.number: part.start for part in parts}
     for table in duplicates.replaced:
         dropped, kept = _places(table, "part", "row"), _places(table, "kept_part", "kept_row")
@@ -52,7 +38,7 @@ def write_replaced(
 def _origins(
     number: int, rows: list[int], start: int, folder: str, archive: Path
 ) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """Tell where some quanta of a part are from."""
+    """Yield where some quanta of a part were read."""
     with read_part(folder, number, "quanta") as quanta:
         found = quanta.select(["source", "offset"]).take(rows).to_pylist()
     path = part_path(folder, number, "piece")

@@ -28,15 +28,6 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ign
 
     Writes take turns, because members kept in memory are not safe to change
     from several threads.
-
-    Parameters
-    ----------
-    prototype : `ChainedDatastore`
-        Datastore to take the configuration from.
-    bridgeManager : `DatastoreRegistryBridgeManager`
-        Manager that the members keep their records with.
-    datastores : `list` [ `Datastore` ]
-        Members of the chain.
     """
 
     def __init__(
@@ -51,23 +42,19 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ign
         self._writing = ForkSafeLock()
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
-        # Docstring inherited.
         return type(self)(self, bridgeManager, [child.clone(bridgeManager) for child in self.datastores])
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
-        # Docstring inherited.
         with self._writing, all_or_nothing(self, ref):
             super().put(inMemoryDataset, ref, provenance)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
-        # Docstring inherited.
         with self._writing:
             super().trash(ref, ignore_errors)
 
     def emptyTrash(
         self, ignore_errors: bool = True, refs: Collection[DatasetRef] | None = None, dry_run: bool = False
     ) -> set[ResourcePath]:
-        # Docstring inherited.
         with self._writing:
             if self.journal is not None and not dry_run:
                 # Before a member in memory removes what it cannot bring back.
@@ -82,20 +69,7 @@ class NativeChainedDatastore(ThreadTransactions, ChainedDatastore):  # type: ign
 
 
 def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.AbstractContextManager[Any]:
-    """Return what takes back that a dataset was put, if something fails.
-
-    Parameters
-    ----------
-    datastore : `Datastore`
-        Datastore that it is put into.
-    ref : `DatasetRef`
-        The dataset.
-
-    Returns
-    -------
-    context : `contextlib.AbstractContextManager`
-        Context in which to put it.
-    """
+    """Return what takes back that a dataset was put, if something fails."""
     # Upstream's datastores are of a protocol, and slow to tell from each other.
     if type(datastore) is NativeFileDatastore:
         return datastore.transaction()
@@ -111,18 +85,7 @@ def all_or_nothing(datastore: Datastore, ref: DatasetRef) -> contextlib.Abstract
 
 
 def writing(datastore: Datastore) -> contextlib.AbstractContextManager[Any]:
-    """Return what keeps others from putting into a datastore meanwhile.
-
-    Parameters
-    ----------
-    datastore : `Datastore`
-        The datastore.
-
-    Returns
-    -------
-    context : `contextlib.AbstractContextManager`
-        A lock, if its members need one; see `NativeChainedDatastore`.
-    """
+    """Return what keeps others from putting into a datastore, if its members need that."""
     if type(datastore) is not NativeFileDatastore and isinstance(datastore, NativeChainedDatastore):
         return datastore._writing
     return contextlib.nullcontext()
@@ -134,13 +97,6 @@ class _TakenBackOnFailure(contextlib.AbstractContextManager[None]):
     Such a datastore's own rollback also removes what was there before.  What
     is said of transactions in general goes for this, too: it must not do
     anything when it is only collected.
-
-    Parameters
-    ----------
-    datastore : `InMemoryDatastore`
-        The datastore.
-    ref : `DatasetRef`
-        The dataset.
     """
 
     def __init__(self, datastore: InMemoryDatastore, ref: DatasetRef):

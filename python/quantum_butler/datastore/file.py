@@ -117,7 +117,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         return self
 
     def clone(self, bridgeManager: DatastoreRegistryBridgeManager) -> Datastore:
-        # Docstring inherited.
         return self.from_prototype(self, bridgeManager) or super().clone(bridgeManager)
 
     @functools.cached_property
@@ -144,11 +143,9 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         parameters: Mapping[str, Any] | None = None,
         storageClass: StorageClass | str | None = None,
     ) -> Any:
-        # Docstring inherited.
         return self._ours_or(super().get, reading.read, ref, parameters, storageClass)
 
     def put(self, inMemoryDataset: Any, ref: DatasetRef, provenance: DatasetProvenance | None = None) -> None:
-        # Docstring inherited.
         self._ours_or(
             super().put, writing.put, inMemoryDataset, ref, provenance, transaction=self.current_transaction
         )
@@ -158,14 +155,12 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         refsAndInfos: Iterable[tuple[DatasetRef, StoredFileInfo]],
         insert_mode: DatabaseInsertMode = DatabaseInsertMode.INSERT,
     ) -> None:
-        # Docstring inherited.
         pairs = list(refsAndInfos)
         refs = [ref for ref, _ in pairs]
         infos = [info.rebase(ref) if ref.isComponent() else info for ref, info in pairs]
         self._register_undo("registerDatasets", self.store.add(refs, infos, _INSERT_MODES[insert_mode]))
 
     def forget(self, refs: Iterable[DatasetRef]) -> None:
-        # Docstring inherited.
         if self.journal is None:
             super().forget(refs)
         else:
@@ -179,20 +174,17 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def getStoredItemsInfo(
         self, ref: DatasetIdRef, ignore_datastore_records: bool = False
     ) -> list[StoredFileInfo]:
-        # Docstring inherited.
         return self._ours_or(super().getStoredItemsInfo, LocalStore.recorded, ref, ignore_datastore_records)
 
     def _get_dataset_locations_info(
         self, ref: DatasetIdRef, ignore_datastore_records: bool = False
     ) -> list[tuple[Location, StoredFileInfo]]:
-        # Docstring inherited.
         infos = self.getStoredItemsInfo(ref, ignore_datastore_records)
         return [(self.store.locations.of_record(info), info) for info in infos]
 
     def _get_stored_records_associated_with_refs(
         self, refs: Iterable[DatasetIdRef], ignore_datastore_records: bool = False
     ) -> dict[DatasetId, list[StoredFileInfo]]:
-        # Docstring inherited.
         refs = list(refs)
         if not ignore_datastore_records and any(carried_records(ref) is not None for ref in refs):
             return super()._get_stored_records_associated_with_refs(refs, ignore_datastore_records)
@@ -200,18 +192,15 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         return defaultdict(list, self.store.records.get_many(refs))
 
     def knows(self, ref: DatasetRef) -> bool:
-        # Docstring inherited.
         if carried_records(ref) is not None:
             return super().knows(ref)
         return self.store.records.known([ref])[0]
 
     def knows_these(self, refs: Iterable[DatasetRef]) -> dict[DatasetRef, bool]:
-        # Docstring inherited.
         refs = list(refs)
         return dict(zip(refs, self.store.records.known(refs), strict=True))
 
     def exists(self, ref: DatasetRef) -> bool:
-        # Docstring inherited.
         return self._ours_or(super().exists, finding.exists, ref)
 
     def stored(self, ref: DatasetRef) -> bool:
@@ -224,7 +213,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def mexists(
         self, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool] | None = None
     ) -> dict[DatasetRef, bool]:
-        # Docstring inherited.
         refs = list(refs)
         if len(refs) < _CHUNK and not self.store.has_words(VERBOSE):
             return self._mexists(refs, artifact_existence)
@@ -233,25 +221,20 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def _mexists(
         self, refs: Sequence[DatasetRef], artifact_existence: dict[ResourcePath, bool] | None = None
     ) -> dict[DatasetRef, bool]:
-        # Docstring inherited.
         upstreams = super()._mexists
         return self._ours_or(upstreams, finding.all_exist, refs, artifact_existence, upstreams=upstreams)
 
     def _get_expected_dataset_locations_info(self, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
-        # Docstring inherited.
         return self._ours_or(super()._get_expected_dataset_locations_info, finding.expected_locations, ref)
 
     def export_predicted_records(self, refs: Iterable[DatasetRef]) -> dict[str, DatastoreRecordData]:
-        # Docstring inherited.
         upstreams = super().export_predicted_records
         return self._ours_or(upstreams, finding.predict_records, list(refs), upstreams=upstreams)
 
     def _cast_storage_class(self, ref: DatasetRef) -> DatasetRef:
-        # Docstring inherited.
         return self.store.as_registered(ref)
 
     def import_records(self, data: Mapping[str, DatastoreRecordData]) -> None:
-        # Docstring inherited.
         record_data = data.get(self.name)
         if not record_data:
             return
@@ -264,7 +247,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         self._register_undo("importRecords", undo)
 
     def export_records(self, refs: Iterable[DatasetIdRef]) -> Mapping[str, DatastoreRecordData]:
-        # Docstring inherited.
         table_name = self.store.configuration.table_name
         records: dict[DatasetId, dict[str, list[StoredDatastoreItemInfo]]] = {
             dataset_id: {table_name: infos} for dataset_id, infos in self.store.records.export(refs).items()
@@ -272,11 +254,10 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         return {self.name: DatastoreRecordData(records=records)}
 
     def export_table(self, datasets: Collection[DatasetId]) -> DatastoreRecordTable:
-        # Docstring inherited.
         return DatastoreRecordTable(pyarrow.table(self.store.records.export_table(datasets)))
 
     def import_table(self, table: DatastoreRecordTable) -> None:
-        # Docstring inherited.  Upstream checks the columns and casts them.
+        # Upstream checks the columns and casts them.
         columns = table.to_stored_file_info_table().to_arrow()
         try:
             undo = self.store.change(self.store.records.import_table, columns)
@@ -287,7 +268,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
             self._register_undo("importTable", undo)
 
     def trash(self, ref: DatasetRef | Iterable[DatasetRef], ignore_errors: bool = True) -> None:
-        # Docstring inherited.
         upstreams, refs = super().trash, ref if isinstance(ref, DatasetRef) else list(ref)
         with contextlib.nullcontext() if self.journal is None else self.transaction():
             self._ours_or(
@@ -308,7 +288,6 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         selected_ids: Collection[DatasetId] | None = None,
         dry_run: bool = False,
     ) -> set[ResourcePath]:
-        # Docstring inherited.
         journal = None if dry_run else self.journal
         if journal is not None:
             # That they are in the trash, before anything is removed.
@@ -330,18 +309,15 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def getManyURIs(
         self, refs: Iterable[DatasetRef], predict: bool = False, allow_missing: bool = False
     ) -> dict[DatasetRef, DatasetRefURIs]:
-        # Docstring inherited.
         upstreams = super().getManyURIs
         return self._ours_or(upstreams, finding.many_uris, refs, predict, allow_missing, upstreams=upstreams)
 
     def get_file_info_for_transfer(self, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:
-        # Docstring inherited.
         return finding.find_recorded_files(self.store, dataset_ids)
 
     def locate_missing_files_for_transfer(
         self, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool]
     ) -> FileTransferMap:
-        # Docstring inherited.
         return self._ours_or(
             super().locate_missing_files_for_transfer,
             finding.find_unrecorded_files,

@@ -61,22 +61,7 @@ _VERSION = VersionTuple(0, 2, 0)
 
 
 class NativeOpaqueTableStorage(OpaqueTableStorage):
-    """One opaque table in Rust.
-
-    Parameters
-    ----------
-    name : `str`
-        Name of the table.
-    spec : `lsst.daf.butler.ddl.TableSpec`
-        Columns, primary key, unique constraints and indexes.
-
-    Raises
-    ------
-    NotImplementedError
-        Raised if ``spec`` asks for what a table of records never needs:
-        foreign keys, exclusion constraints, server-side defaults,
-        auto-incremented columns or an unknown column type.
-    """
+    """One opaque table in Rust; `NotImplementedError` for what a table of records never needs."""
 
     def __init__(self, name: str, spec: ddl.TableSpec):
         super().__init__(name)
@@ -85,20 +70,7 @@ class NativeOpaqueTableStorage(OpaqueTableStorage):
 
     @classmethod
     def over(cls, table: _core.Table, spec: ddl.TableSpec) -> NativeOpaqueTableStorage:
-        """Return the interface to a table that there is already.
-
-        Parameters
-        ----------
-        table : `_core.Table`
-            Table in Rust.
-        spec : `lsst.daf.butler.ddl.TableSpec`
-            What it was made from.
-
-        Returns
-        -------
-        storage : `NativeOpaqueTableStorage`
-            The same table to upstream.
-        """
+        """Return the interface to a table that there is already."""
         self = cls.__new__(cls)
         OpaqueTableStorage.__init__(self, table.name)
         self._columns = Columns.of(table.name, spec)
@@ -106,27 +78,21 @@ class NativeOpaqueTableStorage(OpaqueTableStorage):
         return self
 
     def insert(self, *data: dict[str, Any], transaction: DatastoreTransaction | None = None) -> None:
-        # Docstring inherited.
         self._change("INSERT INTO", self._table.insert, data, transaction)
 
     def ensure(self, *data: dict[str, Any], transaction: DatastoreTransaction | None = None) -> None:
-        # Docstring inherited.
         self._change("INSERT OR IGNORE INTO", self._table.ensure, data, transaction)
 
     def replace(self, *data: dict[str, Any], transaction: DatastoreTransaction | None = None) -> None:
-        # Docstring inherited.
         self._change("INSERT OR REPLACE INTO", self._table.replace, data, transaction)
 
     def fetch(self, **where: Any) -> Iterator[Mapping[Any, Any]]:
-        # Docstring inherited.
         yield from self._rows(where)
 
     def fetch_batches(self, **where: Any) -> Iterator[Sequence[Mapping[Any, Any]]]:
-        # Docstring inherited.
         yield self._rows(where)
 
     def delete(self, columns: Iterable[str], *rows: dict[str, Any]) -> None:
-        # Docstring inherited.
         columns = list(columns)
         statement = f"DELETE FROM {self.name}"
         # Like upstream, by the named columns of rows that may have more.
@@ -157,13 +123,7 @@ class NativeOpaqueTableStorage(OpaqueTableStorage):
 
 
 class NativeOpaqueTableStorageManager(OpaqueTableStorageManager):
-    """The opaque tables of one butler, in Rust.
-
-    Parameters
-    ----------
-    registry_schema_version : `VersionTuple` or `None`, optional
-        Version of the registry's schema; kept, never interpreted.
-    """
+    """The opaque tables of one butler, in Rust."""
 
     def __init__(self, *, registry_schema_version: VersionTuple | None = None):
         super().__init__(registry_schema_version=registry_schema_version)
@@ -177,31 +137,17 @@ class NativeOpaqueTableStorageManager(OpaqueTableStorageManager):
         context: StaticTablesContext | None = None,
         registry_schema_version: VersionTuple | None = None,
     ) -> NativeOpaqueTableStorageManager:
-        # Docstring inherited.  There is nothing to declare in a database.
+        # There is nothing to declare in a database.
         return cls(registry_schema_version=registry_schema_version)
 
     def clone(self, db: Database | None = None) -> NativeOpaqueTableStorageManager:
-        """Return another manager of the same tables.
-
-        Parameters
-        ----------
-        db : `Database`, optional
-            Ignored; clones of a SQL manager share a database's tables, and
-            clones of this one share its own.
-
-        Returns
-        -------
-        instance : `NativeOpaqueTableStorageManager`
-            Manager that holds the same tables.
-        """
+        """Return another manager of the same tables; there is no database to choose."""
         return copy.copy(self)
 
     def get(self, name: str) -> NativeOpaqueTableStorage | None:
-        # Docstring inherited.
         return self._tables.get(name)
 
     def register(self, name: str, spec: ddl.TableSpec) -> NativeOpaqueTableStorage:
-        # Docstring inherited.
         with self._lock:
             if (table := self._tables.get(name)) is None:
                 table = self._tables[name] = NativeOpaqueTableStorage(name, spec)
@@ -209,18 +155,11 @@ class NativeOpaqueTableStorageManager(OpaqueTableStorageManager):
 
     @classmethod
     def currentVersions(cls) -> list[VersionTuple]:
-        # Docstring inherited.
         return [_VERSION]
 
 
 class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
-    """Which datasets one datastore holds, and which are in its trash.
-
-    Parameters
-    ----------
-    datastoreName : `str`
-        Name of the datastore.
-    """
+    """Which datasets one datastore holds, and which are in its trash."""
 
     def __init__(self, datastoreName: str):
         super().__init__(datastoreName)
@@ -228,45 +167,29 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
 
     @classmethod
     def over(cls, locations: _core.Locations) -> NativeDatastoreRegistryBridge:
-        """Return the interface to locations that there are already.
-
-        Parameters
-        ----------
-        locations : `_core.Locations`
-            Locations in Rust.
-
-        Returns
-        -------
-        bridge : `NativeDatastoreRegistryBridge`
-            The same locations to upstream.
-        """
+        """Return the interface to locations that there are already."""
         self = cls.__new__(cls)
         DatastoreRegistryBridge.__init__(self, locations.datastore)
         self._locations = locations
         return self
 
     def insert(self, refs: Iterable[DatasetIdRef]) -> None:
-        # Docstring inherited.
         with sql_errors("INSERT INTO dataset_location", {"datastore_name": self.datastoreName}):
             self._locations.insert(refs)
 
     def ensure(self, refs: Iterable[DatasetIdRef]) -> None:
-        # Docstring inherited.
         self._locations.ensure(refs)
 
     def forget(self, refs: Iterable[DatasetIdRef]) -> None:
-        # Docstring inherited.
         self._locations.forget(refs)
 
     def moveToTrash(self, refs: Iterable[DatasetIdRef], transaction: DatastoreTransaction | None) -> None:
-        # Docstring inherited.
         with sql_errors("INSERT INTO dataset_location_trash", {"datastore_name": self.datastoreName}):
             undo = self._locations.move_to_trash(refs)
         if transaction is not None:
             transaction.registerUndo(f"Trash datasets of {self.datastoreName}", undo)
 
     def check(self, datasets: Iterable[DatasetId]) -> set[DatasetId]:
-        # Docstring inherited.
         return cast("set[DatasetId]", self._locations.check(datasets))
 
     @contextmanager
@@ -278,7 +201,6 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
         selected_ids: Collection[DatasetId] | None = None,
         dry_run: bool = False,
     ) -> Iterator[tuple[Iterable[tuple[DatasetIdRef, StoredDatastoreItemInfo | None]], set[str] | None]]:
-        # Docstring inherited.
         if records_table is None:
             raise ValueError("This implementation requires a records table.")
         if record_class is None:
@@ -289,46 +211,19 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
         rows = list(records_table.fetch(dataset_id=trashed)) if trashed else []
         preserved = None if record_column is None else self._still_needed(records_table, record_column, rows)
 
-        yield (
-            ((FakeDatasetRef(row["dataset_id"]), record_class.from_record(row)) for row in rows),
-            preserved,
-        )
+        yield ((FakeDatasetRef(row["dataset_id"]), record_class.from_record(row)) for row in rows), preserved
 
         # A dataset in the trash without any record stays there, as upstream
         # leaves it: the join of the trash with the records misses it.
-        if not rows or dry_run:
-            return
-        emptied = {row["dataset_id"] for row in rows}
-        self._drop(records_table, emptied)
-
-    def _drop(self, records_table: OpaqueTableStorage, ids: Collection[DatasetId]) -> None:
-        """Drop datasets from the trash for good, and their records."""
-        records_table.delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in ids))
-        self._drop_from_trash(ids)
-
-    def _drop_from_trash(self, ids: Collection[DatasetId]) -> None:
-        """Drop datasets from the trash for good."""
-        self._locations.drop_from_trash(ids)
+        if rows and not dry_run:
+            ids = {row["dataset_id"] for row in rows}
+            records_table.delete(["dataset_id"], *({"dataset_id": dataset_id} for dataset_id in ids))
+            self._locations.drop_from_trash(ids)
 
     def _still_needed(
         self, records_table: OpaqueTableStorage, record_column: str, trashed_rows: Sequence[Mapping[str, Any]]
     ) -> set[str]:
-        """Return the artifacts of trashed rows that other datasets share.
-
-        Parameters
-        ----------
-        records_table : `OpaqueTableStorage`
-            Table of the records.
-        record_column : `str`
-            Column that names a record's artifact.
-        trashed_rows : `~collections.abc.Sequence` [ `~collections.abc.Mapping` ]
-            Rows whose datasets are in the trash.
-
-        Returns
-        -------
-        shared : `set` [ `str` ]
-            Artifacts that a record of a dataset still held refers to.
-        """
+        """Return the artifacts of trashed rows that other datasets share."""
         artifacts = {row[record_column] for row in trashed_rows}
         if not artifacts:
             return set()
@@ -340,17 +235,7 @@ class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
 
 
 class NativeDatastoreRegistryBridgeManager(DatastoreRegistryBridgeManager):
-    """The bridges of one butler's datastores, in Rust.
-
-    Parameters
-    ----------
-    opaque : `OpaqueTableStorageManager`
-        Manager of the tables that hold the datastores' records.
-    universe : `DimensionUniverse`
-        All dimensions known to the butler.
-    registry_schema_version : `VersionTuple` or `None`, optional
-        Version of the registry's schema; kept, never interpreted.
-    """
+    """The bridges of one butler's datastores, in Rust."""
 
     def __init__(
         self,
@@ -375,38 +260,23 @@ class NativeDatastoreRegistryBridgeManager(DatastoreRegistryBridgeManager):
         universe: DimensionUniverse,
         registry_schema_version: VersionTuple | None = None,
     ) -> NativeDatastoreRegistryBridgeManager:
-        # Docstring inherited.  There is nothing to declare in a database.
+        # There is nothing to declare in a database.
         return cls(opaque=opaque, universe=universe, registry_schema_version=registry_schema_version)
 
     def clone(
         self, *, db: Database | None = None, opaque: OpaqueTableStorageManager
     ) -> NativeDatastoreRegistryBridgeManager:
-        """Return another manager of the same locations.
-
-        Parameters
-        ----------
-        db : `Database`, optional
-            Ignored, as in `NativeOpaqueTableStorageManager.clone`.
-        opaque : `OpaqueTableStorageManager`
-            Manager of the records for the new instance.
-
-        Returns
-        -------
-        instance : `NativeDatastoreRegistryBridgeManager`
-            Manager that shares this one's locations, except those of
-            ephemeral datastores.
-        """
+        """Return another manager of the same locations, but for those of ephemeral datastores."""
         other = copy.copy(self)
         other.opaque = opaque
         other._ephemeral = {}
         return other
 
     def refresh(self) -> None:
-        # Docstring inherited.  Nobody else can change what is in memory here.
+        # Nobody else can change what is in memory here.
         pass
 
     def register(self, name: str, *, ephemeral: bool = False) -> DatastoreRegistryBridge:
-        # Docstring inherited.
         with self._lock:
             if ephemeral:
                 return self._ephemeral.setdefault(name, EphemeralDatastoreRegistryBridge(name))
@@ -415,7 +285,6 @@ class NativeDatastoreRegistryBridgeManager(DatastoreRegistryBridgeManager):
             return bridge
 
     def findDatastores(self, ref: DatasetIdRef) -> Iterable[str]:
-        # Docstring inherited.
         for name, bridge in self._bridges.items():
             if ref in bridge._locations:
                 yield name
@@ -425,5 +294,4 @@ class NativeDatastoreRegistryBridgeManager(DatastoreRegistryBridgeManager):
 
     @classmethod
     def currentVersions(cls) -> list[VersionTuple]:
-        # Docstring inherited.
         return [_VERSION]

@@ -27,21 +27,7 @@ if TYPE_CHECKING:
 
 
 def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | None:
-    """Make one butler's own datastore, configured as a prototype.
-
-    Parameters
-    ----------
-    prototype : `Datastore`
-        Datastore to take the configuration from.
-    dimensions : `DimensionUniverse`
-        All dimensions known to the butler.
-
-    Returns
-    -------
-    datastore : `Datastore` or `None`
-        New datastore that shares no dataset with the prototype; `None` if the
-        prototype is of a class that this module does not know.
-    """
+    """Make one butler's own datastore, configured as a prototype; `None` if that is of an unknown class."""
     # Subclasses may keep state of their own, hence exact types.
     if type(prototype) in (FileDatastore, NativeFileDatastore):
         # Its records are its own, and need no manager.
@@ -50,36 +36,14 @@ def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | No
 
 
 def can_spawn(prototype: Datastore) -> bool:
-    """Tell whether `spawn` knows a class of datastore.
-
-    Parameters
-    ----------
-    prototype : `Datastore`
-        Datastore to make another one after.
-
-    Returns
-    -------
-    can : `bool`
-        Whether it knows that of the prototype, and of all its members.
-    """
+    """Return whether `spawn` knows a class of datastore."""
     if type(prototype) in (ChainedDatastore, NativeChainedDatastore):
         return all(map(can_spawn, cast(ChainedDatastore, prototype).datastores))
     return type(prototype) in (FileDatastore, NativeFileDatastore, InMemoryDatastore)
 
 
 def make_bridge_manager(dimensions: DimensionUniverse) -> NativeDatastoreRegistryBridgeManager:
-    """Make managers without any record.
-
-    Parameters
-    ----------
-    dimensions : `DimensionUniverse`
-        All dimensions known to the butler.
-
-    Returns
-    -------
-    bridgeManager : `NativeDatastoreRegistryBridgeManager`
-        Manager of locations, which knows the manager of opaque tables.
-    """
+    """Make a manager of locations, and in it one of opaque tables, without any record."""
     return NativeDatastoreRegistryBridgeManager(opaque=NativeOpaqueTableStorageManager(), universe=dimensions)
 
 
@@ -100,37 +64,14 @@ def _spawn_managed(prototype: Datastore, bridgeManager: DatastoreRegistryBridgeM
 
 
 def file_datastores(datastore: Datastore) -> list[NativeFileDatastore]:
-    """Return the file datastores of ours that a datastore consists of.
-
-    Parameters
-    ----------
-    datastore : `Datastore`
-        Datastore to look into.
-
-    Returns
-    -------
-    datastores : `list` [ `NativeFileDatastore` ]
-        The datastore itself, or its members.
-    """
+    """Return the file datastores of ours that a datastore consists of."""
     if isinstance(datastore, ChainedDatastore):
         return [found for member in datastore.datastores for found in file_datastores(member)]
     return [datastore] if isinstance(datastore, NativeFileDatastore) else []
 
 
 def record_sources(datastore: Datastore) -> list[tuple[str, _core.FileRecords]] | None:
-    """Return where a datastore's exportable records are kept in Rust.
-
-    Parameters
-    ----------
-    datastore : `Datastore`
-        Datastore to look into.
-
-    Returns
-    -------
-    sources : `list` [ `tuple` [ `str`, `_core.FileRecords` ] ] or `None`
-        Name and records of each file datastore; `None` if some records are
-        not kept in Rust.
-    """
+    """Return where a datastore's exportable records are in Rust, by name; `None` if some are not there."""
     if type(datastore) is NativeFileDatastore:
         return [(datastore.name, datastore._records)]
     if type(datastore) is InMemoryDatastore:

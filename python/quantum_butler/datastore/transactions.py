@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Journal", "ThreadTransactions")
+__all__ = ("ThreadTransactions",)
 
 import contextlib
 import threading
 import weakref
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from lsst.daf.butler.datastore import DatastoreTransaction
 
-
-class Journal(Protocol):
-    """Where a butler's records are kept besides memory."""
-
-    def commit(self) -> None:
-        """Write what has changed, or raise."""
-
-    def commit_if_alone(self) -> None:
-        """Write what has changed, unless the thread is in a call at whose end that is done."""
-
-    def commit_rest(self, error: BaseException) -> None:
-        """Write what stays after a failure, if possible."""
-
-    def forget(self, datastore: Any, refs: Sequence[Any], forget: Any) -> None:
-        """Drop datasets with their records, but not their artifacts."""
+from ..store.local import Journal
 
 
 class ThreadTransactions:
@@ -63,13 +48,7 @@ class ThreadTransactions:
     _transaction = property(current_transaction, _set_transaction)
 
     def transaction(self) -> contextlib.AbstractContextManager[DatastoreTransaction]:
-        """Make this thread's changes to the datastore revocable.
-
-        Returns
-        -------
-        context : `contextlib.AbstractContextManager`
-            Context of a transaction that is rolled back if the block raises.
-        """
+        """Make this thread's changes to the datastore revocable."""
         return _TransactionContext(self)
 
     def _contexts(self) -> list[weakref.ref[_TransactionContext]]:
@@ -91,11 +70,6 @@ class _TransactionContext(contextlib.AbstractContextManager[DatastoreTransaction
     generator must not be made of this: such a one is rolled back whenever it
     is collected, with all that was done in between.  The datastore only keeps
     it as long as somebody is in its block.
-
-    Parameters
-    ----------
-    datastore : `ThreadTransactions`
-        The datastore.
     """
 
     def __init__(self, datastore: ThreadTransactions):

@@ -109,7 +109,7 @@ def table(report: Report) -> RenderableType:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[str], AbstractContextManager[object]]]:
-    """Tell which step is going on, and how long each has taken."""
+    """Give what shows which step is going on, and how long each has taken."""
     if not console.is_terminal:
 
         @contextmanager

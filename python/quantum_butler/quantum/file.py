@@ -26,25 +26,8 @@ if TYPE_CHECKING:
 
 
 def write_provenance(source: ProvenanceSource, destination: ResourcePathExpression) -> None:
-    """Write the provenance of one quantum to a file.
+    """Write the provenance of one quantum to a file, in the format that its ending names.
 
-    Parameters
-    ----------
-    source : `QuantumBackedButler` or `QuantumProvenanceData`
-        Butler that backed the quantum, or what was extracted from that.
-    destination : `~lsst.resources.ResourcePathExpression`
-        Path or URI of the file.  The ending decides on the format: ``.json``,
-        ``.json.zst``, ``.json.gz``, ``.yaml`` or ``.yml``.
-
-    Raises
-    ------
-    ValueError
-        Raised if the file has another ending, or a dataset id is an integer.
-    OSError
-        Raised if the file cannot be written.
-
-    Notes
-    -----
     A file that is there is replaced.  A local file is there as a whole or not
     at all; so it is elsewhere if the store writes objects as a whole.
     """

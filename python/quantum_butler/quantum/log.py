@@ -19,6 +19,7 @@ from .. import _core
 from ..locks import warn_of_no_locks
 from ..paths import local_path
 from .attempt import Beginning, has_failed, microseconds, now
+from .values import data_id_value
 
 if TYPE_CHECKING:
     import uuid
@@ -120,8 +121,8 @@ class ProvenanceLog:
         data_id : `DataCoordinate` or `~collections.abc.Mapping` [`str`, \
                 `int` or `str`] or `None`, optional
             Its data ID; of a `DataCoordinate`, the required dimensions.
-            Values are texts, and whatever Python takes as a whole number of
-            64 bits (as of `numpy`), but no `bool`.
+            Values are texts, and whole numbers of 64 bits.  As in upstream's
+            data IDs, integers of `numpy` are such numbers, and so is a `bool`.
         begin : `datetime.datetime` or `None`, optional
             When this attempt at the quantum began, with its time zone; by
             default, of a `QuantumBackedButler` of this package, when that was
@@ -154,7 +155,7 @@ class ProvenanceLog:
         cls = type(source)
         ours = getattr(cls, "_for_log", None)
         beginning: Beginning | None = getattr(source, "_beginning", None) if ours is not None else None
-        labels = quantum_id, task_label, _as_dict(data_id)
+        labels = quantum_id, task_label, self._values(data_id)
         times = [None if moment is None else microseconds(moment) for moment in (begin, end)]
         if beginning is not None:
             times[0] = beginning.time if begin is None else times[0]
@@ -169,6 +170,20 @@ class ProvenanceLog:
             self._writer.append_extracted(heading, *made_from)
         else:
             self._writer.append(heading, native_provenance(made_from))
+
+    def _values(self, data_id: Any) -> dict[str, Any] | None:
+        """Return the values of a data ID, by `data_id_value`."""
+        if data_id is None:
+            return None
+        values = dict(getattr(data_id, "required", data_id))
+        for name, value in values.items():
+            if type(value) is not int and type(value) is not str:
+                try:
+                    values[name] = data_id_value(value)
+                except TypeError as error:
+                    if not self._lenient:
+                        raise TypeError(f"the value of {name} is wrong: {error}") from None
+        return values
 
     def flush(self) -> None:
         """Hand over to the operating system whatever it does not have yet.
@@ -200,25 +215,7 @@ class ProvenanceLog:
 
 
 def native_provenance(source: ProvenanceSource) -> _core.Provenance:
-    """Return the provenance of a quantum without making Python objects of it.
-
-    Parameters
-    ----------
-    source : `QuantumBackedButler` or `QuantumProvenanceData`
-        Butler to extract it from, or what was extracted.
-
-    Returns
-    -------
-    provenance : `_core.Provenance`
-        The provenance.
-
-    Raises
-    ------
-    TypeError
-        Raised if ``source`` is anything else.
-    ValueError
-        Raised if a model holds what no quantum's provenance can.
-    """
+    """Return the provenance of a butler's quantum, or of a model, without making Python objects of it."""
     # A model would look for a name it does not have in many places.
     extracts = hasattr(type(source), "extract_provenance_data")
     data: Any = source.extract_provenance_data() if extracts else source  # type: ignore[union-attr]
@@ -235,10 +232,3 @@ def native_provenance(source: ProvenanceSource) -> _core.Provenance:
         raise ValueError(f"{type(data).__name__} holds values that its fields do not allow")
     provenance: _core.Provenance = native
     return provenance
-
-
-def _as_dict(data_id: Any) -> dict[str, int | str] | None:
-    """Return a data ID as a dictionary."""
-    if data_id is None or type(data_id) is dict:
-        return data_id
-    return dict(getattr(data_id, "required", data_id))

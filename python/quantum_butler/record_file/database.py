@@ -208,7 +208,7 @@ def _check_place(path: str) -> None:
 
 
 def _is_folder(folder: str, path: str) -> bool:
-    """Tell whether a folder is there, or raise the error of a file if nobody can tell."""
+    """Return whether a folder is there, or raise the error of a file if nobody can tell."""
     try:
         return stat.S_ISDIR(os.stat(folder).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -218,7 +218,7 @@ def _is_folder(folder: str, path: str) -> bool:
 
 
 def _is_beside(path: str, suffix: str) -> bool:
-    """Tell whether something is beside a file, or raise if nobody can tell."""
+    """Return whether something is beside a file, or raise if nobody can tell."""
     try:
         os.lstat(path + suffix)
     except (FileNotFoundError, NotADirectoryError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("FileHasQuantumError", "RecordFileError", "damage_told", "record_file_error")
+__all__ = ("FileHasQuantumError", "RecordFileError", "damage_errors", "record_file_error")
 
 import contextlib
 import errno
@@ -41,20 +41,7 @@ class FileHasQuantumError(RecordFileError, SchemaAlreadyDefinedError):
 
 
 def record_file_error(path: str, error: sqlite3.Error) -> RecordFileError:
-    """Say in the words of this package what SQLite complains of.
-
-    Parameters
-    ----------
-    path : `str`
-        The file.
-    error : `sqlite3.Error`
-        What SQLite raised.
-
-    Returns
-    -------
-    error : `RecordFileError`
-        The error to raise.
-    """
+    """Say in the words of this package what SQLite complains of."""
     code = getattr(error, "sqlite_errorcode", None)
     number, meaning = errno.EIO, "The file cannot be used"
     if code is not None:
@@ -64,21 +51,8 @@ def record_file_error(path: str, error: sqlite3.Error) -> RecordFileError:
 
 
 @contextlib.contextmanager
-def damage_told(path: str, table: str) -> Iterator[None]:
-    """Raise what cannot be understood in a file as damage of the file.
-
-    Parameters
-    ----------
-    path : `str`
-        The file.
-    table : `str`
-        Table that is being read.
-
-    Raises
-    ------
-    RecordFileError
-        Raised instead of errors of what makes objects of the rows.
-    """
+def damage_errors(path: str, table: str) -> Iterator[None]:
+    """Raise what cannot be understood in a file as damage of the file."""
     try:
         yield
     except RecordFileError:

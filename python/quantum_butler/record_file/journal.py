@@ -38,7 +38,7 @@ from .database import (
     remove_database,
     remove_mark,
 )
-from .errors import RecordFileError, damage_told, record_file_error
+from .errors import RecordFileError, damage_errors, record_file_error
 from .rows import (
     DatastoreIdentity,
     PredictedArtifact,
@@ -148,12 +148,12 @@ class Journal:
         self._records = [RecordRows(member) for member in members]
         loaded: set[str] = set()
         for records in self._records:
-            with damage_told(self.path, records.table.name):
+            with damage_errors(self.path, records.table.name):
                 # Several datastores may share a table.
                 if records.table.name not in loaded and self.has_table(records.table.name):
                     records.load_rows(self.read)
                 loaded.add(records.table.name)
-            with damage_told(self.path, "dataset_location"):
+            with damage_errors(self.path, "dataset_location"):
                 if self.has_table("dataset_location"):
                     records.load_locations(self.read)
         for member in members:
@@ -194,7 +194,7 @@ class Journal:
         universe: DimensionUniverse,
     ) -> None:
         """Go on writing the provenance of the quantum that the file has."""
-        with damage_told(self.path, "quantum_butler_output"):
+        with damage_errors(self.path, "quantum_butler_output"):
             for row in self.read("SELECT * FROM quantum_butler_output"):
                 outputs.add(ref_of(row, universe))
         self._quantum = QuantumRows(tracker, outputs, datastore)
@@ -245,13 +245,7 @@ class Journal:
     # Writing.
 
     def commit(self, write: Write | None = None) -> None:
-        """Write what has changed, and what else is to be, all or nothing.
-
-        Raises
-        ------
-        RecordFileError
-            Raised if it cannot be written; it will be, with the next commit.
-        """
+        """Write what has changed, and what else is to be, all or nothing."""
         try:
             self._write(write)
         except BaseException:
@@ -392,13 +386,7 @@ class Journal:
                 remove_database(self.path)
 
     def close(self) -> None:
-        """Write what is left and close the file, with nothing beside it; that can be tried again.
-
-        Raises
-        ------
-        RecordFileError
-            Raised if it cannot be written, somebody else is using it, or it is gone.
-        """
+        """Write what is left and close the file, with nothing beside it; that can be tried again."""
         if os.getpid() != self._process:
             return
         if (connection := self._connection) is None or is_closed(connection):

@@ -18,7 +18,7 @@ __all__ = (
     "explain_trash",
     "has_quantum",
     "look_around",
-    "not_yet_filed",
+    "unfiled_records",
     "read_roles",
     "require_log",
     "require_no_quantum",
@@ -38,7 +38,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ..datastore.spawn import file_datastores
 from ..upstream.formatters import temporary_suffix
-from .errors import FileHasQuantumError, RecordFileError, damage_told
+from .errors import FileHasQuantumError, RecordFileError, damage_errors
 from .journal import Journal
 from .rows import ROLES, DatastoreIdentity, id_of, identity_of
 from .schema import FORMAT_VERSION
@@ -131,7 +131,7 @@ def look_around(
     journal: Journal, datastore: Datastore, outputs: set[DatasetRef], *, repair: bool
 ) -> Resumption:
     """Look for what an interrupted process has left behind, and mend it if asked."""
-    with damage_told(journal.path, "quantum_butler_predicted_artifact"):
+    with damage_errors(journal.path, "quantum_butler_predicted_artifact"):
         searches = [_Search(journal, member) for member in file_datastores(datastore)]
         volatile = _only_in_memory(journal)
     resumption = Resumption(
@@ -225,7 +225,7 @@ class _Search:
             return None
 
     def _is_whole(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether an artifact exists and has the size that it should."""
+        """Return whether an artifact exists and has the size that it should."""
         path, size = str(row["path"]), row["file_size"]
         if (uri := self._uri(path)) is None:
             return True
@@ -235,7 +235,7 @@ class _Search:
         return path != _without_fragment(path) or not isinstance(size, int) or size < 0 or uri.size() == size
 
     def _is_new(self, path: str, before: str | None) -> bool:
-        """Tell whether there is an artifact that was not there before."""
+        """Return whether there is an artifact that was not there before."""
         if (uri := self._uri(path)) is None or not _exists(uri):
             return False
         return not before or identity_of(uri.ospath) != before
@@ -281,7 +281,7 @@ class _Search:
 
 
 def _exists(uri: ResourcePath) -> bool:
-    """Tell whether there is an artifact; what cannot be looked at is none that is missing."""
+    """Return whether there is an artifact; what cannot be looked at is none that is missing."""
     return identity_of(uri.ospath) != "" if uri.isLocal else uri.exists()
 
 
@@ -327,7 +327,7 @@ def require_no_quantum(journal: Journal) -> None:
         )
 
 
-def not_yet_filed(
+def unfiled_records(
     datastore: Datastore, records: Mapping[str, DatastoreRecordData]
 ) -> Mapping[str, DatastoreRecordData]:
     """Leave out the records of datasets that a file of the stock class has, be it in the trash."""
@@ -353,7 +353,7 @@ def read_roles(journal: Journal) -> dict[str, list[DatasetId]]:
                 journal.path,
             )
         return {f"{role}s": [] for role in ROLES}
-    with damage_told(journal.path, "quantum_butler_role"):
+    with damage_errors(journal.path, "quantum_butler_role"):
         rows = {
             role: journal.read(f"SELECT dataset_id FROM quantum_butler_role WHERE {role}") for role in ROLES
         }

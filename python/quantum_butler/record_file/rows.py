@@ -31,6 +31,7 @@ from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 
 from .. import _core
 from ..datastore.spawn import file_datastores
+from ..quantum.values import data_id_value
 from ..upstream import NotOurs
 from ..upstream.datastores import expected_records
 from ..upstream.refs import dataset_key
@@ -51,8 +52,8 @@ ROLES = ("predicted_input", "predicted_output", "available_input", "unavailable_
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _LARGE = "integer "
 
-# Data IDs may have the integers of numpy.
-_encode = json.JSONEncoder(default=int).encode
+# An encoder is made anew with each call of `json.dumps`.
+_encode = json.JSONEncoder().encode
 
 
 class DatastoreIdentity(NamedTuple):
@@ -129,12 +130,19 @@ class _OfType:
     def data_id(self, data_id: DataCoordinate) -> str:
         """Return all values of a data ID as a JSON object."""
         values = data_id.full_values if data_id.hasFull() else data_id.required_values
-        # Most are integers; an encoder is made anew with each call.
+        # Most are integers.
         items = [
-            f"{key}{value}" if type(value) is int else key + _encode(value)
+            f"{key}{value}" if type(value) is int else key + _value(value)
             for key, value in zip(self._keys, values, strict=False)
         ]
         return f"{{{', '.join(items)}}}"
+
+
+def _value(value: Any) -> str:
+    """Return a value of a data ID in JSON, by `data_id_value`, or one of another type that upstream takes."""
+    with contextlib.suppress(TypeError):
+        value = data_id_value(value)
+    return _encode(value)
 
 
 def ref_of(row: Sequence[Any], universe: DimensionUniverse) -> DatasetRef:

@@ -79,14 +79,7 @@ _QUANTUM_TABLES: Mapping[str, str] = {
 
 
 class FileSchema:
-    """What the tables of the files of one repository are.
-
-    Parameters
-    ----------
-    database : `Database`
-        A stock butler's database in memory.  Its tables are what the
-        installed version of upstream makes for that repository.
-    """
+    """What the tables of the files of one repository are."""
 
     def __init__(self, database: Database):
         with database.query(
@@ -112,21 +105,7 @@ class FileSchema:
             self._image = _image(example)
 
     def create(self, path: str, *, on_disk: bool) -> bool:
-        """Create a file with all tables at once, if there is none.
-
-        Parameters
-        ----------
-        path : `str`
-            Where to create it.
-        on_disk : `bool`
-            Whether it must be on the disk when this returns.
-
-        Returns
-        -------
-        created : `bool`
-            `False` if there is a file already, or this file system has no
-            way to make one appear as a whole.
-        """
+        """Create a file with all tables at once; return whether there was none, and this file system can."""
         if self._image is None or not hasattr(os, "O_TMPFILE") or os.path.lexists(path):
             return False
         # A file without a name leaves nothing behind if the process is killed.
@@ -154,25 +133,7 @@ class FileSchema:
         return True
 
     def missing(self, connection: sqlite3.Connection, path: str) -> list[str]:
-        """Check the tables of a file.
-
-        Parameters
-        ----------
-        connection : `sqlite3.Connection`
-            Connection to the file.
-        path : `str`
-            Its name.
-
-        Returns
-        -------
-        statements : `list` [ `str` ]
-            What creates the tables that are not there yet.
-
-        Raises
-        ------
-        RecordFileError
-            Raised if this is not a file of a quantum's records.
-        """
+        """Return what creates the tables that a file lacks; raise if it is not one of a quantum's records."""
         found = {
             name
             for (name,) in connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LOG", "Configuration", "LocalStore")
+__all__ = ("LOG", "Configuration", "Journal", "LocalStore")
 
 import logging
 import os
@@ -42,10 +42,19 @@ Undo = Callable[[], None]
 
 
 class Journal(Protocol):
-    """Where changes of the records go, if not only to Rust."""
+    """Where a butler's records are kept besides memory."""
+
+    def commit(self) -> None:
+        """Write what has changed, or raise."""
 
     def commit_if_alone(self) -> None:
-        """Write what has changed, unless that is done at the end of a call that this thread is in."""
+        """Write what has changed, unless the thread is in a call at whose end that is done."""
+
+    def commit_rest(self, error: BaseException) -> None:
+        """Write what stays after a failure, if possible."""
+
+    def forget(self, datastore: Any, refs: Sequence[Any], forget: Any) -> None:
+        """Drop datasets with their records, but not their artifacts."""
 
 
 class Configuration:
@@ -75,15 +84,6 @@ class LocalStore:
     """One file datastore as far as it is ours.
 
     A question that only upstream can answer raises `NotOurs`.
-
-    Parameters
-    ----------
-    configuration : `Configuration`
-        What it has in common with others.
-    records : `_core.FileRecords`
-        Its own records.
-    like : `FileDatastore`
-        Datastore that it is made after.
     """
 
     # A caller may change at run time what decides.

@@ -77,15 +77,7 @@ def put(
 
 
 class _Artifact:
-    """The one file of a dataset that is about to be written.
-
-    Parameters
-    ----------
-    store : `LocalStore`
-        Store that it belongs to.
-    ref : `DatasetRef`
-        The dataset.
-    """
+    """The one file of a dataset that is about to be written."""
 
     __slots__ = ("_location", "_path", "_placement", "_ref", "_store", "_suffix", "formatter", "ospath")
 

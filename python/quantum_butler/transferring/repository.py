@@ -279,7 +279,7 @@ def _groups(refs: Iterable[DatasetRef]) -> Iterator[list[DatasetRef]]:
 
 
 def _agree(ours: Iterable[StoredFileInfo], theirs: Iterable[Any]) -> bool:
-    """Tell whether two accounts of a dataset's files do not contradict.
+    """Return whether two accounts of a dataset's files do not contradict.
 
     Upstream's transfer from a graph does not know sizes and checksums.
     """
@@ -296,12 +296,12 @@ def _agree(ours: Iterable[StoredFileInfo], theirs: Iterable[Any]) -> bool:
 
 
 def _same(ref: DatasetRef, known: DatasetRef) -> bool:
-    """Tell whether a dataset of one id is the one that is known."""
+    """Return whether a dataset of one id is the one that is known."""
     return (ref.datasetType.name, ref.run, ref.dataId) == (known.datasetType.name, known.run, known.dataId)
 
 
 def _exists(butler: Butler, collection: str) -> bool:
-    """Tell whether there is a collection."""
+    """Return whether there is a collection."""
     try:
         butler.collections.get_info(collection)
     except MissingCollectionError:

@@ -133,13 +133,7 @@ def override_storage_class(ref: DatasetRef, storage_class: StorageClass | str) -
 
 
 class FormatterCopies:
-    """Copies of one factory of formatters, to which formatters can be added alone.
-
-    Parameters
-    ----------
-    original : `FormatterFactory`
-        Factory to copy.
-    """
+    """Copies of one factory of formatters, to which formatters can be added alone."""
 
     def __init__(self, original: FormatterFactory):
         self.original = original

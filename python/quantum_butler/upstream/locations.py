@@ -56,14 +56,12 @@ class PlainLocationFactory(LocationFactory):
         self._is_quick = self._is_quick and self._agrees_with_upstream()
 
     def fromPath(self, path: ResourcePathExpression, *, trusted_path: bool = False) -> Location:
-        # Docstring inherited.
         # An unquoted path cannot lead out of the datastore.
         if self._is_quick and type(path) is str and _core.is_unquoted_path(path):
             return self._put_together(path)
         return super().fromPath(path, trusted_path=trusted_path)
 
     def from_uri(self, uri: ResourcePath, *, trusted_path: bool = False) -> Location:
-        # Docstring inherited.
         location = super().from_uri(uri, trusted_path=trusted_path)
         if _CONFINED.get() and location.uri.relative_to(self._datastoreRootUri) is None:
             # As if the record had an absolute path.

@@ -102,14 +102,7 @@ class WatchedLoader:
 
 
 def put_in_force() -> None:
-    """Install our classes, or say why upstream's stay in force.
-
-    Raises
-    ------
-    Exception
-        Raised if they cannot be installed and the launcher was told to
-        require them; the import of `lsst.daf.butler` fails with it.
-    """
+    """Install our classes, or say why upstream's stay in force."""
     try:
         from quantum_butler.dropin.install import install
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import quantum_butler
 import quantum_butler.archive
+import quantum_butler.execution
 from quantum_butler.archive.rows import WrittenBatch
 from quantum_butler.transferring.report import UnrecordedOutput
 
@@ -90,7 +91,10 @@ def _wanted(value: Any) -> set[str]:
 
 def _places_of_exported() -> set[tuple[str, str]]:
     """Return module and qualified name of all that is exported, and of what answers are made of."""
-    answers = [getattr(quantum_butler.archive, name) for name in quantum_butler.archive.__all__]
+    rooms = (quantum_butler.archive, quantum_butler.execution)
+    answers = [
+        getattr(package, name) for package in packages for name in package.__all__ if name[0].isupper()
+    ]
     met = [*exported().values(), *answers, WrittenBatch, UnrecordedOutput]
     return {_place(inspect.unwrap(value)) for value in met}
 

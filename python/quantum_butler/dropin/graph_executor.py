@@ -26,23 +26,6 @@ class StandInGraphExecutor(MPGraphExecutor):
     With one process it is upstream's.  So it is with a start method that
     somebody has chosen.  With a butler that all quanta share, as ``pipetask
     run`` has, upstream starts processes that have its modules imported.
-
-    Parameters
-    ----------
-    num_proc : `int`
-        Number of processes.
-    timeout : `float`
-        Seconds that a quantum may take.
-    quantum_executor : `QuantumExecutor`
-        Executor of single quanta.
-    start_method : `str`, optional
-        Start method from `multiprocessing`.
-    fail_fast : `bool`, optional
-        Whether the first failure ends the run.
-    pdb : `str`, optional
-        Debugger for exceptions.
-    execution_graph_fixup : `ExecutionGraphFixup`, optional
-        What adds order to the graph.
     """
 
     def __init__(
@@ -78,15 +61,7 @@ class StandInGraphExecutor(MPGraphExecutor):
     def execute(
         self, graph: QuantumGraph | PredictedQuantumGraph, *, provenance_graph_file: str | None = None
     ) -> None:
-        """Execute a whole graph.
-
-        Parameters
-        ----------
-        graph : `QuantumGraph` or `PredictedQuantumGraph`
-            The graph.
-        provenance_graph_file : `str`, optional
-            File to write a provenance graph to.
-        """
+        """Execute a whole graph."""
         if not self._is_free_to_choose:
             super().execute(graph, provenance_graph_file=provenance_graph_file)
             return

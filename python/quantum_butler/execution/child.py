@@ -76,18 +76,7 @@ class Settings(NamedTuple):
 
 
 def run_quanta(settings: Settings, parent: int, requests: int, outcomes: int) -> None:
-    """Run quanta until no more are asked for.
-
-    Parameters
-    ----------
-    settings : `Settings`
-        What is the same for all quanta.
-    parent : `int`
-        Process that asks.
-    requests, outcomes : `int`
-        Descriptors of the pipes: ids of quanta come through one, an `Outcome`
-        for each goes through the other.
-    """
+    """Run quanta whose ids come through one pipe, until no more do, and send each `Outcome` into another."""
     settle_in_child(parent)
     if settings.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_limit, settings.memory_limit))

@@ -34,13 +34,7 @@ class ForkRefusedError(RuntimeError):
 
 
 def prepare_fork() -> None:
-    """Make sure that this process can be forked, and make forks cheap.
-
-    Raises
-    ------
-    ForkRefusedError
-        Raised if there are other threads; they are named.
-    """
+    """Make forks cheap, and raise `ForkRefusedError` if there are other threads."""
     if threads := _unprepared_threads():
         raise ForkRefusedError(
             f"Quanta cannot run in forked processes, because of other threads in process {os.getpid()}: "
@@ -58,13 +52,7 @@ def undo_preparation() -> None:
 
 
 def settle_in_child(parent: int) -> None:
-    """Cut what a forked process has in common with its parent.
-
-    Parameters
-    ----------
-    parent : `int`
-        Process that it was forked from.
-    """
+    """Cut what a forked process has in common with its parent, of which the number is given."""
     # What the quantum starts ends with it, and signals of the terminal are the parent's to handle.
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -47,27 +47,7 @@ _MOST_LOST = 3
 
 
 class GraphRun:
-    """One run of the quanta of a graph.
-
-    Parameters
-    ----------
-    graph : `networkx.DiGraph`
-        Upstream's graph of quanta; it is consumed.
-    settings : `Settings`
-        What is the same for all quanta.
-    report : `Report`
-        Upstream's report, which is added to.
-    provenance_writer : `ProvenanceQuantumGraphWriter` or `None`
-        Upstream's writer of a provenance graph.
-    jobs : `int`
-        Most processes at a time.
-    most_quanta : `int` or `None`
-        How many quanta one process runs.
-    timeout : `float`
-        Seconds that a quantum may take.
-    retries : `int`
-        How often a quantum is tried again.
-    """
+    """One run of the quanta of an upstream graph, which is consumed, and what is added to its report."""
 
     def __init__(
         self,
@@ -110,16 +90,7 @@ class GraphRun:
         return (attributes["task_label"], *attributes["data_id"].required_values)
 
     def execute(self) -> None:
-        """Run all quanta.
-
-        Raises
-        ------
-        MPGraphExecutorError
-            Raised if a quantum has failed; `MPTimeoutError` if all that have
-            took too long.
-        KeyboardInterrupt
-            Raised if the run was interrupted.
-        """
+        """Run all quanta; raise `MPGraphExecutorError` if one failed, `KeyboardInterrupt` if interrupted."""
         self._find_ready()
         with self._interruptible():
             try:

@@ -22,13 +22,6 @@ def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, A
     """Import and read what quanta will ask for, as far as one quantum of each task tells.
 
     What cannot be had now is left to the quanta, which say what is wrong with it.
-
-    Parameters
-    ----------
-    executor : `QuantumExecutor`
-        Upstream's executor of single quanta.
-    quanta : `~collections.abc.Mapping` [ `uuid.UUID`, `~collections.abc.Mapping` ]
-        Attributes of the quanta, as in upstream's graph.
     """
     examples = {attributes["task_label"]: attributes for attributes in quanta.values()}
     for label, attributes in examples.items():

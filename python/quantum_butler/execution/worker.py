@@ -28,41 +28,21 @@ _LENGTH = 8
 
 
 class Worker:
-    """A process made by forking this one.
-
-    Parameters
-    ----------
-    settings : `Settings`
-        What is the same for all quanta.
-    most_quanta : `int` or `None`
-        How many quanta it runs; `None` if there is no limit.
-
-    Attributes
-    ----------
-    quantum_id : `uuid.UUID` or `None`
-        The quantum that it runs.
-    has_begun : `bool`
-        Whether the process has told that it runs that quantum.
-    started : `float`
-        When that was handed to it, by `time.monotonic`.
-    is_ending : `bool`
-        Whether the process was asked to end, or forced.
-    kill_at : `float` or `None`
-        When `kill` is due, by `time.monotonic`.
-    outcomes : `int`
-        Descriptor that has something to read when there is an outcome.
-    sentinel : `int`
-        Descriptor that has something to read when the process has ended.
-    """
+    """A process made by forking this one, which runs a number of quanta at most, or any (`None`)."""
 
     def __init__(self, settings: Settings, most_quanta: int | None):
         self.quantum_id: uuid.UUID | None = None
+        """The quantum that it runs."""
         self.has_begun = False
+        """Whether the process has told that it runs that quantum."""
         self.started = 0.0
+        """When that was handed to it, by `time.monotonic`."""
         self._left = most_quanta
         self._received = bytearray()
         self.kill_at: float | None = None
+        """When `kill` is due, by `time.monotonic`."""
         self.is_ending = False
+        """Whether the process was asked to end, or forced."""
         requests, self._requests = os.pipe()
         self.outcomes, outcomes = os.pipe()
         try:
@@ -158,13 +138,7 @@ class Worker:
         return None
 
     def end(self, grace: float) -> None:
-        """End the process and what it has started: now by request, by force if it is still there later.
-
-        Parameters
-        ----------
-        grace : `float`
-            Seconds that it has.
-        """
+        """End the process and what it has started: now by request, by force if it is still there later."""
         if not self.is_ending:
             self.is_ending = True
             self.kill_at = time.monotonic() + grace

@@ -48,15 +48,7 @@ _CONNECTIONS = (("lsst.resources.s3utils", "_get_s3_client"), ("lsst.resources.s
 
 
 class GraphExecutor(MPGraphExecutor):
-    """Upstream's executor of graphs, with another way to run the quanta.
-
-    Parameters
-    ----------
-    jobs : `int`
-        Number of processes.
-    **kwargs : `typing.Any`
-        What upstream's executor takes besides.
-    """
+    """Upstream's executor of graphs, with another way to run the quanta."""
 
     def __init__(self, *, jobs: int, **kwargs: Any):
         # Upstream hands its writer of provenance only to its way of running quanta in one process.

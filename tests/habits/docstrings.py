@@ -92,9 +92,7 @@ def _wanted(value: Any) -> set[str]:
 def _places_of_exported() -> set[tuple[str, str]]:
     """Return module and qualified name of all that is exported, and of what answers are made of."""
     rooms = (quantum_butler.archive, quantum_butler.execution)
-    answers = [
-        getattr(package, name) for package in packages for name in package.__all__ if name[0].isupper()
-    ]
+    answers = [getattr(room, name) for room in rooms for name in room.__all__ if name != "Isolation"]
     met = [*exported().values(), *answers, WrittenBatch, UnrecordedOutput]
     return {_place(inspect.unwrap(value)) for value in met}
 

@@ -152,7 +152,7 @@ class _Visits:
         self._above: set[tuple[int, int]] = set()
 
     def below(self, top: str) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
-        """Yield a folder and those below it, each with a list to fill: folders in it, and whether by a link."""
+        """Yield a folder and those below it, each with a list to be filled with the folders in it."""
         self._above = {_identity(parent) for parent in _parents(os.path.realpath(top))}
         # A folder may be deeper than functions may call each other.
         waiting = [(top, False)]

@@ -7,7 +7,7 @@ import math
 import shutil
 import subprocess
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from made_up import ROLES, expected_rows, quantum, write_log
 from quantum_butler import ProvenanceLog, QuantumBackedButler, QuantumProvenanceData, collect
 from repositories import Repository
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUANTA = [quantum(n) for n in range(50)]
 AGAIN = quantum(3, task_label="other")
 
@@ -48,15 +49,14 @@ def expected() -> dict[str, list[dict[str, Any]]]:
 def attempts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the table of attempts with times and without."""
     folder = tmp_path_factory.mktemp("attempts")
+    hour = "2026-11-30T04"
     first, last = (
-        {
-            "begin": f"2026-11-30T04:{minute}:01.123456Z",
-            "end": f"2026-11-30T04:{minute}:02Z",
-            "failed": failed,
-        }
+        {"begin": f"{hour}:{minute}:01.123456Z", "end": f"{hour}:{minute}:02Z", "failed": failed}
         for minute, failed in ((20, True), (30, False))
     )
-    log = write_log(folder / "log.jsonl", [QUANTA[3], {**AGAIN, **first}, {**QUANTA[3], **last}])
+    log = write_log(
+        folder / "log.jsonl", [quantum(3, task_label="third"), {**AGAIN, **first}, {**QUANTA[3], **last}]
+    )
     collect(log, folder / "archive")
     return folder / "archive" / "attempts.parquet"
 
@@ -80,7 +80,13 @@ def plain(value: Any) -> Any:
 def with_duckdb(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table."""
     found = duckdb.sql(f"select * from '{path}'")
-    return [dict(zip(found.columns, map(plain, row), strict=True)) for row in found.fetchall()]
+    # To make Python's times with a zone it wants a package of its own.
+    times = {name for name, kind in zip(found.columns, found.types, strict=True) if "TIME ZONE" in str(kind)}
+    names = ", ".join(f'epoch_us("{name}")' if name in times else f'"{name}"' for name in found.columns)
+    rows = [dict(zip(found.columns, map(plain, row), strict=True)) for row in found.select(names).fetchall()]
+    for row in rows:
+        row |= {name: EPOCH + timedelta(microseconds=row[name]) for name in times if row[name] is not None}
+    return rows
 
 
 def with_pandas(path: Path) -> list[dict[str, Any]]:

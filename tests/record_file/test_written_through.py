@@ -384,3 +384,21 @@ def test_numbers_that_are_no_integers_of_python(repository: Repository, tmp_path
     butler.close()
     with resume(repository, file) as resumed:
         assert resumed._actual_output_refs == {ref}
+
+
+def test_a_truth_value_in_a_data_id_is_a_number(repository: Repository, tmp_path: Path) -> None:
+    file, ref = tmp_path / "records.sqlite3", repository.predicted["derived"][1]
+    names = list(ref.dataId.dimensions.required)
+    values = tuple(True if name == "detector" else value for name, value in ref.dataId.required.items())
+    data_id = DataCoordinate.from_required_values(ref.dataId.dimensions, values)
+    strange = DatasetRef(ref.datasetType, data_id, ref.run, id=ref.id)
+    butler = begin(repository, file, outputs=[strange])
+    butler._actual_output_refs.add(strange)
+    butler.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        [(told,)] = connection.execute("SELECT data_id FROM quantum_butler_output")
+    # As `DataCoordinate.standardize` has it.
+    expected = DataCoordinate.standardize(
+        dict(zip(names, values, strict=True)), dimensions=data_id.dimensions
+    )
+    assert told == json.dumps(dict(expected.required)) and "true" not in told

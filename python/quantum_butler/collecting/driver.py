@@ -207,7 +207,9 @@ def collect(
         work = _Work(found, scratch, place, old if append else None, progress)
         with contextlib.ExitStack() as stack:
             if executor is None:
-                executor = stack.enter_context(cf.ThreadPoolExecutor(jobs or default_jobs()))
+                executor = stack.enter_context(
+                    cf.ThreadPoolExecutor(jobs or min(len(os.sched_getaffinity(0)), _MOST_THREADS))
+                )
             work.read(executor)
         if strict and work.report.rejected:
             raise RejectedInputError(
@@ -218,11 +220,6 @@ def collect(
         scratch.put_in_place()
     work.report.seconds = time.monotonic() - begin
     return work.report
-
-
-def default_jobs() -> int:
-    """Return how many threads read the sources if nobody says."""
-    return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
 
 
 def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:

@@ -151,17 +151,20 @@ class _Visits:
         self.been: set[tuple[int, int]] = set()
         self._above: set[tuple[int, int]] = set()
 
-    def start(self, top: str) -> None:
-        """Begin at a folder."""
+    def below(self, top: str) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
+        """Yield a folder and those below it, each with a list to be filled with the folders in it."""
         self._above = {_identity(parent) for parent in _parents(os.path.realpath(top))}
-
-    def enter(self, folder: str, is_link: bool) -> bool:
-        """Enter a folder, unless it has been entered or its link leads up."""
-        identity = _identity(folder)
-        if identity in self.been or (is_link and (identity in self._above or _leads_up(folder))):
-            return False
-        self.been.add(identity)
-        return True
+        # A folder may be deeper than functions may call each other.
+        waiting = [(top, False)]
+        while waiting:
+            folder, is_link = waiting.pop()
+            identity = _identity(folder or os.curdir)
+            if identity in self.been or (is_link and (identity in self._above or _leads_up(folder))):
+                continue
+            self.been.add(identity)
+            folders: list[tuple[str, bool]] = []
+            yield folder, folders
+            waiting += reversed(folders)
 
 
 class _Walk:
@@ -188,15 +191,8 @@ class _Walk:
 
     def folder(self, top: str) -> Iterator[Found]:
         """Yield what is in a folder and those below it."""
-        self._visits.start(top)
-        # A folder may be deeper than functions may call each other.
-        waiting = [(top, False)]
-        while waiting:
-            folder, is_link = waiting.pop()
-            if self._visits.enter(folder, is_link):
-                folders: list[tuple[str, bool]] = []
-                yield from self._entries(folder, folders)
-                waiting += reversed(folders)
+        for folder, folders in self._visits.below(top):
+            yield from self._entries(folder, folders)
 
     def _entries(self, folder: str, folders: list[tuple[str, bool]]) -> Iterator[Found]:
         """Yield what is in a folder, and add the folders in it, and whether they are links, to a list."""
@@ -248,19 +244,14 @@ def _matches(pattern: str) -> Iterator[str]:
 
 def _folders(top: str) -> Iterator[str]:
     """Yield a folder and those below it that are not hidden."""
-    visits = _Visits()
-    visits.start(top)
-    waiting = [(top, False)]
-    while waiting:
-        folder, is_link = waiting.pop()
-        if visits.enter(folder or os.curdir, is_link):
-            yield folder
-            with os.scandir(folder or os.curdir) as entries:
-                waiting += [
-                    (os.path.join(folder, entry.name), entry.is_symlink())
-                    for entry in entries
-                    if not entry.name.startswith(".") and _is_folder(entry)
-                ]
+    for folder, folders in _Visits().below(top):
+        yield folder
+        with os.scandir(folder or os.curdir) as entries:
+            folders += [
+                (os.path.join(folder, entry.name), entry.is_symlink())
+                for entry in entries
+                if not entry.name.startswith(".") and _is_folder(entry)
+            ]
 
 
 def _identity(folder: str) -> tuple[int, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 __all__ = ("QuantumProvenanceData",)
 
 import inspect
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pydantic
@@ -218,55 +217,6 @@ class QuantumProvenanceData(_Upstream):
             collect_and_transfer(butler, quanta, provenance)
         else:
             _Upstream.collect_and_transfer(butler, quanta, provenance)
-
-    @classmethod
-    def direct(
-        cls,
-        *,
-        predicted_inputs: Any,
-        available_inputs: Any,
-        actual_inputs: Any,
-        predicted_outputs: Any,
-        actual_outputs: Any,
-        datastore_records: Mapping[str, Mapping[str, Any]],
-    ) -> Self:
-        """Construct an instance directly without validators.
-
-        Parameters
-        ----------
-        predicted_inputs : `~collections.abc.Iterable` of `str` or `uuid.UUID`
-            The predicted inputs.
-        available_inputs : `~collections.abc.Iterable` of `str` or `uuid.UUID`
-            The available inputs.
-        actual_inputs : `~collections.abc.Iterable` of `str` or `uuid.UUID`
-            The actual inputs.
-        predicted_outputs : `~collections.abc.Iterable` of `str` or `uuid.UUID`
-            The predicted outputs.
-        actual_outputs : `~collections.abc.Iterable` of `str` or `uuid.UUID`
-            The actual outputs.
-        datastore_records : `~collections.abc.Mapping` [ `str`, \
-                `~collections.abc.Mapping` ]
-            The datastore records.
-
-        Returns
-        -------
-        provenance : `QuantumProvenanceData`
-            Serializable model of the quantum provenance.
-
-        Notes
-        -----
-        Only for input that is trusted.
-        """
-        ids = (predicted_inputs, available_inputs, actual_inputs, predicted_outputs, actual_outputs)
-        fields: dict[str, Any] = {
-            field: {uuid.UUID(id_) if isinstance(id_, str) else id_ for id_ in given}
-            for field, given in zip(_ID_FIELDS, ids, strict=True)
-        }
-        fields["datastore_records"] = {
-            name: SerializedDatastoreRecordData.direct(**records)
-            for name, records in datastore_records.items()
-        }
-        return cls.model_construct(**fields)
 
 
 def _native_of(model: QuantumProvenanceData) -> _core.Provenance | None:

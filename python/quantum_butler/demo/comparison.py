@@ -23,10 +23,11 @@ from .report import Provenance
 LOG, METADATA = "_log", "_metadata"
 ABOUT_THE_RUN = (LOG, METADATA)
 
-# What is another in each run: times in messages, and times and resources in metadata.
+# What is another in each run: times in messages; times, resources and the collector's work in metadata.
 _FRACTION = re.compile(r"\d+\.\d+(e[+-]?\d+)?")
 _MEASURED = re.compile(
     r"(Utc|[Tt]ime|ResidentSetSize|PageFaults|BlockInputs|BlockOutputs|ContextSwitches|time_in_\w+)$"
+    r"|(^|[.:])gc_metrics([.:]|$)"
 )
 
 

@@ -376,7 +376,9 @@ def test_a_model_that_was_changed(registries: Registries) -> None:
 
 def test_upstreams_own_way_where_ours_is_off(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    monkeypatch.setattr(transferring_quanta, "collect_and_transfer", lambda *args: called.append(args))
+    monkeypatch.setattr(
+        "quantum_butler.quantum.provenance.collect_and_transfer", lambda *args: called.append(args)
+    )
     done = Done([A])
 
     def run() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -183,14 +184,23 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     pipe = tmp_path / "log.jsonl.gz"
     os.mkfifo(pipe)
     command = [*COMMAND, "collect", str(pipe), "-o", str(tmp_path / "archive")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    # It says what it does before it does it.
-    assert process.stderr.readline() == b"reading\n"
-    process.send_signal(signal.SIGINT)
-    with pipe.open("wb"):
-        pass
-    _, said = process.communicate(timeout=100)
+    # Opened for both, it waits for nobody, and who reads it waits for ever.
+    held = os.open(pipe, os.O_RDWR)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell runs in the background ignores it, and its children do.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert process.stderr is not None
+        # It says what it does before it does it.
+        assert process.stderr.readline() == b"reading\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=100)
+    finally:
+        os.close(held)
     assert (process.returncode, said) == (130, b"\nAborted!\n")
     assert not (tmp_path / "archive").exists()
 

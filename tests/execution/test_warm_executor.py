@@ -238,6 +238,26 @@ def test_quanta_start_in_an_order_that_does_not_change(
     assert (tmp_path / "order").read_text().split() == wanted
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"isolation": "fork"}, {"isolation": "process"}, {"isolation": "process", "quanta_per_process": 2}],
+    ids=["fork", "process", "renewed process"],
+)
+def test_a_quantum_starts_as_soon_as_its_inputs_are_there(
+    new_run: NewRun, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """One of the second task, while another of the first one still runs."""
+
+    def wait() -> None:
+        while not (tmp_path / "started").exists():
+            os.sched_yield()
+
+    deeds: Deeds = {("first", 1): wait, ("second", 0): (tmp_path / "started").touch}
+    # In order of the labels, all others of the first task come before.
+    left, raised = run(new_run, deeds, **options)
+    assert raised is None and states(left) == expect({})
+
+
 def test_other_threads_are_refused_by_name(new_run: NewRun) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait, name="a thread of the service")

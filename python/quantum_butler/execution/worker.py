@@ -26,6 +26,9 @@ _FORK = multiprocessing.get_context("fork")
 _CHUNK = 1 << 20
 _LENGTH = 8
 
+# Workers whose pipes are open here, and so in every process that is forked now.
+_alive: set[Worker] = set()
+
 
 class Worker:
     """A process made by forking this one, which runs a number of quanta at most, or any (`None`)."""
@@ -45,9 +48,11 @@ class Worker:
         """Whether the process was asked to end, or forced."""
         requests, self._requests = os.pipe()
         self.outcomes, outcomes = os.pipe()
+        _alive.add(self)
         try:
             self._process = self._fork(settings, requests, outcomes)
         except BaseException:
+            _alive.discard(self)
             self._close(self._requests, self.outcomes)
             raise
         finally:
@@ -60,8 +65,9 @@ class Worker:
         parent = os.getpid()
 
         def run() -> None:
-            # Its own ends alone, or it would not notice that the parent's are closed.
-            self._close(self._requests, self.outcomes)
+            # Only its own ends stay open: it, and others, wait for the parent's to be closed.
+            for worker in _alive:
+                self._close(worker._requests, worker.outcomes)
             run_quanta(settings, parent, requests, outcomes)
 
         process = _FORK.Process(target=run, name="quantum-worker")
@@ -163,6 +169,7 @@ class Worker:
         """Wait for the end of the process, and release what belongs to it."""
         self.take_no_more()
         self._process.join()
+        _alive.discard(self)
         if self.is_ending:
             # What it has started, and what has not heard the request.
             with contextlib.suppress(ProcessLookupError, PermissionError):

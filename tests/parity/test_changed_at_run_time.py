@@ -88,10 +88,13 @@ class _Once(JsonFormatter):
     ids=["stream", "failing", "bytearray"],
 )
 def test_a_dataset_is_serialized_once(
-    dataset: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, new_repository: Callable[[], Repository]
+    dataset: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    new_repository: Callable[[], Repository],
+    stock_class: type[Any],
 ) -> None:
     outcomes = []
-    for butler_class in (quantum_butler.QuantumBackedButler, quantum_butler.QuantumBackedButler.__mro__[2]):
+    for butler_class in (quantum_butler.QuantumBackedButler, stock_class):
         repository = new_repository()
         ref = repository.predicted["derived"][0]
         butler = repository.butler(butler_class, outputs=[ref])
@@ -104,7 +107,6 @@ def test_a_dataset_is_serialized_once(
                 outcomes.append((str(err), butler.stored(ref), type(err.__cause__)))
         butler.close()
     assert outcomes[0] == outcomes[1]
-    assert "QuantumBackedButler" in butler_class.__name__
     assert not butler_class.__module__.startswith("quantum_butler")
 
 

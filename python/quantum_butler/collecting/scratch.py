@@ -187,7 +187,8 @@ def _lock(folder: str, *, create: bool) -> int | None:
     except OSError as error:
         os.close(lock)
         if error.errno not in _NO_LOCKS:
-            raise
+            # Python does not say of which file.
+            raise _named(error, folder) from error
         warn_of_no_locks(os.path.dirname(folder))
         if not create:
             # Nobody can tell whether it is in use.

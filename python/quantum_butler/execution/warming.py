@@ -30,9 +30,12 @@ def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, A
             attributes["pipeline_node"].get_connections()
             quantum = attributes["quantum"]
             with make_butler(executor, quantum) as butler:
-                for refs in (*quantum.inputs.values(), *quantum.outputs.values()):
-                    for ref in refs[:1]:
-                        _import_what_is_needed(butler, ref)
+                groups = (*quantum.inputs.values(), *quantum.outputs.values())
+                refs = [ref for group in groups for ref in group[:1]]
+                for ref in refs:
+                    _import_what_is_needed(butler, ref)
+                # Places are worked out once for each type.  The butler is not asked, lest it note that.
+                butler._datastore.mexists(refs)
         except Exception as error:
             _LOG.verbose("Task %s could not be prepared: %s: %s", label, type(error).__name__, error)
 

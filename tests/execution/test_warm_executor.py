@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import importlib
 import os
 import random
 import signal
@@ -21,6 +23,7 @@ from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorErr
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
 from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor
+from quantum_butler.upstream import executors
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")]
 
@@ -256,6 +259,20 @@ def test_a_quantum_starts_as_soon_as_its_inputs_are_there(
     # In order of the labels, all others of the first task come before.
     left, raised = run(new_run, deeds, **options)
     assert raised is None and states(left) == expect({})
+
+
+def test_connections_of_the_parent_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert executors._CONNECTIONS
+    for module_name, name in executors._CONNECTIONS:
+        module = importlib.import_module(module_name)
+        # It is still there upstream, and keeps what it has made.
+        assert callable(getattr(module, name).cache_clear)
+        made = functools.lru_cache(lambda: object())
+        monkeypatch.setattr(module, name, made)
+        client = made()
+        assert made() is client
+        executors.forget_connections()
+        assert made() is not client
 
 
 def test_other_threads_are_refused_by_name(new_run: NewRun) -> None:

@@ -44,7 +44,7 @@ FINAL_EXIT_CODES = frozenset((1, 2, RepeatableQuantumError.EXIT_CODE, InvalidQua
 
 # Clients of object stores that a process keeps, by module and function.  Upstream's HTTP sessions know
 # their process.
-_CONNECTIONS = (("lsst.resources.s3utils", "_get_s3_client"), ("lsst.resources.s3", "_get_s3_client"))
+_CONNECTIONS = (("lsst.resources.s3utils", "_get_s3_client"),)
 
 
 class GraphExecutor(MPGraphExecutor):

@@ -134,8 +134,8 @@ wheel: $(LOCKED) ## Make a wheel
 	@$(BIN)/maturin build --release --locked --out dist
 
 lock: ## Renew requirements.lock from pyproject.toml, for every Python from 3.11 on (needs uv)
-	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --group build --group test --group fuzz \
-	    --group lint --universal --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
+	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --extra parsl --extra bps --extra export --group build \
+	    --group test --group fuzz --group lint --group docs --universal --python-version 3.11 --generate-hashes --no-header --upgrade --output-file requirements.lock
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -179,13 +181,16 @@ def test_labels_that_the_encoding_lacks(
     assert (folder / "manifest.json").exists()
 
 
-def test_ctrl_c_is_130(tmp_path: Path) -> None:
-    """It comes while a log is opened that is a pipe, to which nobody writes."""
+@pytest.mark.parametrize("moment", ["before", "within"])
+def test_ctrl_c_is_130(tmp_path: Path, moment: str) -> None:
+    """It comes before a log is read, or while a thread waits in it for what nobody writes."""
     pipe = tmp_path / "log.jsonl.gz"
     os.mkfifo(pipe)
     command = [*COMMAND, "collect", str(pipe), "-o", str(tmp_path / "archive")]
     # Opened for both, it waits for nobody, and who reads it waits for ever.
-    held = os.open(pipe, os.O_RDWR)
+    held = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    if moment == "within":
+        fill(held)
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -193,16 +198,31 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
         # What a shell runs in the background ignores it, and its children do.
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    try:
-        assert process.stderr is not None
-        # It says what it does before it does it.
-        assert process.stderr.readline() == b"reading\n"
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=100)
-    finally:
-        os.close(held)
+    with process:
+        try:
+            assert process.stderr is not None
+            # It says what it does before it does it.
+            assert process.stderr.readline() == b"reading\n"
+            if moment == "within":
+                # There is room again when it has read.
+                assert select.select([], [held], [], 100)[1]
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=100)
+        finally:
+            process.kill()
+            os.close(held)
     assert (process.returncode, said) == (130, b"\nAborted!\n")
     assert not (tmp_path / "archive").exists()
+
+
+def fill(pipe: int) -> None:
+    """Write compressed text into a pipe until it is full."""
+    text = zlib.compressobj(level=0, wbits=31)
+    try:
+        while True:
+            os.write(pipe, text.compress(b" " * 4096) + text.flush(zlib.Z_SYNC_FLUSH))
+    except BlockingIOError:
+        pass
 
 
 @pytest.mark.parametrize("streams", [CLOSED_ERROR, FULL_ERROR, CLOSED_OUTPUT, ALL_CLOSED])

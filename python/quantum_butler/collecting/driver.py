@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,6 +49,9 @@ _WAITING = 8
 
 # More threads would read no faster than the disk, and take memory.
 _MOST_THREADS = 16
+
+# After an interruption, seconds to wait for who reads: a disk or a pipe may never answer.
+_PATIENCE = 2.0
 
 # Rejected entries that a report holds.
 _MOST_SHOWN = 20
@@ -207,9 +210,7 @@ def collect(
         work = _Work(found, scratch, place, old if append else None, progress)
         with contextlib.ExitStack() as stack:
             if executor is None:
-                executor = stack.enter_context(
-                    cf.ThreadPoolExecutor(jobs or min(len(os.sched_getaffinity(0)), _MOST_THREADS))
-                )
+                executor = stack.enter_context(_threads(jobs))
             work.read(executor)
         if strict and work.report.rejected:
             raise RejectedInputError(
@@ -238,6 +239,28 @@ def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:
             f"{place}: this archive is there already; it can be added to (append) or replaced (overwrite)"
         )
     return read_manifest(place)
+
+
+@contextlib.contextmanager
+def _threads(jobs: int | None) -> Iterator[cf.Executor]:
+    """Yield threads that read; they are not waited for after an interruption."""
+    executor = cf.ThreadPoolExecutor(jobs or min(len(os.sched_getaffinity(0)), _MOST_THREADS))
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        executor.shutdown(cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+def _end(running: Iterable[cf.Future[Part]], patience: float | None) -> None:
+    """Start none of these any more, and wait for those that run, since they write to the scratch folder."""
+    for future in running:
+        future.cancel()
+    cf.wait(running, timeout=patience)
 
 
 class _Work:
@@ -283,11 +306,12 @@ class _Work:
                     self.report.read += part.quanta
                     self.report.input_bytes += part.size
                     self._tell("reading", self.report.input_bytes, self._sources.size, bytes=True)
-        finally:
-            for future in running:
-                future.cancel()
-            # Who still writes to the scratch folder would keep it from being removed.
-            cf.wait(running)
+        except KeyboardInterrupt:
+            _end(running, _PATIENCE)
+            raise
+        except BaseException:
+            _end(running, None)
+            raise
         self._settle([done[number] for number in sorted(done)])
 
     def _settle(self, parts: list[Part]) -> None:

@@ -29,7 +29,7 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench sdist wheel lock \
+.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench sdist wheel wheels notices lock \
     clean
 
 help: ## List the targets
@@ -94,6 +94,8 @@ lint: $(BUILT) ## Check format, types, the stub, imports, documentation and what
 	$(say) "Checking who imports whom, and for what nobody uses"
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/vulture
+	$(say) "Checking that the licences of all crates are told"
+	@$(BIN)/python .ci/notices.py --check THIRD_PARTY_NOTICES.txt
 	$(say) "Checking that the sources name no machine"
 	@$(BIN)/python .ci/check_sources.py
 
@@ -132,6 +134,12 @@ sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that
 wheel: $(LOCKED) ## Make a wheel
 	$(say) "Making a wheel"
 	@$(BIN)/maturin build --release --locked --out dist
+
+wheels: ## Make wheels for Linux, x86_64 and aarch64, and try those that run here (half an hour; needs rustup's targets)
+	@.ci/wheels.sh dist/wheels
+
+notices: $(LOCKED) ## Write anew the licences of the crates that wheels are linked with
+	@$(BIN)/python .ci/notices.py THIRD_PARTY_NOTICES.txt
 
 lock: ## Renew requirements.lock from pyproject.toml, for every Python from 3.11 on (needs uv)
 	uv pip compile pyproject.toml --extra demo --extra plot --extra dask --extra graph --extra parsl --extra bps --extra export --group build \

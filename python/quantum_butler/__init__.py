@@ -99,7 +99,14 @@ else:
         elif (module := _MODULES.get(name)) is not None:
             from importlib import import_module
 
-            value = getattr(import_module(f"{__name__}.{module}"), name)
+            try:
+                value = getattr(import_module(f"{__name__}.{module}"), name)
+            except ImportError as error:
+                if (error.name or "").startswith("lsst.daf.butler."):
+                    from .upstream.versions import describe
+
+                    error.add_note(f"quantum_butler does not know this version of upstream: {describe()}.")
+                raise
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

@@ -10,6 +10,8 @@ from os import PathLike
 from typing import Any, ClassVar, Literal, Never, TypeAlias, TypeVar, final
 from uuid import UUID
 
+from typing_extensions import Buffer
+
 __all__ = [
     "ArrowStream",
     "ArrowTable",
@@ -19,6 +21,7 @@ __all__ = [
     "Duplicates",
     "FileRecords",
     "Folders",
+    "Frontier",
     "IdSet",
     "LineageBuilder",
     "LineageIndex",
@@ -158,6 +161,37 @@ class ArrowStream:
     """A table that is made while it is read, and read once."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class Frontier:
+    """The quanta of a graph, and which of them can run.
+
+    Quanta are numbered from 0 in the order in which they should start.  The
+    edges are two arrays of unsigned integers of 32 bits: ``before[i]`` must be
+    done before ``after[i]`` can run.  Order and blocking are those of
+    ``GraphWalker`` in ``lsst.pipe.base``.
+    """
+
+    def __new__(cls, quanta: int, before: Buffer, after: Buffer, /) -> Frontier: ...
+    @property
+    def left(self) -> int:
+        """How many quanta are neither done nor failed nor blocked."""
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a quantum can be handed out now."""
+
+    def take(self, most: int, /) -> list[int]:
+        """Hand out quanta that can run, at most so many, those of the lowest numbers first."""
+
+    def give_back(self, numbers: Sequence[int], /) -> None:
+        """Take back quanta that were handed out, to be handed out again."""
+
+    def finish(self, numbers: Sequence[int], /) -> None:
+        """Note quanta that have succeeded, whether or not they were handed out."""
+
+    def fail(self, number: int, /) -> list[int]:
+        """Note a quantum that has failed, and return those that cannot run because of it."""
 
 @final
 class LineageBuilder:

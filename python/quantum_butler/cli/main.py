@@ -19,6 +19,7 @@ from .ask import COMMANDS
 from .collect import collect
 from .output import INTERRUPTED, READER_GONE, Group, format_option, show
 from .paths import LocalPath
+from .run import run
 from .transfer import transfer
 
 
@@ -142,5 +143,5 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (collect, *COMMANDS, transfer):
+for _command in (run, collect, *COMMANDS, transfer):
     main.add_command(_command)

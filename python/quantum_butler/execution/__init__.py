@@ -3,7 +3,8 @@
 `executor` is upstream's executor of graphs with another way to run quanta.
 `scheduling` decides which quantum runs when, and keeps the report.  `worker` is
 one forked process as its parent sees it, `child` what happens inside.
-`forking` checks that a process may be forked, and prepares it.
+`forking` checks that a process may be forked, and prepares it.  `watching` is
+what others are told as it goes on.
 
 Each quantum is run by upstream's own executor of single quanta.  Nothing here
 is needed by a butler: the package needs ``lsst.pipe.base``.
@@ -11,7 +12,8 @@ is needed by a butler: the package needs ``lsst.pipe.base``.
 
 from __future__ import annotations
 
-__all__ = ("ForkRefusedError", "Isolation", "WarmGraphExecutor")
+__all__ = ("ForkRefusedError", "Isolation", "WarmGraphExecutor", "Watcher")
 
 from .executor import Isolation, WarmGraphExecutor
 from .forking import ForkRefusedError
+from .watching import Watcher

@@ -14,6 +14,7 @@ from .child import Settings
 from .forking import prepare_fork, undo_preparation
 from .scheduling import GraphRun
 from .warming import warm_up
+from .watching import Watcher
 
 if TYPE_CHECKING:
     import networkx
@@ -68,6 +69,9 @@ class WarmGraphExecutor(GraphExecutor):
         What adds order to the graph.
     pdb : `str` or `None`, optional
         Debugger for exceptions, with ``"none"``.
+    watcher : `Watcher` or `None`, optional
+        Who is told of each quantum as it starts and ends.  With ``"none"``
+        nobody is.
 
     Notes
     -----
@@ -96,6 +100,7 @@ class WarmGraphExecutor(GraphExecutor):
         memory_limit: int | None = None,
         execution_graph_fixup: ExecutionGraphFixup | None = None,
         pdb: str | None = None,
+        watcher: Watcher | None = None,
     ):
         if isolation not in ("fork", "process", "none"):
             raise ValueError(f"Isolation is 'fork', 'process' or 'none', not {isolation!r}.")
@@ -118,6 +123,7 @@ class WarmGraphExecutor(GraphExecutor):
         self._quanta_per_process = 1 if isolation == "fork" else quanta_per_process
         self._most_resident = most_resident
         self._memory_limit = memory_limit
+        self._watcher = watcher or Watcher()
 
     def run_quanta(self, graph: networkx.DiGraph, report: Report, provenance_writer: Any) -> None:
         """Run all quanta of a graph, and report of each."""
@@ -140,7 +146,7 @@ class WarmGraphExecutor(GraphExecutor):
         prepare_fork()
         try:
             GraphRun(
-                graph.copy(),
+                graph,
                 Settings(
                     self._quantum_executor,
                     quanta,
@@ -155,6 +161,7 @@ class WarmGraphExecutor(GraphExecutor):
                 most_quanta=self._quanta_per_process,
                 timeout=self._timeout,
                 retries=self._retries,
+                watcher=self._watcher,
             ).execute()
         finally:
             undo_preparation()

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 __all__ = ("GraphRun",)
 
-import heapq
 import itertools
 import selectors
 import signal
 import threading
 import time
 import uuid
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lsst.pipe.base import InvalidQuantumError
-from lsst.pipe.base.graph_walker import GraphWalker
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_reports import ExecutionStatus, QuantumReport, Report
 from lsst.utils.logging import getLogger
 
+from .. import _core
 from ..upstream.executors import FINAL_EXIT_CODES, make_butler, write_provenance
 from .child import Outcome, Settings
+from .watching import Watcher
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _MOST_LOST = 3
 
 
 class GraphRun:
-    """One run of the quanta of an upstream graph, which is consumed, and what is added to its report."""
+    """One run of the quanta of an upstream graph, and what is added to its report."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class GraphRun:
         most_quanta: int | None,
         timeout: float,
         retries: int,
+        watcher: Watcher,
     ):
         self._quanta = settings.quanta
         self._settings = settings
@@ -69,11 +71,16 @@ class GraphRun:
         self._most_quanta = most_quanta
         self._timeout = timeout
         self._retries = retries
-        self._walker: GraphWalker[uuid.UUID] = GraphWalker(graph)
+        self._watcher = watcher
         # A quantum's place in the order does not depend on when others end.
-        in_order = sorted(self._quanta, key=self._sort_key)
-        self._place = {quantum_id: place for place, quantum_id in enumerate(in_order)}
-        self._ready: list[tuple[int, uuid.UUID]] = []
+        self._in_order = sorted(self._quanta, key=self._sort_key)
+        self._number = {quantum_id: number for number, quantum_id in enumerate(self._in_order)}
+        edges = [(self._number[before], self._number[after]) for before, after in graph.edges]
+        self._frontier = _core.Frontier(
+            len(self._in_order),
+            array("I", [before for before, _ in edges]),
+            array("I", [after for _, after in edges]),
+        )
         self._selector = selectors.DefaultSelector()
         self._workers: set[Worker] = set()
         self._outcomes: dict[uuid.UUID, Outcome] = {}
@@ -83,6 +90,7 @@ class GraphRun:
         self._failed: dict[uuid.UUID, str] = {}
         self._timed_out: set[uuid.UUID] = set()
         self._interruptions = 0
+        self._has_told_of_interruption = False
         self._error: MPGraphExecutorError | None = None
 
     def _sort_key(self, quantum_id: uuid.UUID) -> tuple[Any, ...]:
@@ -91,7 +99,6 @@ class GraphRun:
 
     def execute(self) -> None:
         """Run all quanta; raise `MPGraphExecutorError` if one failed, `KeyboardInterrupt` if interrupted."""
-        self._find_ready()
         with self._interruptible():
             try:
                 while self._is_going_on():
@@ -110,7 +117,12 @@ class GraphRun:
         """Return whether there is anything left to do or to wait for."""
         if self._interruptions > 1 or self._error is not None:
             return False
-        return self._n_busy() > 0 or (bool(self._ready) and not self._interruptions)
+        return self._n_busy() > 0 or (self._frontier.has_ready and not self._is_over)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no further quantum is started."""
+        return self._interruptions > 0 or self._watcher.wants_end
 
     def _n_busy(self) -> int:
         return sum(worker.quantum_id is not None for worker in self._workers)
@@ -146,23 +158,14 @@ class GraphRun:
         if self._interruptions == 1:
             _LOG.warning("Interrupted: waiting for the quanta that run. Interrupt again to end them.")
 
-    def _find_ready(self) -> None:
-        """Add the quanta that are ready now."""
-        for quantum_id in next(self._walker, ()):
-            self._make_ready(quantum_id)
-
-    def _make_ready(self, quantum_id: uuid.UUID) -> None:
-        heapq.heappush(self._ready, (self._place[quantum_id], quantum_id))
-
     def _start_quanta(self) -> None:
         """Hand the next quanta to processes as long as there are both."""
-        if self._interruptions:
+        if self._is_over:
             return
-        for _ in range(self._jobs - self._n_busy()):
-            if not self._ready:
-                return
-            _, quantum_id = heapq.heappop(self._ready)
+        for number in self._frontier.take(self._jobs - self._n_busy()):
+            quantum_id = self._in_order[number]
             self._attempts[quantum_id] += 1
+            self._watcher.starts(quantum_id)
             self._free_worker().assign(quantum_id)
 
     def _free_worker(self) -> Worker:
@@ -178,6 +181,10 @@ class GraphRun:
 
     def _wait(self) -> None:
         """Wait until something has happened, and see to it."""
+        if self._interruptions and not self._has_told_of_interruption:
+            self._has_told_of_interruption = True
+            self._watcher.interrupted()
+        self._watcher.waits()
         now = time.monotonic()
         due = min((self._due(worker, now) for worker in self._workers), default=now)
         events = self._selector.select(max(0.0, due - now))
@@ -229,7 +236,7 @@ class GraphRun:
             # The process has ended while it waited, and never read what it was asked for.
             self._n_lost[quantum_id] += 1
             self._attempts[quantum_id] -= 1
-            self._make_ready(quantum_id)
+            self._frontier.give_back([self._number[quantum_id]])
             return
         self._settle(quantum_id, code, was_ended=was_ended)
 
@@ -237,7 +244,7 @@ class GraphRun:
         """Note that a quantum has ended with an exit code."""
         outcome = self._outcomes.pop(quantum_id, None)
         if code and self._is_to_be_tried_again(quantum_id, code, was_ended=was_ended):
-            self._make_ready(quantum_id)
+            self._frontier.give_back([self._number[quantum_id]])
             return
         report = self._report_of(quantum_id, outcome, code)
         if was_ended:
@@ -245,9 +252,9 @@ class GraphRun:
         self._report.quantaReports.append(report)
         if code == 0:
             self._n_done += 1
-            self._walker.finish(quantum_id)
-            self._find_ready()
+            self._frontier.finish([self._number[quantum_id]])
         self._write_provenance(quantum_id, outcome)
+        self._watcher.ended(quantum_id, report)
         if code:
             self._note_failure(quantum_id, code, was_ended=was_ended)
         n_failed, n_all = len(self._failed), len(self._quanta)
@@ -262,14 +269,11 @@ class GraphRun:
     def _is_to_be_tried_again(self, quantum_id: uuid.UUID, code: int, *, was_ended: bool) -> bool:
         """Return whether a quantum that has failed gets another attempt."""
         attempt = self._attempts[quantum_id]
-        if attempt > self._retries or self._interruptions or (code in FINAL_EXIT_CODES and not was_ended):
+        if attempt > self._retries or self._is_over or (code in FINAL_EXIT_CODES and not was_ended):
             return False
-        _LOG.warning(
-            "%s: attempt %d failed (%s); trying it again.",
-            self._name(quantum_id),
-            attempt,
-            self._reason(code, was_ended=was_ended),
-        )
+        reason = self._reason(code, was_ended=was_ended)
+        _LOG.warning("%s: attempt %d failed (%s); trying it again.", self._name(quantum_id), attempt, reason)
+        self._watcher.tries_again(quantum_id, reason)
         return True
 
     def _report_of(self, quantum_id: uuid.UUID, outcome: Outcome | None, code: int) -> QuantumReport:
@@ -311,13 +315,14 @@ class GraphRun:
         elif self._report.status is ExecutionStatus.SUCCESS:
             self._report.status = ExecutionStatus.TIMEOUT
         self._failed[quantum_id] = "TIMED_OUT" if was_ended else "FAILED"
-        blocked = self._walker.fail(quantum_id)
+        blocked = [self._in_order[number] for number in self._frontier.fail(self._number[quantum_id])]
         self._failed.update(dict.fromkeys(blocked, "FAILED_DEP"))
         if self._settings.fail_fast or code == InvalidQuantumError.EXIT_CODE:
             self._error = (MPTimeoutError if was_ended else MPGraphExecutorError)(message)
             return
         _LOG.error("%s; processing will continue for remaining tasks.", message)
-        for blocked_id in sorted(blocked, key=self._place.__getitem__):
+        self._watcher.blocked(blocked)
+        for blocked_id in blocked:
             attributes = self._quanta[blocked_id]
             self._report.quantaReports.append(
                 QuantumReport(

@@ -154,6 +154,41 @@ pub enum Error {
         /// What does not fit.
         what: String,
     },
+    /// Two arrays of edges that do not go together.
+    #[error("{before} edges begin and {after} end")]
+    UnevenEdges {
+        /// How many begin.
+        before: usize,
+        /// How many end.
+        after: usize,
+    },
+    /// More edges than can be numbered.
+    #[error("a graph has more than 2^32 - 1 edges")]
+    TooManyEdges,
+    /// A number that no quantum of the graph has.
+    #[error("the graph has no quantum number {number}")]
+    NoSuchQuantum {
+        /// The number.
+        number: u32,
+    },
+    /// A quantum that must be done before itself.
+    #[error("the graph has a circle: quantum number {number} cannot run before it has run")]
+    CircularGraph {
+        /// A quantum that comes after one of the circle, or in it.
+        number: u32,
+    },
+    /// A quantum that is given back without having been handed out.
+    #[error("quantum number {number} was not handed out")]
+    NotHandedOut {
+        /// The quantum.
+        number: u32,
+    },
+    /// A quantum that is told to end a second time.
+    #[error("quantum number {number} has ended before")]
+    CompleteQuantum {
+        /// The quantum.
+        number: u32,
+    },
 }
 
 impl Error {

@@ -37,6 +37,12 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         | Error::UnfitColumn { .. }
         | Error::RepeatedEdge { .. }
         | Error::TooManyNodes
-        | Error::DamagedIndex { .. } => PyValueError::new_err(message),
+        | Error::DamagedIndex { .. }
+        | Error::UnevenEdges { .. }
+        | Error::TooManyEdges
+        | Error::NoSuchQuantum { .. }
+        | Error::CircularGraph { .. }
+        | Error::NotHandedOut { .. }
+        | Error::CompleteQuantum { .. } => PyValueError::new_err(message),
     }
 }

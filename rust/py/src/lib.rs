@@ -8,6 +8,7 @@ mod error;
 mod existence;
 mod file_info;
 mod files;
+mod frontier;
 mod lineage;
 mod locations;
 mod lock;
@@ -37,6 +38,8 @@ mod _core {
     use crate::existence::files_exist;
     #[pymodule_export]
     use crate::files::{Folders, compress, write_file};
+    #[pymodule_export]
+    use crate::frontier::Frontier;
     #[pymodule_export]
     use crate::lineage::{Closure, LineageBuilder, LineageIndex};
     #[pymodule_export]

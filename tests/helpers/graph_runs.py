@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Deeds", "Left", "NewRun", "left_behind", "make_executor", "misbehaving")
+__all__ = ("Deeds", "Left", "Mischief", "NewRun", "left_behind", "make_executor", "misbehaving")
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ NewRun = Callable[[], tuple[Path, PredictedQuantumGraph]]
 Deeds = Mapping[tuple[str, int], Callable[[], object]]
 
 
-class _Mischief(TaskFactory):
+class Mischief(TaskFactory):
     """Upstream's factory of tasks, some of which do something before they run."""
 
     def __init__(self, deeds: Deeds):
@@ -53,7 +53,7 @@ def misbehaving(root: Path, graph: PredictedQuantumGraph, deeds: Deeds) -> Singl
     """Return an executor of single quanta, with what some do before they run."""
     types = {node.name: node.dataset_type for node in graph.pipeline_graph.dataset_types.values()}
     return SingleQuantumExecutor(
-        task_factory=_Mischief(deeds),
+        task_factory=Mischief(deeds),
         limited_butler_factory=QuantumBackedButlerFactory(str(root), graph.pipeline_graph.universe, types),
         skip_existing=True,
         clobber_outputs=True,

@@ -1,0 +1,55 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+__all__ = ("RunOptions",)
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..execution import Isolation
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is asked to do."""
+
+    repository: str
+    """Root or configuration of the repository."""
+
+    graph: str
+    """Path or URI of the graph."""
+
+    journal: str
+    """Path of the journal."""
+
+    jobs: int = 1
+    """Most quanta that run at a time."""
+
+    isolation: Isolation = "fork"
+    """How quanta are kept apart."""
+
+    logs: str | None = None
+    """Folder for provenance logs."""
+
+    tasks: tuple[str, ...] = ()
+    """Labels of the only tasks to run; empty for all."""
+
+    where: str | None = None
+    """Condition for data IDs."""
+
+    retry_failed: bool = False
+    """Whether quanta that have failed earlier are run again."""
+
+    retries: int = 0
+    """How often a quantum is tried again whose process was killed."""
+
+    timeout: float | None = None
+    """Seconds that a quantum may take."""
+
+    memory_limit: int | None = None
+    """Most bytes of data that a process may have."""
+
+    fail_fast: bool = False
+    """Whether the first failure ends the run."""

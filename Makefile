@@ -29,7 +29,7 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench sdist wheel wheels notices lock \
+.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench docs sdist wheel wheels notices lock \
     clean
 
 help: ## List the targets
@@ -134,6 +134,12 @@ sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that
 wheel: $(LOCKED) ## Make a wheel
 	$(say) "Making a wheel"
 	@$(BIN)/maturin build --release --locked --out dist
+
+docs: $(BUILT) ## Build the site into docs/_build/html; a warning is an error
+	$(say) "Building the site"
+	@rm -rf docs/_build docs/reference/generated
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 wheels: ## Make wheels for Linux, x86_64 and aarch64, and try those that run here (half an hour; needs rustup's targets)
 	@.ci/wheels.sh dist/wheels

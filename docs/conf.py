@@ -1,0 +1,65 @@
+"""How Sphinx builds the site: `make docs`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+
+project = "quantum-butler"
+author = "The quantum-butler developers"
+copyright = "2026, the quantum-butler developers"
+[release] = re.findall(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+version = release
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_click",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+# Highlighting of what is printed is no help.
+highlight_language = "text"
+exclude_patterns = ["_build"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"quantum-butler {release}"
+html_theme_options = {
+    "navigation_with_keys": True,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+}
+html_show_sourcelink = False
+
+# Pages that people read in the source tree, and where they are in the site.
+ELSEWHERE = {
+    "../CHANGELOG.md": "changelog.md",
+    "../CONTRIBUTING.md": "contributing.md",
+    "../SECURITY.md": "security.md",
+    "../benches/RESULTS.md": "results.md",
+}
+
+
+def point_within(app: Sphinx, name: str, source: list[str]) -> None:
+    """Have links to pages outside of this folder lead to their place in the site."""
+    for outside, inside in ELSEWHERE.items():
+        source[0] = source[0].replace(f"]({outside}", f"]({inside}")
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is ours."""
+    app.connect("source-read", point_within)

@@ -17,10 +17,13 @@ __all__ = (
     "GraphError",
     "NoSuchSourceError",
     "NotASourceError",
+    "PredictedGraph",
+    "ProvenanceGraph",
     "ProvenanceLog",
     "QuantumBackedButler",
     "QuantumBackedButlerFactory",
     "QuantumButlerError",
+    "QuantumGraphError",
     "QuantumProvenanceData",
     "RecordFileError",
     "RejectedInputError",
@@ -28,6 +31,7 @@ __all__ = (
     "TransferError",
     "TransferReport",
     "UnknownIdError",
+    "UnknownNameError",
     "__version__",
     "collect",
     "install",
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
     from .errors import QuantumButlerError
     from .quantum.log import ProvenanceLog
     from .quantum.provenance import QuantumProvenanceData
+    from .quantum_graphs import PredictedGraph, ProvenanceGraph
+    from .quantum_graphs.errors import QuantumGraphError, UnknownNameError
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
     from .transferring.archive import transfer
@@ -74,10 +80,13 @@ else:
         "GraphError": "transferring.graph_outputs",
         "NoSuchSourceError": "collecting.sources",
         "NotASourceError": "collecting.sources",
+        "PredictedGraph": "quantum_graphs",
+        "ProvenanceGraph": "quantum_graphs",
         "ProvenanceLog": "quantum.log",
         "QuantumBackedButler": "butler.butler",
         "QuantumBackedButlerFactory": "butler.factory",
         "QuantumButlerError": "errors",
+        "QuantumGraphError": "quantum_graphs.errors",
         "QuantumProvenanceData": "quantum.provenance",
         "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",
@@ -85,6 +94,7 @@ else:
         "TransferError": "transferring.report",
         "TransferReport": "transferring.report",
         "UnknownIdError": "archive.errors",
+        "UnknownNameError": "quantum_graphs.errors",
         "collect": "collecting.driver",
         "install": "dropin.install",
         "transfer": "transferring.archive",

@@ -22,6 +22,7 @@ from typing import Any
 import quantum_butler
 import quantum_butler.archive
 import quantum_butler.execution
+import quantum_butler.quantum_graphs
 from quantum_butler.archive.rows import WrittenBatch
 from quantum_butler.transferring.report import UnrecordedOutput
 
@@ -91,7 +92,7 @@ def _wanted(value: Any) -> set[str]:
 
 def _places_of_exported() -> set[tuple[str, str]]:
     """Return module and qualified name of all that is exported, and of what answers are made of."""
-    rooms = (quantum_butler.archive, quantum_butler.execution)
+    rooms = (quantum_butler.archive, quantum_butler.execution, quantum_butler.quantum_graphs)
     answers = [getattr(room, name) for room in rooms for name in room.__all__ if name != "Isolation"]
     met = [*exported().values(), *answers, WrittenBatch, UnrecordedOutput]
     return {_place(inspect.unwrap(value)) for value in met}

@@ -148,6 +148,14 @@ pub enum Error {
     /// More than the rows of an index can number.
     #[error("a lineage index holds at most 2^32 - 1 datasets and quanta")]
     TooManyNodes,
+    /// A quantum graph that cannot be read.
+    #[error("{}: {what}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// An index that does not hold together.
     #[error("the lineage index is damaged: {what}")]
     DamagedIndex {
@@ -199,6 +207,11 @@ impl Error {
         let number = code.map(|code| format!(" (os error {code})"));
         let message = number.and_then(|number| text.strip_suffix(&number).map(str::to_owned)).unwrap_or(text);
         Self::Io { path: path.to_owned(), code, message }
+    }
+
+    /// A quantum graph that is not as it should be.
+    pub(crate) fn graph(path: &Path, what: impl Into<String>) -> Self {
+        Self::Graph { path: path.to_owned(), what: what.into() }
     }
 }
 

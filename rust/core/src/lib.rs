@@ -9,6 +9,7 @@ mod compression;
 pub mod error;
 mod files;
 mod frontier;
+pub mod graph;
 pub mod id;
 mod id_set;
 pub mod lineage;

@@ -7,6 +7,7 @@ use quantum_butler_core::Error;
 
 create_exception!(quantum_butler._core, DuplicateKeyError, PyValueError);
 create_exception!(quantum_butler._core, UnfitValueError, PyValueError);
+create_exception!(quantum_butler._core, UnreadableGraphError, PyValueError);
 create_exception!(quantum_butler._core, UnknownColumnError, PyKeyError);
 
 /// The exception for an error of the core.
@@ -18,6 +19,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         Error::DuplicateKey { .. } | Error::DuplicateLocation { .. } => DuplicateKeyError::new_err(message),
         Error::MissingValue { .. } | Error::WrongLength { .. } => UnfitValueError::new_err(message),
         Error::UnknownColumn { .. } => UnknownColumnError::new_err(message),
+        Error::Graph { .. } => UnreadableGraphError::new_err(message),
         Error::NotText => PyUnicodeError::new_err(message),
         Error::WrongType { .. } => PyTypeError::new_err(message),
         // Python chooses the subclass by the number.

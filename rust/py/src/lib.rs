@@ -9,6 +9,7 @@ mod existence;
 mod file_info;
 mod files;
 mod frontier;
+mod graph;
 mod lineage;
 mod locations;
 mod lock;
@@ -33,13 +34,15 @@ mod _core {
     #[pymodule_export]
     use crate::arrow_columns::{ArrowStream, ArrowTable};
     #[pymodule_export]
-    use crate::error::{DuplicateKeyError, UnfitValueError, UnknownColumnError};
+    use crate::error::{DuplicateKeyError, UnfitValueError, UnknownColumnError, UnreadableGraphError};
     #[pymodule_export]
     use crate::existence::files_exist;
     #[pymodule_export]
     use crate::files::{Folders, compress, write_file};
     #[pymodule_export]
     use crate::frontier::Frontier;
+    #[pymodule_export]
+    use crate::graph::{PredictedGraph, ProvenanceGraph, TableBatches};
     #[pymodule_export]
     use crate::lineage::{Closure, LineageBuilder, LineageIndex};
     #[pymodule_export]

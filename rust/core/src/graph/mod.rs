@@ -1,0 +1,36 @@
+//! Quantum graphs in files (`.qg`), as upstream writes them: what was planned, and what happened.
+//!
+//! A file is read in place, with positioned reads: opening it reads its header, and looking for an id reads some
+//! twenty rows of its table of addresses and one block.
+
+mod addresses;
+mod blocks;
+mod columns;
+mod container;
+mod file;
+mod files;
+mod frames;
+mod json;
+mod merging;
+mod models;
+mod names;
+mod pipeline;
+mod predicted;
+mod predicted_tables;
+mod provenance;
+mod shared;
+mod tables;
+
+pub use files::Files;
+pub use json::{Key, Scalar, Time, Uuid};
+pub use merging::{Told, merge_datasets, merge_quanta, order_of_quanta};
+pub use models::{
+    Attempt, BLOCKED, Connections, Dataset, Exception, Header, InitQuantum, PlannedDataset, PlannedQuantum,
+    Quantum, Resources,
+};
+pub use names::Wanted;
+pub use pipeline::{DatasetType, Dimensions, KeyKind, Pipeline, Task};
+pub use predicted::PredictedGraph;
+pub use predicted_tables::{PlannedDatasetsReader, PlannedQuantaReader};
+pub use provenance::{BlockKind, ProvenanceGraph};
+pub use tables::{DatasetsReader, QuantaBatch, QuantaReader};

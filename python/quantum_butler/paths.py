@@ -29,7 +29,6 @@ import contextlib
 import os
 import re
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes, urlsplit
 
 Name: TypeAlias = str | os.PathLike[str]
 """Name of a file or folder as a user gives it."""
@@ -100,6 +99,9 @@ def require_writable(folder: str) -> None:
 
 def _path_of(uri: str) -> str:
     """Return the path in a URI of a local file."""
+    # Rarely needed, and every start of the launcher would pay for it.
+    from urllib.parse import unquote_to_bytes, urlsplit
+
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):
         raise PathError(f"{uri!r} names a file of another machine; file:///folder/name is one of this")

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-CLI = "import sys; from quantum_butler.cli.main import main; main(prog_name='quantum-butler')"
-
 
 def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, env=env)
@@ -19,7 +17,7 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subproces
 
 def run_exec(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command through the command line."""
-    return run(sys.executable, "-c", CLI, "exec", *command, env=env)
+    return run(sys.executable, "-m", "quantum_butler", "exec", *command, env=env)
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from lsst.daf.butler import DatasetRef
 from record_files import beside, contents, roles, roles_of
 from resuming import begin, crash, drop, resume
 
-from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError
-from quantum_butler.butler import butler as butler_module
+from quantum_butler import FileHasQuantumError, QuantumBackedButler, RecordFileError, record_file
 from quantum_butler.record_file import Journal
 from repositories import NewRepository, Repository
 
@@ -244,7 +243,7 @@ def test_a_copy_without_its_log_is_not_repaired(
             with pytest.raises(FileHasQuantumError):
                 begin(repository, copy)
             with monkeypatch.context() as patch:
-                patch.setattr(butler_module, "look_around", lambda *_, **__: 1 // 0)
+                patch.setattr(record_file, "look_around", lambda *_, **__: 1 // 0)
                 with pytest.raises(ZeroDivisionError):
                     resume(repository, copy)
             # Nobody closes this one.

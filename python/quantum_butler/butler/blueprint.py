@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from lsst.daf.butler import StorageClassFactory, _quantum_backed
 from lsst.daf.butler.datastore import Datastore
 
-from .. import _core
+from .. import _core, record_file
 from ..datastore.managers import NativeDatastoreRegistryBridgeManager, NativeOpaqueTableStorageManager
 from ..datastore.spawn import can_spawn, make_bridge_manager, spawn
 from ..locks import ForkSafeLock
 from ..paths import local_path
-from ..record_file import Journal
-from ..record_file.schema import FileSchema
 from ..switches import native_enabled
 from ..upstream.configuration import (
     Watch,
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     )
     from lsst.resources import ResourcePathExpression
 
+    from ..record_file import FileSchema, Journal
     from ..record_file.database import Durability
 
 # Bound here, because the name in upstream's module may come to mean ours.
@@ -100,7 +99,7 @@ class Blueprint:
             return None
         journal = None
         if filename is not None:
-            journal = Journal.open(filename, self._file_schema, durability, must_exist=must_exist)
+            journal = record_file.Journal.open(filename, self._file_schema, durability, must_exist=must_exist)
             with journal.beginning():
                 journal.load(datastore)
         # They may have been removed since, or replaced by others.
@@ -121,7 +120,7 @@ class Blueprint:
         """Tables of the files that the records are kept in, if they are."""
         stock = _UpstreamButler.from_predicted(self._butler_config, (), (), self._dimensions, {})
         try:
-            return FileSchema(cast("Database", stock._database))
+            return record_file.FileSchema(cast("Database", stock._database))
         finally:
             stock.close()
 

@@ -10,19 +10,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from .. import record_file
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import label_of, require_writable_log
-from ..record_file.resume import (
-    Resumption,
-    check_datastores,
-    has_quantum,
-    look_around,
-    read_roles,
-    require_log,
-    require_no_quantum,
-    unfiled_records,
-)
-from ..record_file.rows import identities, predict_artifacts
 from ..switches import wanted_log_folder
 from .blueprint import Parts, make_parts, resumed_parts
 from .provenance import ProvenanceMethods
@@ -36,6 +26,7 @@ if TYPE_CHECKING:
     from lsst.resources import ResourcePathExpression
 
     from ..record_file.database import Durability
+    from ..record_file.resume import Resumption
 
 
 class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
@@ -294,13 +285,15 @@ class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
             return cls._of(parts, predicted_inputs, predicted_outputs, dimensions, **options)
         with journal.beginning():
             predicted_outputs = list(predicted_outputs)
-            require_no_quantum(journal)
-            datastores = identities(parts.datastore)
-            check_datastores(journal, datastores)
+            record_file.require_no_quantum(journal)
+            datastores = record_file.identities(parts.datastore)
+            record_file.check_datastores(journal, datastores)
             if datastore_records is not None:
-                parts.datastore.import_records(unfiled_records(parts.datastore, datastore_records))
+                parts.datastore.import_records(
+                    record_file.unfiled_records(parts.datastore, datastore_records)
+                )
             butler = cls._of(parts, predicted_inputs, predicted_outputs, dimensions, **options)
-            predicted = predict_artifacts(parts.datastore, predicted_outputs)
+            predicted = record_file.predict_artifacts(parts.datastore, predicted_outputs)
             outputs = cast(ActualOutputs, butler._outputs)
             journal.begin(butler._tracker, outputs, parts.datastore, datastores, predicted)
             butler._journal = journal
@@ -386,22 +379,22 @@ class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
         """
         parts, journal = resumed_parts(config, dimensions, search_paths, filename, durability)
         with journal.beginning():
-            require_log(journal, is_needed=repair)
-            datastores = identities(parts.datastore)
-            check_datastores(journal, datastores, same_roots=repair)
-            roles = read_roles(journal)
+            record_file.require_log(journal, is_needed=repair)
+            datastores = record_file.identities(parts.datastore)
+            record_file.check_datastores(journal, datastores, same_roots=repair)
+            roles = record_file.read_roles(journal)
             predicted = roles["predicted_inputs"], roles["predicted_outputs"]
             butler = cls._of(parts, *predicted, dimensions, dataset_types=dataset_types, metrics=metrics)
             butler._available_inputs = roles["available_inputs"]
             butler._unavailable_inputs = roles["unavailable_inputs"]
             butler._actual_inputs = roles["actual_inputs"]
             outputs = cast(ActualOutputs, butler._outputs)
-            if has_quantum(journal):
+            if record_file.has_quantum(journal):
                 journal.go_on(butler._tracker, outputs, parts.datastore, dimensions)
             else:
                 journal.begin(butler._tracker, outputs, parts.datastore, datastores)
             butler._journal = journal
-            butler.resumption = look_around(journal, parts.datastore, outputs, repair=repair)
+            butler.resumption = record_file.look_around(journal, parts.datastore, outputs, repair=repair)
         return butler
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy.exc import IntegrityError
 
+from .. import record_file
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.spawn import file_datastores
-from ..record_file.resume import explain_trash
 from .state import LOG, ButlerState, counting, part_of_butler, require_id
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class WritingMethods(ButlerState):
             if is_new:
                 outputs.discard(ref)
             if isinstance(error, IntegrityError):
-                explain_trash(error, datastore, ref)
+                record_file.explain_trash(error, datastore, ref)
             raise
 
     def putDirect(self, obj: Any, ref: DatasetRef) -> DatasetRef:

@@ -17,6 +17,7 @@ import click
 
 from .ask import COMMANDS
 from .collect import collect
+from .environment import env
 from .output import INTERRUPTED, READER_GONE, Group, format_option, show
 from .paths import LocalPath
 from .run import run
@@ -143,5 +144,5 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (run, collect, *COMMANDS, transfer):
+for _command in (run, collect, env, *COMMANDS, transfer):
     main.add_command(_command)

@@ -24,6 +24,7 @@ from .later import when_imported
 _UPSTREAM = "lsst.daf.butler"
 _EXECUTOR = "lsst.pipe.base.mp_graph_executor"
 _OURS = __name__.partition(".")[0]
+_HOMES = frozenset((f"{_OURS}.butler.butler", f"{_OURS}.quantum.provenance"))
 
 # Guards what follows, and the swapping.  Nothing is imported while it is held:
 # whoever holds an import lock may be waiting for it.
@@ -78,6 +79,8 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: b
     """
     import lsst.daf.butler as upstream
 
+    # What nobody has imported yet nobody holds.
+    may_be_held = not _HOMES.isdisjoint(sys.modules)
     from ..butler.butler import QuantumBackedButler
     from ..paths import absolute_path, require_writable
     from ..quantum.provenance import QuantumProvenanceData
@@ -91,7 +94,7 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: b
                 (upstream.QuantumBackedButler, QuantumBackedButler),
                 (upstream.QuantumProvenanceData, QuantumProvenanceData),
             ]
-            wanted = {id(ours): ours for _, ours in _swaps}
+            wanted = {id(ours): ours for _, ours in _swaps if may_be_held}
             _held_before.update((module, name) for module, name, _, _ in _holders(wanted))
         _replace({id(stock): ours for stock, ours in _swaps})
     if executor:
@@ -145,6 +148,8 @@ def _holders(
     wanted: Mapping[int, type], *, within: str = ""
 ) -> Iterator[tuple[str, str, dict[str, Any], type]]:
     """Find the global names that refer to objects given by their `id`, with module, globals and the value."""
+    if not wanted:
+        return
     for module_name, module in sys.modules.copy().items():
         if not module_name.startswith(within) or module_name.partition(".")[0] == _OURS:
             continue

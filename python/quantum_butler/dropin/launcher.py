@@ -13,7 +13,6 @@ __all__ = ("LAUNCH_FOLDER", "environment", "launch")
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -77,6 +76,8 @@ def launch(
     try:
         os.execvpe(name, list(command), environ)
     except (FileNotFoundError, NotADirectoryError):
+        import shutil
+
         if shutil.which(name) is None:
             return _refuse(name, "command not found", _NOT_FOUND)
         return _refuse(name, "the interpreter that its first line names was not found", _NOT_RUNNABLE)
@@ -85,7 +86,8 @@ def launch(
 
 
 def _refuse(name: str, reason: str, status: int) -> int:
-    # Nobody may be able to read it.
+    # Nobody may be able to read it; without a stream it would go to the other one.
     with contextlib.suppress(OSError):
-        print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
+        if sys.stderr is not None:
+            print(f"quantum-butler exec: {name}: {reason}", file=sys.stderr)
     return status

@@ -1,0 +1,85 @@
+"""``quantum-butler env``: what ``exec`` sets, for a shell that goes on by itself."""
+
+from __future__ import annotations
+
+__all__ = ("env",)
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from .output import show
+from .paths import LocalPath
+
+
+@click.command(
+    short_help="Print what to set so that Python commands use our classes.",
+    epilog="Exit status: 0; 1 if no provenance log can be written in FOLDER; 2 when it was called wrongly.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["sh", "csh", "fish", "json"]),
+    default="sh",
+    show_default=True,
+    help="For which shell, or for a program.",
+)
+@click.option(
+    "--require",
+    is_flag=True,
+    help="Where quantum_butler cannot be imported, let the import of lsst.daf.butler fail, "
+    "instead of going on with the stock classes and a warning.",
+)
+@click.option(
+    "--provenance-log",
+    type=LocalPath(),
+    metavar="FOLDER",
+    help="Leave the provenance of every quantum in logs in this folder, one for each process.",
+)
+def env(style: str, require: bool, provenance_log: Path | None) -> None:
+    """Print the environment in which Python commands use our classes, as exec sets it.
+
+    \b
+    eval "$(quantum-butler env)"                  # sh, bash, zsh
+    eval "`quantum-butler env --format csh`"      # csh, tcsh
+    quantum-butler env --format fish | source     # fish
+
+    It goes by the environment that it is called in: PYTHONPATH keeps what it has. So let it be called
+    where the commands run. In a script of a batch system the first of these lines does that; it also is
+    what to give to BPS as commandPrefix.
+    """  # noqa: D301 - click wants the character \b itself
+    from ..dropin.launcher import environment
+    from ..paths import require_writable
+    from ..switches import LOG_SWITCH, SWITCH
+
+    after = environment(os.environ, require=require, provenance_log=provenance_log)
+    if folder := after.get(LOG_SWITCH):
+        try:
+            require_writable(folder)
+        except OSError as error:
+            raise click.ClickException(f"no provenance log: {error}") from error
+    wanted = {name: after[name] for name in ("PYTHONPATH", SWITCH, LOG_SWITCH) if name in after}
+    if style == "json":
+        show(f"{json.dumps(wanted)}\n")
+    else:
+        show("".join(f"{_LINES[style](name, value)}\n" for name, value in wanted.items()))
+
+
+def _sh(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _csh(name: str, value: str) -> str:
+    # In quotes, too, it looks for its history.
+    return f"setenv {name} {shlex.quote(value)};".replace("!", "\\!")
+
+
+def _fish(name: str, value: str) -> str:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -gx {name} '{quoted}'"
+
+
+_LINES = {"sh": _sh, "csh": _csh, "fish": _fish}

@@ -35,7 +35,7 @@ from quantum_butler import ProvenanceLog
 from repository import CLASSES, RUN, Repository, make_repository
 
 LABEL = "calibrateImage"
-HEADING = ("quantum_id", "task_label", "data_id", "begin", "end", "failed")
+HEADING = ("quantum_id", "task_label", "data_id", "begin", "end", "failed", "execution", "datasets")
 WAYS = {"stock": "stock", ".jsonl": "ours", ".jsonl.zst": "ours"}
 """Class of the butlers of each way."""
 
@@ -99,8 +99,9 @@ def kept(way: str, folder: Path) -> dict[str, Any]:
         lines = stream.read().decode().splitlines()
     found = {}
     for line in lines:
-        provenance = plain_provenance(line)
-        heading = {name: provenance.pop(name) for name in HEADING}
+        values = json.loads(line)
+        heading = {name: values.pop(name) for name in HEADING}
+        provenance = plain_provenance(json.dumps(values))
         if heading["task_label"] == LABEL and heading["data_id"]:
             found[heading["quantum_id"]] = provenance
     return found

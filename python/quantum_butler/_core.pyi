@@ -335,8 +335,34 @@ def write_file(path: str | PathLike[str], temporary: str, data: bytes, /) -> Non
 # Begin and end in microseconds since 1970, and whether it failed.
 _Attempt: TypeAlias = tuple[int | None, int | None, bool | None]
 
-# Id of a quantum, label of its task, its data ID, and the attempt.
-_Heading: TypeAlias = tuple[UUID, str | None, dict[str, int | str] | None, _Attempt]
+# Scalars and arrays of a part of a task's metadata.
+_Section: TypeAlias = tuple[dict[str, Any], dict[str, Any]] | None
+
+# Status, attempt, process and number of earlier quanta; whether there are caveats; host; type and message of
+# an exception; what the butler has counted: gets, puts and their seconds; and what the metadata has of the
+# quantum, the butler and the job.
+_Execution: TypeAlias = tuple[
+    tuple[int | None, int | None, int | None, int | None],
+    bool,
+    str | None,
+    tuple[str, str] | None,
+    tuple[int, int, float, float] | None,
+    _Section,
+    _Section,
+    _Section,
+]
+
+# Name, storage class and required dimensions of a dataset type, and refs.
+_OfType: TypeAlias = tuple[str, str | None, Sequence[str], Iterable[Any]]
+
+# Refs that are named in any case, those that are if they are overall inputs, and mappings by ids of these.
+_Refs: TypeAlias = tuple[Sequence[_OfType], Sequence[_OfType], Sequence[dict[Any, Any]]]
+
+# An attempt, earlier ones, the connections of its task as JSON, and datasets to be named.
+_Details: TypeAlias = tuple[_Execution | None, Sequence[_Execution], str | None, _Refs | None]
+
+# Id of a quantum, label of its task, its data ID, the attempt, and what is known besides.
+_Heading: TypeAlias = tuple[UUID, str | None, dict[str, int | str] | None, _Attempt, _Details | None]
 
 @final
 class LogWriter:

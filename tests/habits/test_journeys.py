@@ -17,7 +17,8 @@ BUDGETS = {
     "prune": (9, 8),
     "prune, with a file": (14, 44),
     "extract + dump": (7, 1),
-    "log.append": (8, 1),
+    # One of them is for how the attempt went.
+    "log.append": (9, 1),
     "archive + lineage": (6, 5),
 }
 

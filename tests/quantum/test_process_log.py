@@ -94,6 +94,8 @@ def test_a_closed_butler_has_appended(repository: Repository, folder: Path) -> N
         "data_id": None if quantum.dataId is None else dict(quantum.dataId.required),
         "failed": False,
     }
+    # Nobody has put metadata or a log.
+    assert (line["execution"]["status"], line["execution"]["process"]) == (None, os.getpid())
     begin, end = (datetime.fromisoformat(line.pop(name)) for name in ("begin", "end"))
     # From when the butler was made until it was closed.
     assert before <= begin < written < end <= datetime.now(UTC)

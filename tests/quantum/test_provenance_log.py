@@ -22,6 +22,8 @@ import numpy
 import pyarrow
 import pytest
 from lsst.daf.butler import QuantumBackedButler as StockButler
+from lsst.daf.butler.logging import ButlerLogRecords
+from lsst.pipe.base import TaskMetadata
 
 from provenance_lines import as_sets
 from quantum_butler import ProvenanceLog, QuantumBackedButler, QuantumProvenanceData, collect
@@ -88,6 +90,8 @@ def test_a_line_has_the_heading_and_the_documented_fields(path: Path, repository
     # Since the butler was made.
     begin, end = (datetime.fromisoformat(line.pop(name)) for name in ("begin", "end"))
     assert before <= begin < end <= datetime.now(UTC)
+    details = [line.pop(name) for name in ("execution", "datasets")]
+    assert details[0]["status"] is None and details[0]["process"] == os.getpid()
     assert line == json.loads(butler.extract_provenance_data().model_dump_json())
     assert line["actual_outputs"], "something was written"
 
@@ -110,6 +114,40 @@ def test_butlers_and_what_they_extract_give_one_line(
     assert (begin is None) == (extracted or cls is StockButler)
     assert (end is None) == extracted and failed is None
     assert as_sets(line) == expected
+
+
+def test_what_an_executor_knows_can_be_told(path: Path, repository: Repository) -> None:
+    """Of a stock butler, and of what was extracted from one."""
+    quantum = repository.quantum(repository.stored["measured"], repository.predicted["derived"])
+    metadata = TaskMetadata()
+    metadata["quantum"] = TaskMetadata()
+    for name, seconds in (("prep", 1), ("init", 2), ("start", 4), ("end", 9)):
+        metadata["quantum"].add(f"{name}Utc", f"2026-11-30T00:00:{seconds:02}+00:00")
+        metadata["quantum"].add(f"{name}CpuTime", seconds / 2)
+    metadata["quantum"]["endMaxResidentSetSize"] = 4096.0
+    metadata["quantum"]["caveats"] = 4.0
+    metadata["quantum"]["nodeName"] = "sdf1"
+    logs = ButlerLogRecords([])
+    connections = {"inputs": {"images": "measured"}}
+    with ProvenanceLog(path) as log:
+        log.append(QUANTUM, provenance(1), task_label="isr", metadata=metadata, logs=logs, quantum=quantum)
+        log.append(QUANTUM, provenance(1), connections=connections, failed=True, error=("a.B", "no \udc80"))
+        log.append(QUANTUM, provenance(1), failed=True, error=ZeroDivisionError("a"))
+        log.append(QUANTUM, provenance(1), failed=True)
+    known, told, raised, nothing = lines(path)
+    execution = known["execution"]
+    wanted = {"status": 1, "caveats": 4, "attempt": 0, "memory": 4096, "host": "sdf1", "process": None}
+    assert {name: execution[name] for name in wanted} == wanted
+    times = ("prep_time", "init_time", "run_time", "run_time_cpu", "start_time_cpu")
+    assert [execution[name] for name in times] == [1, 2, 5, 2.5, 0.5]
+    assert execution["start"] == "2026-11-30T00:00:01.000000Z"
+    called = {id_: (group["type"], group["run"]) for group in known["datasets"] for id_ in group["ids"]}
+    refs = [*repository.stored["measured"], *repository.predicted["derived"]]
+    assert called == {str(ref.id): (ref.datasetType.name, ref.run) for ref in refs}
+    assert told["execution"]["exception"] == {"type": "a.B", "message": "no \\udc80"}
+    assert (told["connections"], told["execution"]["status"]) == (connections, -1)
+    assert raised["execution"]["exception"] == {"type": "ZeroDivisionError", "message": "a"}
+    assert "execution" not in nothing
 
 
 def test_a_model_that_was_changed_is_written_as_it_is(path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .. import record_file
+from ..quantum.execution import Observed
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import label_of, require_writable_log
 from ..switches import wanted_log_folder
@@ -264,6 +265,7 @@ class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
             predicted_outputs=list(itertools.chain.from_iterable(quantum.outputs.values())),
             datastore_records=quantum.datastore_records,
         )
+        butler._observed = Observed(quantum)
         if wanted_log_folder() is not None:
             butler._quantum_label = label_of(quantum)
         return butler

@@ -24,6 +24,7 @@ from .. import _core
 from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
 from ..quantum.attempt import Beginning, has_failed
+from ..quantum.execution import Observed
 from ..quantum.ids import id_set
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import QuantumLabel, process_log
@@ -72,6 +73,9 @@ class ButlerState(_Upstream):
 
     _quantum_label: QuantumLabel | None = None
     """Which quantum this is for, while its provenance is to be logged."""
+
+    _observed: Observed | None = None
+    """What it was handed of its quantum, if it was made for one."""
 
     _journal: Journal | None = None
     """File that has all that is acknowledged, if there is one."""
@@ -147,6 +151,8 @@ class ButlerState(_Upstream):
         """
         self._require_open()
         with super().record_metrics(metrics) as recorded:
+            if (observed := self._observed) is not None:
+                observed.metrics = recorded
             yield recorded
 
     @property

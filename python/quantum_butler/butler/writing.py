@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from .. import record_file
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.spawn import file_datastores
+from ..quantum.execution import TELLING
 from .state import LOG, ButlerState, counting, part_of_butler, require_id
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class WritingMethods(ButlerState):
             duration = time.perf_counter() - start
             with counting:
                 self._metrics.increment_put(duration)
+        if type(obj).__name__ in TELLING and (observed := self._observed) is not None:
+            observed.note_put(obj, ref)
         return ref
 
     def _put(

@@ -12,6 +12,7 @@ __all__ = ("ProvenanceLog", "ProvenanceSource", "native_provenance")
 
 import logging
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -19,13 +20,22 @@ from .. import _core
 from ..locks import warn_of_no_locks
 from ..paths import local_path
 from .attempt import Beginning, has_failed, microseconds, now
+from .execution import AttemptError, Observed, details_of
 from .values import data_id_value
 
 if TYPE_CHECKING:
     import uuid
     from datetime import datetime
 
-    from lsst.daf.butler import DataCoordinate, DatasetRef, QuantumBackedButler, QuantumProvenanceData
+    from lsst.daf.butler import (
+        DataCoordinate,
+        DatasetRef,
+        Quantum,
+        QuantumBackedButler,
+        QuantumProvenanceData,
+    )
+    from lsst.daf.butler.logging import ButlerLogRecords
+    from lsst.pipe.base import TaskMetadata
 
     ProvenanceSource: TypeAlias = QuantumBackedButler | QuantumProvenanceData
     NativeParts: TypeAlias = tuple[
@@ -106,6 +116,11 @@ class ProvenanceLog:
         begin: datetime | None = None,
         end: datetime | None = None,
         failed: bool | None = None,
+        quantum: Quantum | None = None,
+        connections: Mapping[str, Mapping[str, str]] | None = None,
+        metadata: TaskMetadata | None = None,
+        logs: ButlerLogRecords | None = None,
+        error: AttemptError | None = None,
         warn: bool = True,
     ) -> None:
         """Append the provenance of one quantum.
@@ -133,6 +148,22 @@ class ProvenanceLog:
             Whether it failed; by default that is known, of a butler of this
             package, only while an exception is being handled that was not when
             the butler was made.
+        quantum : `Quantum` or `None`, optional
+            The quantum, whose outputs and overall inputs are named then; by
+            default that for which a butler of this package was made.
+        connections : `~collections.abc.Mapping` or `None`, optional
+            Names of the dataset types of its task by that of the connection,
+            for each of ``inputs``, ``outputs`` and so on.
+        metadata : `lsst.pipe.base.TaskMetadata` or `None`, optional
+            The metadata that the task has written; by default what was put
+            into a butler of this package.
+        logs : `lsst.daf.butler.logging.ButlerLogRecords` or `None`, optional
+            The log that was written; by default what was put into a butler of
+            this package.
+        error : `BaseException` or `tuple` [`str`, `str`] or `None`, optional
+            What has ended it, or the name of its class and its message, if the
+            log does not tell; by default, of a butler of this package, the
+            exception that is being handled.
         warn : `bool`, optional
             Whether to warn of what is odd about a butler's inputs, as its
             `~QuantumBackedButler.extract_provenance_data` does.
@@ -155,15 +186,28 @@ class ProvenanceLog:
         cls = type(source)
         ours = getattr(cls, "_for_log", None)
         beginning: Beginning | None = getattr(source, "_beginning", None) if ours is not None else None
+        observed: Observed | None = getattr(source, "_observed", None) if ours is not None else None
         labels = quantum_id, task_label, self._values(data_id)
         times = [None if moment is None else microseconds(moment) for moment in (begin, end)]
         if beginning is not None:
             times[0] = beginning.time if begin is None else times[0]
-            if failed is None and has_failed(beginning):
-                failed = True
+            if has_failed(beginning):
+                failed = True if failed is None else failed
+                error = sys.exception() if error is None else error
         if end is None and hasattr(cls, "extract_provenance_data"):
             times[1] = now()
-        heading = *labels, (times[0], times[1], failed)
+        details = details_of(
+            observed,
+            task_label=task_label,
+            failed=failed,
+            quantum=quantum,
+            connections=connections,
+            metadata=metadata,
+            logs=logs,
+            error=error,
+            dataset_types=getattr(source, "_dataset_types", None) or {} if ours is not None else {},
+        )
+        heading = *labels, (times[0], times[1], failed), details
         made_from = source if ours is None else ours(source, warn=warn)
         if type(made_from) is tuple:
             # From the butler's books into the log, with no copy in between.

@@ -17,14 +17,16 @@ import socket
 import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..locks import ForkSafeLock
 from ..paths import require_writable
 from ..switches import wanted_log_folder
+from .execution import connections_of
 from .log import ProvenanceLog
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
 
     from lsst.daf.butler import DataCoordinate, Quantum
@@ -52,6 +54,9 @@ class QuantumLabel(NamedTuple):
 
     data_id: DataCoordinate | None
     """Its data ID."""
+
+    connections: Mapping[str, Mapping[str, str]] | None = None
+    """Names of the dataset types of its task, by connection."""
 
 
 class _LenientLog(ProvenanceLog):
@@ -84,8 +89,16 @@ class ProcessLog:
                 begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
                 name = f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
                 log = self._log = _LenientLog(os.path.join(self._folder, name))
-        quantum_id, task_label, data_id = label
-        log.append(quantum_id, source, task_label=task_label, data_id=data_id, failed=failed, warn=False)
+        quantum_id, task_label, data_id, connections = label
+        log.append(
+            quantum_id,
+            source,
+            task_label=task_label,
+            data_id=data_id,
+            failed=failed,
+            connections=connections,
+            warn=False,
+        )
 
 
 def process_log() -> ProcessLog | None:
@@ -116,7 +129,7 @@ def label_of(quantum: Quantum) -> QuantumLabel:
     quantum, and the label is the name of the task's class.
     """
     frame: FrameType | None = sys._getframe(1)
-    quantum_id, task_label = None, quantum.taskName
+    quantum_id, task_label, connections = None, quantum.taskName, None
     for _ in range(_MOST_FRAMES):
         if frame is None:
             break
@@ -124,10 +137,12 @@ def label_of(quantum: Quantum) -> QuantumLabel:
             names = frame.f_locals
             if names.get("quantum") is quantum:
                 quantum_id = names.get("quantum_id")
-                task_label = getattr(names.get("task_node"), "label", None) or task_label
+                node: Any = names.get("task_node")
+                task_label = getattr(node, "label", None) or task_label
+                connections = connections_of(node) if hasattr(node, "prerequisite_inputs") else None
                 break
         frame = frame.f_back
     if not isinstance(quantum_id, uuid.UUID):
         outputs = sorted(str(ref.id) for ref in itertools.chain.from_iterable(quantum.outputs.values()))
         quantum_id = uuid.uuid5(_NAMESPACE, " ".join(outputs))
-    return QuantumLabel(quantum_id, task_label, quantum.dataId)
+    return QuantumLabel(quantum_id, task_label, quantum.dataId, connections)

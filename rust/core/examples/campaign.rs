@@ -253,11 +253,11 @@ impl Campaign {
         let (label, outputs) = DETECTOR_STEPS[step as usize];
         let (dimension, detector_name) = if step == 0 { ("exposure", detector) } else { ("visit", detector) };
         let raft = format!("R{:02}_S{}{}", detector / 9, detector % 9 / 3, detector % 3);
-        let mut data_id = vec![("instrument".to_owned(), DataIdValue::Text("LSSTCam".to_owned()))];
+        let mut data_id = vec![("instrument".to_owned(), DataIdValue::Text("LSSTCam".into()))];
         let mut name = format!("{band}_{exposure}_{raft}_LSSTCam");
         if step == 2 {
             let (tract, patch) = (number / 1000, number % 100);
-            data_id = vec![("skymap".to_owned(), DataIdValue::Text("lsst_cells_v1".to_owned()))];
+            data_id = vec![("skymap".to_owned(), DataIdValue::Text("lsst_cells_v1".into()))];
             data_id.extend(sky(tract, patch));
             name = format!("{tract}_{patch}_{band}_{exposure}_LSSTCam_lsst_cells_v1");
         } else {
@@ -289,9 +289,9 @@ impl Campaign {
             }
         };
         let (label, outputs) = COADD_STEPS[step as usize - 5];
-        let mut data_id = vec![("skymap".to_owned(), DataIdValue::Text("lsst_cells_v1".to_owned()))];
+        let mut data_id = vec![("skymap".to_owned(), DataIdValue::Text("lsst_cells_v1".into()))];
         data_id.extend(sky(tract, patch));
-        data_id.push(("band".to_owned(), DataIdValue::Text(band.to_owned())));
+        data_id.push(("band".to_owned(), DataIdValue::Text(band.into())));
         let name = format!("{tract}_{patch}_{band}_lsst_cells_v1");
         Quantum { step, label, number: coadd, data_id, name, inputs, needed, outputs }
     }
@@ -377,13 +377,14 @@ impl Campaign {
             task_label: Some(quantum.label),
             data_id: Some(&quantum.data_id),
             attempt: self.attempt(item),
+            ..Heading::default()
         };
         log.append(heading, &Provenance::new(sets, records).to_json(None))?;
         Ok(1)
     }
 }
 
-fn sky(tract: u64, patch: u64) -> [(String, DataIdValue); 2] {
+fn sky(tract: u64, patch: u64) -> [(String, DataIdValue<'static>); 2] {
     [("tract", tract), ("patch", patch)]
         .map(|(name, value)| (name.to_owned(), DataIdValue::Int(value as i64)))
 }

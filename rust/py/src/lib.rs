@@ -14,6 +14,8 @@ mod lineage;
 mod locations;
 mod lock;
 mod log;
+mod log_execution;
+mod log_names;
 mod new_objects;
 mod paths;
 mod provenance;

@@ -12,6 +12,8 @@ use quantum_butler_core::log::{self as core, Attempt, DataId, DataIdValue, Headi
 use crate::dataset_id::{type_name, uuid_number};
 use crate::error;
 use crate::lock::Shared;
+use crate::log_execution::{ExecutionTuple, execution_of};
+use crate::log_names::{Refs, named_datasets};
 use crate::provenance::{Provenance, extract_json};
 use crate::records::FileRecords;
 use crate::tracker::Tracker;
@@ -19,9 +21,18 @@ use crate::tracker::Tracker;
 /// When an attempt began and ended, in microseconds since 1970, and whether it failed.
 type AttemptTuple = (Option<i64>, Option<i64>, Option<bool>);
 
-/// Id of a quantum, label of its task, its data ID, and the attempt.
-type HeadingTuple<'py> =
-    (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyDict>>, AttemptTuple);
+/// Id of a quantum, label of its task, its data ID, the attempt, and what is known besides.
+type HeadingTuple<'py> = (
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
+    Option<Bound<'py, PyDict>>,
+    AttemptTuple,
+    Option<Details<'py>>,
+);
+
+/// The attempt, earlier ones, the connections of the task, and what datasets are called.
+type Details<'py> =
+    (Option<ExecutionTuple<'py>>, Vec<ExecutionTuple<'py>>, Option<String>, Option<Refs<'py>>);
 
 /// Writing may wait for the disk, and compressing takes a millisecond.
 const LONG: usize = usize::MAX;
@@ -108,14 +119,14 @@ impl LogWriter {
 
 impl LogWriter {
     fn append_json(&self, heading: &HeadingTuple<'_>, provenance: &str) -> PyResult<()> {
-        let (quantum_id, task_label, data_id, (begin, end, failed)) = heading;
+        let (quantum_id, task_label, data_id, (begin, end, failed), details) = heading;
         let Some(id) = uuid_number(quantum_id)? else {
             let found = type_name(quantum_id);
             return Err(PyTypeError::new_err(format!("the id of a quantum is a uuid.UUID, not {found}")));
         };
         let task_label = match task_label {
             Some(label) => match self.value(format_args!("the label of a task"), label)? {
-                DataIdValue::Text(text) => Some(text),
+                DataIdValue::Text(text) => Some(text.into_owned()),
                 DataIdValue::Int(number) if self.lenient => Some(number.to_string()),
                 DataIdValue::Int(_) => {
                     let found = type_name(label);
@@ -125,19 +136,34 @@ impl LogWriter {
             None => None,
         };
         let data_id = data_id.as_ref().map(|data_id| self.data_id(data_id)).transpose()?;
-        let heading = Heading {
+        let mut heading = Heading {
             quantum_id: id,
             task_label: task_label.as_deref(),
             data_id: data_id.as_ref(),
             attempt: Attempt { begin: *begin, end: *end, failed: *failed },
+            ..Heading::default()
         };
+        let (attempt, earlier, datasets): (_, Vec<_>, _);
+        if let Some((execution, earlier_attempts, connections, refs)) = details {
+            let py = quantum_id.py();
+            attempt = execution.as_ref().map(|one| execution_of(py, one)).transpose()?;
+            earlier =
+                earlier_attempts.iter().map(|one| execution_of(py, one)).collect::<PyResult<Vec<_>>>()?;
+            let value =
+                |dimension: &str, value: &_| self.value(format_args!("the value of {dimension}"), value);
+            datasets = refs.as_ref().map(|refs| named_datasets(refs, value)).transpose()?.unwrap_or_default();
+            heading.execution = attempt.as_ref();
+            heading.earlier = &earlier;
+            heading.connections = connections.as_deref();
+            heading.datasets = &datasets;
+        }
         self.write(quantum_id.py(), |log| log.append(heading, provenance))
     }
 
     fn data_id(&self, data_id: &Bound<'_, PyDict>) -> PyResult<DataId> {
         let item = |(dimension, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
             let name = match self.value(format_args!("a dimension"), &dimension)? {
-                DataIdValue::Text(name) => name,
+                DataIdValue::Text(name) => name.into_owned(),
                 DataIdValue::Int(number) if self.lenient => number.to_string(),
                 DataIdValue::Int(_) => {
                     let found = type_name(&dimension);
@@ -152,14 +178,14 @@ impl LogWriter {
 
     /// What a line has for a value: texts as they are, and what Python takes as a whole number, but for truth
     /// values, if it has 64 bits.  Of anything else, a lenient log has its text, and another log refuses it.
-    fn value(&self, what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue> {
+    fn value(&self, what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue<'static>> {
         let refused = match plain_value(what, value) {
             Ok(value) => return Ok(value),
             Err(refused) if !self.lenient => return Err(refused),
             Err(refused) => refused,
         };
         let text = value.str().map(|text| text.to_string_lossy().into_owned());
-        Ok(DataIdValue::Text(text.unwrap_or_else(|_| refused.to_string())))
+        Ok(DataIdValue::Text(text.unwrap_or_else(|_| refused.to_string()).into()))
     }
 
     fn write(
@@ -174,9 +200,9 @@ impl LogWriter {
     }
 }
 
-fn plain_value(what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue> {
+fn plain_value(what: Arguments<'_>, value: &Bound<'_, PyAny>) -> PyResult<DataIdValue<'static>> {
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(DataIdValue::Text(text.to_str()?.to_owned()));
+        return Ok(DataIdValue::Text(text.to_str()?.to_owned().into()));
     }
     let refused = || PyTypeError::new_err(format!("{what} is an int or a str, not {}", type_name(value)));
     if value.is_instance_of::<PyBool>() {

@@ -1,5 +1,10 @@
 //! One quantum's line of a log, written and read.
 
+use std::borrow::Cow;
+use std::io::Write;
+
+use super::execution::{self, Execution};
+use super::names::{self, NamedDatasets};
 use super::time;
 use crate::provenance::{Provenance, Scanner, first, write_text};
 use crate::uuid_text;
@@ -12,15 +17,25 @@ const MOST_DIMENSIONS: usize = 256;
 
 /// The value of a dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataIdValue {
+pub enum DataIdValue<'a> {
     /// A number, as of a detector.
     Int(i64),
     /// A name, as of an instrument.
-    Text(String),
+    Text(Cow<'a, str>),
+}
+
+impl DataIdValue<'_> {
+    /// The same, with a text of its own.
+    pub(super) fn into_owned(self) -> DataIdValue<'static> {
+        match self {
+            DataIdValue::Int(number) => DataIdValue::Int(number),
+            DataIdValue::Text(text) => DataIdValue::Text(Cow::Owned(text.into_owned())),
+        }
+    }
 }
 
 /// The data ID of a quantum: dimensions and their values.
-pub type DataId = Vec<(String, DataIdValue)>;
+pub type DataId = Vec<(String, DataIdValue<'static>)>;
 
 /// One try at a quantum: when it was made, in microseconds since 1970, and how it ended, as far as that is known.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +49,7 @@ pub struct Attempt {
 }
 
 /// What a line says of a quantum besides its provenance.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Heading<'a> {
     /// Its id.
     pub quantum_id: u128,
@@ -44,6 +59,14 @@ pub struct Heading<'a> {
     pub data_id: Option<&'a DataId>,
     /// Which attempt this was.
     pub attempt: Attempt,
+    /// How it went, if that is known.
+    pub execution: Option<&'a Execution<'a>>,
+    /// Earlier attempts that it knows of, first to last.
+    pub earlier: &'a [Execution<'a>],
+    /// Which dataset types its task has under which connections, as the text of a JSON object; if that is known.
+    pub connections: Option<&'a str>,
+    /// What its outputs and overall inputs are called.
+    pub datasets: &'a [NamedDatasets<'a>],
 }
 
 /// Appends the line of one quantum, its line break included; its provenance is JSON without any.
@@ -72,6 +95,22 @@ pub(super) fn write_line(line: &mut Vec<u8>, heading: Heading<'_>, provenance: &
         Some(false) => b",\"failed\":false",
         None => b",\"failed\":null",
     });
+    if let Some(execution) = heading.execution {
+        line.extend_from_slice(b",\"execution\":");
+        execution::write(line, execution);
+    }
+    if !heading.earlier.is_empty() {
+        line.extend_from_slice(b",\"earlier_attempts\":");
+        names::list(line, heading.earlier, execution::write);
+    }
+    if let Some(connections) = heading.connections {
+        line.extend_from_slice(b",\"connections\":");
+        line.extend_from_slice(connections.as_bytes());
+    }
+    if !heading.datasets.is_empty() {
+        line.extend_from_slice(b",\"datasets\":");
+        names::write(line, heading.datasets);
+    }
     let members = line.len();
     line.extend_from_slice(provenance.as_bytes());
     // The provenance goes on with the members of the same object.
@@ -87,12 +126,17 @@ fn write_data_id(line: &mut Vec<u8>, data_id: &DataId) {
         }
         write_text(line, dimension);
         line.push(b':');
-        match value {
-            DataIdValue::Int(number) => line.extend_from_slice(number.to_string().as_bytes()),
-            DataIdValue::Text(text) => write_text(line, text),
-        }
+        write_value(line, value);
     }
     line.push(b'}');
+}
+
+/// Appends the value of a dimension.
+pub(super) fn write_value(line: &mut Vec<u8>, value: &DataIdValue<'_>) {
+    match value {
+        DataIdValue::Int(number) => write!(line, "{number}").expect("memory can be written to"),
+        DataIdValue::Text(text) => write_text(line, text),
+    }
 }
 
 /// One quantum as a log has it.
@@ -106,6 +150,14 @@ pub struct LoggedQuantum {
     pub data_id: Option<DataId>,
     /// Which attempt this was; lines of earlier releases do not tell.
     pub attempt: Attempt,
+    /// How it went.
+    pub execution: Option<Execution<'static>>,
+    /// Earlier attempts that it knows of.
+    pub earlier: Vec<Execution<'static>>,
+    /// Which dataset types its task has under which connections, as the text of a JSON object.
+    pub connections: Option<String>,
+    /// What its datasets are called.
+    pub datasets: Vec<NamedDatasets<'static>>,
     /// What it expected, found, used and wrote.
     pub provenance: Provenance,
 }
@@ -116,6 +168,8 @@ impl LoggedQuantum {
     pub fn from_line(line: &str) -> Option<Self> {
         let (mut quantum_id, mut task_label, mut data_id) = (None, None, None);
         let (mut begin, mut end, mut failed) = (None, None, None);
+        let (mut execution, mut connections) = (None, None);
+        let (mut earlier, mut datasets) = (None, None);
         let provenance = Provenance::with_other_members(line, |scanner, key| match key {
             "quantum_id" => first(&mut quantum_id, scanner.id()?),
             "task_label" => first(&mut task_label, nullable(scanner, text)?),
@@ -123,6 +177,21 @@ impl LoggedQuantum {
             "begin" => first(&mut begin, nullable(scanner, read_time)?),
             "end" => first(&mut end, nullable(scanner, read_time)?),
             "failed" => first(&mut failed, nullable(scanner, |scanner| scanner.boolean())?),
+            "execution" => first(&mut execution, nullable(scanner, read_execution)?),
+            "earlier_attempts" => {
+                let mut attempts = Vec::new();
+                scanner.array(|scanner| {
+                    attempts.push(read_execution(scanner)?);
+                    Some(())
+                })?;
+                first(&mut earlier, attempts)
+            }
+            "connections" => first(&mut connections, nullable(scanner, read_connections)?),
+            "datasets" => {
+                let mut groups = Vec::new();
+                names::read(scanner, &mut groups)?;
+                first(&mut datasets, groups.into_iter().map(NamedDatasets::into_owned).collect())
+            }
             _ => None,
         })?;
         let attempt = Attempt { begin: begin.flatten(), end: end.flatten(), failed: failed.flatten() };
@@ -131,6 +200,10 @@ impl LoggedQuantum {
             task_label: task_label?,
             data_id: data_id?,
             attempt,
+            execution: execution.flatten(),
+            earlier: earlier.unwrap_or_default(),
+            connections: connections.flatten(),
+            datasets: datasets.unwrap_or_default(),
             provenance,
         })
     }
@@ -142,6 +215,10 @@ impl LoggedQuantum {
             task_label: self.task_label.as_deref(),
             data_id: self.data_id.as_ref(),
             attempt: self.attempt,
+            execution: self.execution.as_ref(),
+            earlier: &self.earlier,
+            connections: self.connections.as_deref(),
+            datasets: &self.datasets,
         }
     }
 }
@@ -157,6 +234,21 @@ fn text(scanner: &mut Scanner<'_>) -> Option<String> {
     scanner.string().map(std::borrow::Cow::into_owned)
 }
 
+fn read_execution(scanner: &mut Scanner<'_>) -> Option<Execution<'static>> {
+    execution::read(scanner).map(Execution::into_owned)
+}
+
+fn read_connections(scanner: &mut Scanner<'_>) -> Option<String> {
+    connections_text(scanner).map(str::to_owned)
+}
+
+/// Reads which dataset types a task has under which connections: objects of texts in an object.
+pub(crate) fn connections_text<'a>(scanner: &mut Scanner<'a>) -> Option<&'a str> {
+    let start = scanner.at();
+    scanner.object(|scanner, _kind| scanner.object(|scanner, _connection| scanner.string().map(drop)))?;
+    std::str::from_utf8(scanner.since(start)).ok()
+}
+
 fn read_time(scanner: &mut Scanner<'_>) -> Option<i64> {
     time::read(&scanner.string()?)
 }
@@ -164,10 +256,7 @@ fn read_time(scanner: &mut Scanner<'_>) -> Option<i64> {
 fn read_data_id(scanner: &mut Scanner<'_>) -> Option<DataId> {
     let mut data_id = DataId::new();
     scanner.object(|scanner, dimension| {
-        let value = match scanner.peek()? {
-            b'"' => DataIdValue::Text(text(scanner)?),
-            _ => DataIdValue::Int(scanner.integer()?),
-        };
+        let value = names::read_value(scanner)?.into_owned();
         // So few that comparing them all is quickest.
         let repeated = data_id.iter().any(|(earlier, _)| *earlier == dimension);
         data_id.push((dimension.into_owned(), value));
@@ -190,7 +279,7 @@ mod tests {
     fn line_of(attempt: Attempt, task_label: Option<&str>, data_id: Option<&DataId>) -> String {
         let mut line = b"before\n".to_vec();
         let provenance = Provenance::new([vec![1], vec![], vec![], vec![], vec![]], Records::default());
-        let heading = Heading { quantum_id: 10, task_label, data_id, attempt };
+        let heading = Heading { quantum_id: 10, task_label, data_id, attempt, ..Heading::default() };
         write_line(&mut line, heading, &provenance.to_json(None));
         String::from_utf8(line).unwrap().split_off("before\n".len())
     }
@@ -198,7 +287,7 @@ mod tests {
     #[test]
     fn a_line_is_one_object_with_heading_and_provenance() {
         let data_id = vec![
-            ("instrument".to_owned(), DataIdValue::Text("Cam\"1\n".to_owned())),
+            ("instrument".to_owned(), DataIdValue::Text("Cam\"1\n".into())),
             ("detector".to_owned(), DataIdValue::Int(-7)),
         ];
         let text = line(Some("isr:\u{e9}"), Some(&data_id));
@@ -225,7 +314,7 @@ mod tests {
     #[test]
     fn a_line_comes_back() {
         let data_id = vec![
-            ("a\n".to_owned(), DataIdValue::Text("\"".to_owned())),
+            ("a\n".to_owned(), DataIdValue::Text("\"".into())),
             ("b".to_owned(), DataIdValue::Int(i64::MIN)),
         ];
         for task_label in [None, Some(""), Some("isr:\u{e9}\u{0}")] {

@@ -6,19 +6,24 @@
 //! never past something incomplete: what a killed process left unfinished there is cut off first.
 //!
 //! - `line`: one quantum's line, written and read; `time`: points in time in it.
+//! - `execution`: how an attempt went; `names`: what datasets are called.
 //! - `frames`: where the frames of a file end.
 //! - `tail`: where the complete part of an existing log ends.
 //! - `writer`: appends.
 
+pub(crate) mod execution;
 mod frames;
 mod line;
+pub(crate) mod names;
 mod tail;
 mod time;
 mod writer;
 
+pub use execution::{Exception, Execution, SECONDS, Steps, WHOLE};
 pub(crate) use frames::{Found, frame_at};
-pub(crate) use line::BEGINNING;
 pub use line::{Attempt, DataId, DataIdValue, Heading, LoggedQuantum};
+pub(crate) use line::{BEGINNING, connections_text};
+pub use names::NamedDatasets;
 pub use tail::Torn;
 pub(crate) use tail::Upto;
 pub(crate) use time::{read as read_time, read_any as read_any_time};

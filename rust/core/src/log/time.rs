@@ -2,7 +2,7 @@
 //!
 //! Here they are microseconds since 1970; before that, negative.
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 
 /// How long the text of a time is: `2026-11-30T02:56:43.123456Z`.
 const LENGTH: usize = 27;
@@ -55,6 +55,16 @@ pub(crate) fn read(text: &str) -> Option<i64> {
 /// Reads a time of RFC 3339, whatever its zone and its fraction; what is finer than microseconds is cut off.
 pub(crate) fn read_any(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.timestamp_micros())
+}
+
+/// Reads a time as Python writes it, with its zone or else in UTC.
+pub(super) fn read_iso(text: &str) -> Option<i64> {
+    let utc = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok();
+    let written = text.strip_suffix("+00:00").and_then(|start| {
+        // The usual form but for the name of the zone.
+        (start.len() == LENGTH - 1).then(|| read(&format!("{start}Z")))?
+    });
+    written.or_else(|| read_any(text)).or_else(|| utc().map(|moment| moment.and_utc().timestamp_micros()))
 }
 
 #[cfg(test)]

@@ -155,7 +155,6 @@ fn has_no_locks(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Attempt;
     use super::*;
     use crate::provenance::{Provenance, Records};
     use std::fs;
@@ -201,8 +200,7 @@ mod tests {
             (0..8_u128).map(|n| (n + quantum_id).wrapping_mul(0x2545_F491_4F6C_DD1D_9E37_79B9_7F4A_7C15));
         let provenance =
             Provenance::new([ids.collect(), vec![], vec![], vec![], vec![quantum_id]], Records::default());
-        let heading =
-            Heading { quantum_id, task_label: Some("isr"), data_id: None, attempt: Attempt::default() };
+        let heading = Heading { quantum_id, task_label: Some("isr"), ..Heading::default() };
         log.append(heading, &provenance.to_json(None))
     }
 
@@ -291,7 +289,7 @@ mod tests {
         append(&mut log, 1).unwrap();
         let first = log.length;
         let many = Provenance::new([(0..9000).collect(), vec![], vec![], vec![], vec![]], Records::default());
-        let heading = Heading { quantum_id: 2, task_label: None, data_id: None, attempt: Attempt::default() };
+        let heading = Heading { quantum_id: 2, ..Heading::default() };
         log.append(heading, &many.to_json(None)).unwrap();
         drop(log);
         let whole = fs::read(&place.0).unwrap();

@@ -268,6 +268,21 @@ impl<'a> Scanner<'a> {
         if negative { 0i64.checked_sub_unsigned(magnitude) } else { magnitude.try_into().ok() }
     }
 
+    /// Reads a number.
+    pub(crate) fn number(&mut self) -> Option<f64> {
+        let rest = &self.text[self.at..];
+        let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.iter().take_while(|byte| is_part(byte)).count();
+        let text = std::str::from_utf8(&rest[..length]).ok()?;
+        // What is read as a number begins and ends with a digit in JSON.
+        let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+        if !digits.first()?.is_ascii_digit() || !digits.last()?.is_ascii_digit() {
+            return None;
+        }
+        self.at += length;
+        text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
     /// Reads `null`.
     pub(crate) fn null(&mut self) -> Option<()> {
         self.text[self.at..].starts_with(b"null").then(|| self.at += 4)

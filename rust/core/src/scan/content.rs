@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::kinds::Kinds;
 use super::shapes::Shapes;
-use crate::log::Attempt;
+use crate::log::{Attempt, Execution, NamedDatasets};
 use crate::provenance::{Field, write_text};
 
 /// The most dimensions that a data ID may have: they are compared with one another.
@@ -19,6 +19,14 @@ pub(super) struct Content<'a> {
     /// A data ID as `DataIdText` has it.
     pub(super) data_id: Option<Cow<'a, str>>,
     pub(super) attempt: Attempt,
+    /// How it went, as far as that is known.
+    pub(super) execution: Execution<'a>,
+    /// Earlier attempts that it knows of.
+    pub(super) earlier: Vec<Execution<'a>>,
+    /// The connections of its task, as JSON text.
+    pub(super) connections: Option<Cow<'a, str>>,
+    /// What its outputs and overall inputs are called.
+    pub(super) datasets: Vec<NamedDatasets<'a>>,
     /// Ids of each `Field`, in any order and repeated or not.
     pub(super) ids: Ids,
     pub(super) records: Vec<Record<'a>>,
@@ -95,11 +103,12 @@ impl Content<'_> {
     #[cfg(test)]
     pub(super) fn facts(&self) -> String {
         let Content { quantum_id, task_label, data_id, attempt, ids, records, kinds, .. } = self;
+        let details = (&self.execution, &self.earlier, &self.connections, &self.datasets);
         let ids = Field::ALL.map(|field| ids.of(field));
         let records = records.iter().map(|record| {
             (record.dataset_id, &record.path, kinds.texts(record.kind), &record.checksum, record.file_size)
         });
-        format!("{:?}", (quantum_id, task_label, data_id, attempt, ids, records.collect::<Vec<_>>()))
+        format!("{:?}", (quantum_id, task_label, data_id, attempt, details, ids, records.collect::<Vec<_>>()))
     }
 
     /// Forgets what is known of records, whose numbers mean nothing afterwards.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::content::{Content, DataIdText, MOST_DIMENSIONS, Record};
 use super::kinds::{Kinds, Texts};
 use super::plain::{COLUMNS, FILE_RECORDS, component_or_none};
-use crate::log::{Attempt, read_any_time};
+use crate::log::{Attempt, DataIdValue, Exception, Execution, NamedDatasets, SECONDS, WHOLE, read_any_time};
 use crate::provenance::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS};
 use crate::uuid_text;
 
@@ -48,6 +48,20 @@ pub(super) fn read(bytes: &[u8], content: &mut Content<'_>) -> Outcome<()> {
         value.as_bool().ok_or_else(|| format!("failed: neither true nor false but {}", shown(value)))
     });
     content.attempt = Attempt { begin: time_of("begin")?, end: time_of("end")?, failed: failed.transpose()? };
+    if let Some(value) = known("execution") {
+        content.execution = execution(value, "execution")?;
+    }
+    if let Some(value) = known("earlier_attempts") {
+        for one in array(value, "earlier_attempts")? {
+            content.earlier.push(execution(one, "earlier_attempts")?);
+        }
+    }
+    content.connections = known("connections").map(connections).transpose()?;
+    if let Some(value) = known("datasets") {
+        for group in array(value, "datasets")? {
+            content.datasets.push(named_datasets(group)?);
+        }
+    }
     for field in Field::ALL {
         let items = array(required(members, field.name(), "")?, field.name())?;
         let ids = content.ids.list(field);
@@ -140,6 +154,92 @@ fn record<'a>(
         checksum: nullable("checksum")?,
         file_size: file_size.filter(|size| *size >= 0),
     })
+}
+
+fn execution<'a>(value: &Value, place: &str) -> Outcome<Execution<'a>> {
+    let members = object(value, place)?;
+    let known = |name: &str| members.get(name).filter(|value| !value.is_null());
+    let mut found = Execution::default();
+    for (place_of, name) in found.whole.iter_mut().zip(WHOLE) {
+        let number = |value: &Value| {
+            whole_number(value)
+                .ok_or_else(|| format!("{place}.{name}: not a whole number of 64 bits but {}", shown(value)))
+        };
+        *place_of = known(name).map(number).transpose()?;
+    }
+    for (place_of, name) in found.seconds.iter_mut().zip(SECONDS) {
+        let number = |value: &Value| {
+            value.as_f64().ok_or_else(|| format!("{place}.{name}: not a number but {}", shown(value)))
+        };
+        *place_of = known(name).map(number).transpose()?;
+    }
+    found.start = known("start").map(|value| time(value, &format!("{place}.start"))).transpose()?;
+    let text = |value: &Value, name: &str| text_of(value, &format!("{place}.{name}")).map(owned);
+    found.host = known("host").map(|value| text(value, "host")).transpose()?;
+    if let Some(exception) = known("exception") {
+        let place = format!("{place}.exception");
+        let members = object(exception, &place)?;
+        found.exception = Some(Exception {
+            type_name: text(required(members, "type", &place)?, "exception.type")?,
+            message: text(required(members, "message", &place)?, "exception.message")?,
+        });
+    }
+    Ok(found)
+}
+
+/// The text as a line is written, whatever its spaces were.
+fn connections<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
+    for (kind, of_kind) in object(value, "connections")? {
+        for (name, dataset_type) in object(of_kind, &format!("connections[{}]", quoted(kind)))? {
+            text_of(dataset_type, &format!("connections[{}][{}]", quoted(kind), quoted(name)))?;
+        }
+    }
+    Ok(Cow::Owned(value.to_string()))
+}
+
+fn named_datasets<'a>(value: &Value) -> Outcome<NamedDatasets<'a>> {
+    let members = object(value, "datasets")?;
+    let text = |name: &str| text_of(required(members, name, "datasets")?, &format!("datasets.{name}"));
+    let list = |name: &str| array(required(members, name, "datasets")?, &format!("datasets.{name}"));
+    let storage_class = members.get("storage_class").filter(|value| !value.is_null());
+    let mut found = NamedDatasets {
+        dataset_type: owned(text("type")?),
+        run: owned(text("run")?),
+        storage_class: storage_class
+            .map(|value| text_of(value, "datasets.storage_class"))
+            .transpose()?
+            .map(owned),
+        ..NamedDatasets::default()
+    };
+    for dimension in list("dimensions")? {
+        found.dimensions.push(owned(text_of(dimension, "datasets.dimensions")?));
+    }
+    for id in list("ids")? {
+        found.ids.push(uuid(id, "datasets.ids")?);
+    }
+    let data_ids = list("data_ids")?;
+    for data_id in data_ids {
+        let values = array(data_id, "datasets.data_ids")?;
+        if values.len() != found.dimensions.len() {
+            return Err("datasets.data_ids: not as many values as there are dimensions".to_owned());
+        }
+        for value in values {
+            found.values.push(match (value, value.as_i64()) {
+                (Value::String(name), _) => DataIdValue::Text(owned(name)),
+                (_, Some(number)) => DataIdValue::Int(number),
+                (other, _) => {
+                    return Err(format!(
+                        "datasets.data_ids: not a text, nor a whole number of 64 bits, but {}",
+                        shown(other)
+                    ));
+                }
+            });
+        }
+    }
+    if data_ids.len() != found.ids.len() {
+        return Err("datasets.data_ids: not as many as there are ids".to_owned());
+    }
+    Ok(found)
 }
 
 fn data_id<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
@@ -264,6 +364,11 @@ mod tests {
         format!(
             r#"{{"quantum_id":"{ID}","task_label":"isr","data_id":{{"detector":1,"band":"r"}},
             "begin":"2026-09-30T02:56:43.120000Z","end":"2026-09-30T02:56:44.000000Z","failed":true,
+            "execution":{{"status":4,"caveats":8,"memory":1024,"run_time":1.5,"host":"h",
+            "exception":{{"type":"a.B","message":"no\\nway"}}}},"earlier_attempts":[{{"attempt":0}}],
+            "connections":{{"inputs":{{"raw":"raw"}},"outputs":{{}}}},
+            "datasets":[{{"type":"raw","run":"in","storage_class":"X","dimensions":["detector"],
+            "ids":["{ID}"],"data_ids":[[4]]}}],
             "predicted_inputs":["{ID}"],"available_inputs":[],"actual_inputs":[],"predicted_outputs":[],
             "actual_outputs":[],"datastore_records":{{"d":{{"dataset_ids":["{ID}"],
             "records":{{"{CLASS}":{{"{key}":{{"t":[{ROW}]}}}}}}}}}}}}"#,
@@ -289,6 +394,9 @@ mod tests {
             whole.replace("\"begin\":\"2026-09-30T02:56:43.120000Z\",", "").replace("true", "null"),
             whole.replace(",\"failed\":true", "").replace("2026", "1969"),
             whole.replace(r#"{"detector":1,"band":"r"}"#, "{}"),
+            whole.replace("4,\"caveats\":8", "null").replace("\"h\"", "null").replace("\"X\"", "null"),
+            whole.replace("[\"detector\"]", "[]").replace("[[4]]", "[[]]"),
+            whole.replace("[[4]]", "[[\"x\\u0041\"]]"),
             whole.replace("__NULL_STRING__", "wcs").replace("-1", "7").replace("null", "\"abc\""),
             whole.replace("-1", "null").replace(CLASS, FILE_RECORDS[1]),
             whole.replace(ROW, &format!("{ROW},{ROW}")),
@@ -339,9 +447,19 @@ mod tests {
         let simple = ID.replace('-', "");
         let two = format!(r#""{simple}":{{"t":[{ROW}],"u":[{ROW}]}}"#);
         for (from, to, reason) in [
-            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 3"),
+            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 8"),
             ("\"quantum_id\":\"", "\"quantum_id\":\"x", "quantum_id: not a UUID but \"x01234567"),
             ("\"isr\"", "7", "task_label: not a text but 7"),
+            ("\"status\":4", "\"status\":4.5", "execution.status: not a whole number of 64 bits but 4.5"),
+            ("\"run_time\":1.5", "\"run_time\":\"\"", "execution.run_time: not a number but \"\""),
+            ("\"host\":\"h\"", "\"host\":1", "execution.host: not a text but 1"),
+            ("\"type\":\"a.B\",", "", "execution.exception: type is missing"),
+            ("[{\"attempt\":0}]", "[0]", "earlier_attempts: not an object but 0"),
+            ("\"raw\":\"raw\"", "\"raw\":1", "connections[\"inputs\"][\"raw\"]: not a text but 1"),
+            ("[[4]]", "[[]]", "datasets.data_ids: not as many values as there are dimensions"),
+            ("[[4]]", "[[4],[5]]", "datasets.data_ids: not as many as there are ids"),
+            ("[[4]]", "[[4.5]]", "datasets.data_ids: not a text, nor a whole number"),
+            ("\"run\":\"in\",", "", "datasets: run is missing"),
             ("\"failed\":true", "\"failed\":1", "failed: neither true nor false but 1"),
             (
                 "\"2026-09-30T02:56:44.000000Z\"",

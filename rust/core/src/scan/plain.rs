@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 use super::content::{Content, DataIdText, Ids, Record};
 use super::kinds::{Kinds, Texts};
 use super::shapes::{Places, Shapes};
-use crate::log::read_time;
+use crate::log::{connections_text, execution, names, read_time};
 use crate::provenance::{Field, Scanner};
 use crate::records::NO_COMPONENT;
 
@@ -32,13 +32,17 @@ const MOST_DIMENSIONS: usize = 8;
 const MOST_DATASTORES: usize = 8;
 
 /// Keys of a quantum in the order in which they are written: what logs have before, then what the model has.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 16] = [
     "\"quantum_id\":",
     "\"task_label\":",
     "\"data_id\":",
     "\"begin\":",
     "\"end\":",
     "\"failed\":",
+    "\"execution\":",
+    "\"earlier_attempts\":",
+    "\"connections\":",
+    "\"datasets\":",
     "\"predicted_inputs\":",
     "\"available_inputs\":",
     "\"actual_inputs\":",
@@ -47,7 +51,7 @@ const KEYS: [&str; 12] = [
     "\"datastore_records\":",
 ];
 /// Numbers of those that must be there.
-const REQUIRED: Range<usize> = 6..12;
+const REQUIRED: Range<usize> = 10..16;
 /// Up to so many records are compared with one another without looking them up.
 const FEW: usize = 256;
 
@@ -81,7 +85,15 @@ fn quantum<'a>(scanner: &mut Scanner<'a>, content: &mut Content<'a>) -> Option<(
             4 => content.attempt.end = nullable_time(scanner)?,
             5 if scanner.peek()? == b'n' => scanner.null()?,
             5 => content.attempt.failed = Some(scanner.boolean()?),
-            6..11 => arrays.read(scanner, Field::ALL[key - 6], &mut content.ids)?,
+            6..9 if scanner.peek()? == b'n' => scanner.null()?,
+            6 => content.execution = execution::read(scanner)?,
+            7 => scanner.array(|scanner| {
+                content.earlier.push(execution::read(scanner)?);
+                Some(())
+            })?,
+            8 => content.connections = Some(Cow::Borrowed(connections_text(scanner)?)),
+            9 => names::read(scanner, &mut content.datasets)?,
+            10..15 => arrays.read(scanner, Field::ALL[key - 10], &mut content.ids)?,
             _ => {
                 let Content { records, kinds, shapes, .. } = &mut *content;
                 datastores(scanner, &arrays, &mut Records { records, kinds, shapes })?;

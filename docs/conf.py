@@ -28,9 +28,11 @@ myst_heading_anchors = 3
 # Highlighting of what is printed is no help.
 highlight_language = "text"
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

@@ -139,7 +139,8 @@ docs: $(BUILT) ## Build the site into docs/_build/html; a warning is an error
 	$(say) "Building the site"
 	@rm -rf docs/_build docs/reference/generated
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
-	@echo "docs/_build/html/index.html"
+	@$(BIN)/sphinx-build -W -q -b man docs docs/_build/man
+	@echo "docs/_build/html/index.html docs/_build/man/quantum-butler.1"
 
 wheels: ## Make wheels for Linux, x86_64 and aarch64, and try those that run here (half an hour; needs rustup's targets)
 	@.ci/wheels.sh dist/wheels

@@ -36,6 +36,8 @@ toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+man_pages = [("reference/commands", "quantum-butler", "Rubin Observatory's QuantumBackedButler", "", 1)]
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"quantum-butler {release}"
 html_theme_options = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Progress", "shown", "unfailing")
+__all__ = ("Progress", "be_quiet", "shown", "unfailing")
 
 import contextlib
 import sys
@@ -41,11 +41,20 @@ class Progress:
     """Whether these are bytes of the input; else they are quanta."""
 
 
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Have no progress shown in this process, or have it shown again."""
+    global _quiet
+    _quiet = quiet
+
+
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows progress on the standard error stream: a bar, or a line now and then."""
     stream = unfailing(sys.stderr)
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not stream.isatty():
         yield _Lines(stream)
         return
     from rich.console import Console
@@ -92,8 +101,8 @@ class _Unfailing:
 
 
 def unfailing(stream: TextIO | None) -> TextIO:
-    """Return a stream that never stops the work that it is told of, not even if it is closed or full."""
-    return cast(TextIO, _Unfailing(stream))
+    """Return a stream for progress, which never stops the work, not even if it is closed or full."""
+    return cast(TextIO, _Unfailing(None if _quiet else stream))
 
 
 def _rate(progress: Progress, seconds: float) -> str:

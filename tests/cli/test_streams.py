@@ -245,3 +245,31 @@ def test_exec_leaves_streams_as_they_are(streams: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
     done = run(["exec", "no-such-command"], streams)
     assert (done.returncode, done.stdout) == (127, b"")
+
+
+def test_quiet_and_verbose(log: Path, tmp_path: Path) -> None:
+    """Progress goes with --quiet, and what could not be read is told all the same; -v logs."""
+    usual = run(["collect", log, "-o", tmp_path / "usual"])
+    quiet = run(["--quiet", "collect", log, "-o", tmp_path / "quiet"])
+    assert usual.returncode == quiet.returncode == 1
+    assert b"reading\n" in usual.stderr
+    told = [line.replace(b"usual", b"quiet") for line in usual.stderr.splitlines()]
+    kept = quiet.stderr.splitlines()
+    assert kept == [line for line in told if line in kept]
+    assert {line for line in told if line not in kept} > {b"reading"}
+    assert any(b"could not be read" in line for line in kept)
+    assert quiet.stdout.splitlines()[:3] == usual.stdout.splitlines()[:3]
+    code = "import logging; logging.getLogger('quantum_butler').debug('a detail')"
+    for options, told in (([], False), (["-v"], False), (["-vv"], True), (["--log-level", "debug"], True)):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from quantum_butler.cli.main import main\n"
+                "import click\n"
+                f"try: main.main({[*options, 'stats', 'nowhere']!r}, standalone_mode=False)\n"
+                f"except click.ClickException: {code}",
+            ],
+            capture_output=True,
+        )
+        assert (b"a detail" in done.stderr) is told, options

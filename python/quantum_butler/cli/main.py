@@ -24,6 +24,9 @@ from .run import run
 from .transfer import transfer
 
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -32,8 +35,32 @@ from .transfer import transfer
     "when nobody read its answer to the end. What it has written by then stays.",
 )
 @click.version_option(None, "-V", "--version", package_name="quantum-butler", prog_name="quantum-butler")
-def main() -> None:
-    """Rubin Observatory's QuantumBackedButler, with far less overhead."""
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, only answers, warnings and errors.")
+@click.option("-v", "--verbose", count=True, help="Log what is done on standard error; -vv logs all details.")
+@click.option(
+    "--log-level",
+    type=click.Choice([*_LEVELS], case_sensitive=False),
+    help="Log messages of this level and above on standard error.  [default: WARNING; with -v INFO]",
+)
+def main(quiet: bool, verbose: int, log_level: str | None) -> None:
+    """Rubin Observatory's QuantumBackedButler, with far less overhead.
+
+    \b
+    quantum-butler exec pipetask run-qbb REPO GRAPH     run a graph with our classes
+    quantum-butler collect logs -o campaign             gather what its quanta logged
+    quantum-butler stats campaign                       ask
+
+    Options of a command come after its name: quantum-butler stats --help.
+    """  # noqa: D301 - click wants the character \b itself
+    if quiet:
+        from ..progress import be_quiet
+
+        be_quiet(True)
+    if verbose or log_level:
+        import logging
+
+        level = log_level or _LEVELS[max(_LEVELS.index("WARNING") - verbose, 0)]
+        logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 @main.command()

@@ -53,7 +53,7 @@ def set_up_logging(levels: Sequence[str], *, log_tty: bool, log_files: Sequence[
 @contextmanager
 def displayed(output: str | None, journal: str) -> Iterator[Display]:
     """Show a run on the standard error stream, and send what quanta print to a file if that is needed."""
-    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    is_terminal = unfailing(sys.stderr).isatty()
     if output is None and is_terminal:
         # It would tear the table.
         output = f"{journal}.output"

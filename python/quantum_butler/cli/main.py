@@ -23,7 +23,6 @@ from .paths import LocalPath
 from .run import run
 from .transfer import transfer
 
-
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 

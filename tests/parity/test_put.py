@@ -213,3 +213,27 @@ def test_checksums(run: Run) -> None:
     assert all(len(info["checksum"]) == 128 for info in infos)
     assert len({info["checksum"] for info in infos}) == 4
     assert run(butler.get, inputs[0]) == run.value(inputs[0])
+
+
+@pytest.mark.parametrize("name", ["derived", "parts_out"])
+@scenario
+def test_object_that_is_refused_takes_no_file_away(run: Run, name: str) -> None:
+    ref = run.ref(name)
+    with run.repository.butler(run.butler_class, outputs=[ref]) as other:
+        other.put(example_metrics(1) if name == "parts_out" else {"a": 1}, ref)
+    before = run.repository.artifacts()
+    butler = run.butler(outputs=[ref])
+    run.error(butler.put, "text" if name == "parts_out" else example_metrics(2), ref)
+    assert run.repository.artifacts() == before
+    assert len(before) > 1
+
+
+@scenario
+def test_second_part_that_is_refused_takes_the_first_away(run: Run) -> None:
+    ref = run.ref("parts_out")
+    butler = run.butler(outputs=[ref])
+    broken = example_metrics(1)
+    broken.data = object()
+    run.error(butler.put, broken, ref)
+    run.note("files", run.repository.artifacts())
+    assert run(butler.stored, ref) is False

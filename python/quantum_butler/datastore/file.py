@@ -205,7 +205,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
 
     def stored(self, ref: DatasetRef) -> bool:
         """Return whether one dataset exists, as `mexists` does for many."""
-        return self._ours_or(self._stored_of_many, finding.exists, ref, level=VERBOSE)
+        return self._ours_or(self._stored_of_many, finding.exists, ref)
 
     def _stored_of_many(self, ref: DatasetRef) -> bool:
         return self.mexists([ref])[ref]

@@ -1,3 +1,3 @@
-"""One datastore below a local root: where artifacts are, and how to read, write, remove and find them."""
+"""One datastore, local or on a server: where artifacts are, and how to read, write, remove and find them."""
 
 __all__ = ()

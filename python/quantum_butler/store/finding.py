@@ -13,6 +13,7 @@ __all__ = (
 )
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ from lsst.resources import ResourcePath
 from lsst.utils.logging import VERBOSE
 
 from .. import _core
-from ..upstream import NotOurs
+from ..upstream import NotOurs, words
 from ..upstream.refs import carried_records, dataset_key
+from .local import LOG
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetType, Location
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
     from .placement import Placement
 
 
-def exists(store: LocalStore, ref: DatasetRef, level: int = logging.DEBUG) -> bool:
-    """Return whether a recorded dataset exists, as a whole, if upstream need not say anything of a level."""
-    found = store.records.exists(store.folder(level), ref)
-    if found is None:
+def exists(store: LocalStore, ref: DatasetRef) -> bool:
+    """Return whether a recorded dataset in local files exists, as a whole."""
+    root = store.folder()
+    if store.has_words(logging.DEBUG) or store.may_be_cached([ref]):
+        raise NotOurs
+    if (found := store.records.exists(root, ref)) is None:
         raise NotOurs
     return found
 
@@ -51,26 +55,78 @@ def all_exist(
     upstreams: Callable[[list[DatasetRef]], dict[DatasetRef, bool]],
 ) -> dict[DatasetRef, bool]:
     """Return which of many datasets exist: of recorded ones all artifacts, of others any."""
-    root = store.folder()
     if artifact_existence is not None or len(set(map(dataset_key, refs))) < len(refs):
         # Upstream answers only once for each dataset id.
         raise NotOurs
+    if store.may_be_cached(refs):
+        # Upstream takes a file in the cache for one in the datastore.
+        if store.has_words(logging.DEBUG):
+            raise NotOurs
+        cached = [ref for ref in refs if store.may_be_cached([ref])]
+        ids = set(map(dataset_key, cached))
+        existence = upstreams(cached)
+        existence.update(_exist(store, [ref for ref in refs if dataset_key(ref) not in ids], upstreams))
+        return existence
+    return _exist(store, refs, upstreams)
+
+
+def _exist(
+    store: LocalStore,
+    refs: Sequence[DatasetRef],
+    upstreams: Callable[[list[DatasetRef]], dict[DatasetRef, bool]],
+) -> dict[DatasetRef, bool]:
+    """Return which datasets exist, none of them known to be in the file cache."""
     existence: dict[DatasetRef, bool] = {}
     rest = []
-    for ref, found in zip(refs, store.records.exist(root, refs), strict=True):
+    for ref, found in zip(refs, _recorded_exist(store, refs), strict=True):
         if found is None:
             rest.append(ref)
         else:
             existence[ref] = found
     if rest:
         if store.is_trusting:
-            existence.update(_expected_exist(store, root, rest))
+            if store.has_words(logging.DEBUG) or words.are_wanted(words.PLACING):
+                _say_unrecorded(store, refs, rest)
+            existence.update(_expected_exist(store, rest))
         if len(existence) < len(refs):
             existence.update(upstreams([ref for ref in rest if ref not in existence]))
     return existence
 
 
-def _expected_exist(store: LocalStore, root: str, refs: Sequence[DatasetRef]) -> dict[DatasetRef, bool]:
+def _recorded_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> list[bool | None]:
+    """Return which recorded datasets exist as a whole; `None` where only upstream can tell."""
+    if (root := store.root) is not None:
+        return store.records.exist(root, refs)
+    artifacts = [[path for _, path in found] for found in store.records.artifacts(refs)]
+    uses = Counter(path for paths in artifacts for path in set(paths))
+    # Upstream answers for only one of several datasets in one place.
+    is_ours = [
+        bool(paths) and all(_core.is_plain_path(path) and uses[path] == 1 for path in paths)
+        for paths in artifacts
+    ]
+    asked = [path for paths, ours in zip(artifacts, is_ours, strict=True) if ours for path in paths]
+    found = dict(zip(asked, store.files_exist(asked), strict=True))
+    return [
+        all(found[path] for path in paths) if ours else None
+        for paths, ours in zip(artifacts, is_ours, strict=True)
+    ]
+
+
+def _say_unrecorded(store: LocalStore, refs: Sequence[DatasetRef], rest: Sequence[DatasetRef]) -> None:
+    """Say that some datasets have no records, and where they are looked for."""
+    registered = {ref.id: store.as_registered(ref) for ref in refs}
+    paths = [path for ref in rest for path, _ in store.expected(registered[ref.id])]
+    if any(store.records.known(rest)) or len(set(paths)) < len(paths):
+        # Upstream is asked about some of them, and says all of it.
+        raise NotOurs
+    # Upstream's order is that of a set which comes about like this.
+    others = set(registered) - {ref.id for ref in rest}
+    unrecorded = set(registered.keys()) - others
+    LOG.debug("%d datasets were not known to datastore during initial existence check.", len(unrecorded))
+    store.say_places(registered[dataset_id] for dataset_id in unrecorded)
+
+
+def _expected_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> dict[DatasetRef, bool]:
     """Return whether any artifact exists of those unrecorded datasets that are ours to place."""
     owners: list[DatasetRef] = []
     paths: list[str] = []
@@ -87,16 +143,18 @@ def _expected_exist(store: LocalStore, root: str, refs: Sequence[DatasetRef]) ->
         # Upstream answers for only one of several datasets in one place.
         return {}
     existence: dict[DatasetRef, bool] = {}
-    for ref, is_there in zip(owners, _core.files_exist(root, paths), strict=True):
+    for ref, is_there in zip(owners, store.files_exist(paths), strict=True):
         existence[ref] = is_there or existence.get(ref, False)
     return existence
 
 
 def expected_locations(store: LocalStore, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
     """Return where the artifacts of a dataset are expected, with what is expected to be recorded."""
-    expected = store.expected(ref.makeCompositeRef() if ref.isComponent() else ref)
-    place = store.locations.fromPath
-    return [(place(path, trusted_path=True), placement.predict(path)) for path, placement in expected]
+    whole = ref.makeCompositeRef() if ref.isComponent() else ref
+    expected = store.expected(whole)
+    store.say_places([whole])
+    of_path = store.locations.of_predicted
+    return [(of_path(path), placement.predict(path)) for path, placement in expected]
 
 
 def many_uris(
@@ -109,7 +167,7 @@ def many_uris(
 ) -> dict[DatasetRef, DatasetRefURIs]:
     """Return the URIs of recorded datasets, and predict those of others."""
     # An iterator would be at its end when upstream goes through it again.
-    if store.root is None or not isinstance(refs, Collection) or any(map(_carries_records, refs)):
+    if not isinstance(refs, Collection) or any(map(_carries_records, refs)):
         raise NotOurs
     locations = store.locations
     result: dict[DatasetRef, DatasetRefURIs] = {}
@@ -134,6 +192,11 @@ def many_uris(
         else:
             found = [(placement.component, locations.predicted(path)) for path, placement in expected]
             result[ref] = _ref_uris(found)
+    if words.are_wanted(words.PLACING):
+        if rest:
+            # Upstream says all of it, in the order of the datasets.
+            raise NotOurs
+        store.say_places(list(result))
     for ref, found in recorded:
         # A single one is the dataset, whatever component it is said to hold.
         result[ref] = DatasetRefURIs(found[0][1]) if len(found) == 1 else _ref_uris(found)
@@ -168,6 +231,7 @@ def predict_records(
     owners: list[DatasetRef] = []
     paths: list[str] = []
     places: list[Placement] = []
+    accepted: list[DatasetRef] = []
     rest: list[DatasetRef] = []
     known_type: DatasetType | None = None
     is_as_registered = False
@@ -179,7 +243,7 @@ def predict_records(
         try:
             if not is_as_registered and stored_ref.isComponent():
                 raise NotOurs
-            acceptable, artifacts = placements.kind(stored_ref)
+            acceptable, artifacts, _ = placements.kind(stored_ref)
             if artifacts is None:
                 raise NotOurs
             found = [artifact.path(stored_ref) for artifact in artifacts] if acceptable else []
@@ -189,6 +253,12 @@ def predict_records(
             owners += [ref] * len(found)
             paths += found
             places += artifacts[: len(found)]
+            if found:
+                accepted.append(stored_ref)
+    if words.are_wanted(words.PLACING):
+        if rest:
+            raise NotOurs
+        store.say_places(accepted)
     records: dict[Any, Any] = store.records.predict(owners, paths, places)
     if rest:
         table_name = store.configuration.table_name
@@ -214,7 +284,9 @@ def find_unrecorded_files(
     """Look for datasets where they are expected; complete what is known of the existence of files."""
     if not isinstance(refs, Collection) or not store.is_trusting:
         raise NotOurs
-    root, locations = store.folder(VERBOSE), store.locations
+    if store.has_words(VERBOSE) or words.are_wanted(words.PLACING) or store.may_be_cached(refs):
+        raise NotOurs
+    locations = store.locations
     expected = [(ref, store.expected(ref)) for ref in refs]
     paths = [path for _, artifacts in expected for path, _ in artifacts]
     if len(set(paths)) < len(paths) or len(set(map(dataset_key, refs))) < len(refs):
@@ -224,7 +296,7 @@ def find_unrecorded_files(
     places = list(map(locations.uri, paths))
     known = [artifact_existence.get(place) for place in places] if artifact_existence else [None] * len(paths)
     unknown = [path for path, is_there in zip(paths, known, strict=True) if is_there is None]
-    existence = dict(zip(unknown, _core.files_exist(root, unknown), strict=True))
+    existence = dict(zip(unknown, store.files_exist(unknown), strict=True))
     for place, path, is_there in zip(places, paths, known, strict=True):
         if is_there is None:
             artifact_existence[place] = existence[path]

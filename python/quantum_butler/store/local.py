@@ -1,23 +1,21 @@
-"""One file datastore as far as it is ours: its records in Rust, its places, its files below a local root."""
+"""One file datastore as far as it is ours: its records in Rust, its places, its file cache."""
 
 from __future__ import annotations
 
 __all__ = ("LOG", "Configuration", "Journal", "LocalStore")
 
-import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from lsst.daf.butler import DatasetType, FormatterFactory
 from lsst.daf.butler.datastore.cache_manager import AbstractDatastoreCacheManager
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
-from lsst.utils.logging import getLogger
+from lsst.resources import ResourcePath
 
 from .. import _core
-from ..upstream import NotOurs
-from ..upstream.datastores import CacheSettings
+from ..upstream import NotOurs, words
+from ..upstream.caching import CacheSettings, cache_folder, is_known
 from ..upstream.formatters import FormatterCopies, override_storage_class
 from ..upstream.locations import PlainLocationFactory
 from ..upstream.paths import local_root
@@ -32,11 +30,8 @@ if TYPE_CHECKING:
     from lsst.daf.butler.datastore.file_templates import FileTemplates
     from lsst.daf.butler.registry.interfaces import DatasetIdRef
 
-LOG = getLogger(FileDatastore.__module__)
+LOG = words.DATASTORE
 """Log in which upstream's datastore counts what it does."""
-
-# Upstream times and describes each step here.
-_PACKAGE_LOG = logging.getLogger("lsst.daf.butler")
 
 Undo = Callable[[], None]
 
@@ -104,6 +99,7 @@ class LocalStore:
 
     _formatters: FormatterFactory | None = None
     _cache: AbstractDatastoreCacheManager | None = None
+    _has_foreign_cache = False
 
     def __init__(self, configuration: Configuration, records: _core.FileRecords, like: FileDatastore):
         self.configuration = configuration
@@ -118,6 +114,9 @@ class LocalStore:
         self.constraints = like.constraints
         self.is_trusting = like.trustGetRequest
         self.has_checksums = like.useChecksum
+        if words.are_wanted(words.CACHING):
+            # Upstream's manager says how it is configured when the datastore is made.
+            self._cache = configuration.cache.make_manager()
 
     # Formatters and file cache are made when first needed; two threads that
     # come here at once must get the same.
@@ -147,30 +146,42 @@ class LocalStore:
 
     @cache.setter
     def cache(self, cache: AbstractDatastoreCacheManager) -> None:
-        self._cache = cache
+        self._cache, self._has_foreign_cache = cache, True
 
     def has_words(self, level: int) -> bool:
-        """Return whether upstream's words of this level or above are wanted."""
-        return _PACKAGE_LOG.isEnabledFor(level) or LOG.isEnabledFor(level)
+        """Return whether upstream's datastore has words of this level or above that are wanted."""
+        return LOG.isEnabledFor(level)
 
-    def folder(self, level: int = logging.DEBUG, *, may_be_cached: bool = False) -> str:
-        """Return the local root, if upstream has no words of a level, and the file cache knows of no file."""
-        if (root := self.root) is None or self.has_words(level):
-            raise NotOurs
-        if not may_be_cached and (cache := self._cache) is not None and cache.file_count:
+    def say_places(self, refs: Iterable[DatasetRef]) -> None:
+        """Say, if that is wanted, what upstream says when it works out where datasets are expected."""
+        for ref in refs:
+            words.say_place(self, ref)
+
+    def folder(self) -> str:
+        """Return the local root."""
+        if (root := self.root) is None:
             raise NotOurs
         return root
 
-    def folder_to_read(self) -> str:
-        """Return the same, if there is none in the file cache, whether it knows of it or not."""
-        if self._cache_folder is not None:
-            try:
-                with os.scandir(self._cache_folder) as files:
-                    if next(files, None) is not None:
-                        raise NotOurs
-            except FileNotFoundError:
-                pass
-        return self.folder()
+    def may_be_cached(self, refs: Iterable[DatasetRef]) -> bool:
+        """Return whether the file cache is known to have a file of any of some datasets."""
+        cache = self._cache
+        return cache is not None and cache.file_count > 0 and any(is_known(cache, ref) for ref in refs)
+
+    def remove_from_cache(self, refs: Iterable[DatasetRef]) -> None:
+        """Remove what the file cache is known to have of some datasets."""
+        if (cache := self._cache) is not None:
+            cache.remove_from_cache(refs)
+
+    def cache_folder(self) -> str | None:
+        """Return the folder of the file cache, if it is there to be looked into."""
+        return self._cache_folder if (cache := self._cache) is None else cache_folder(cache)
+
+    def should_be_cached(self, ref: DatasetRef) -> bool:
+        """Return whether the file cache takes a remote dataset that is read."""
+        if self._has_foreign_cache:
+            return self.cache.should_be_cached(ref)
+        return self.configuration.cache.wants(ref)
 
     def as_registered(self, ref: DatasetRef) -> DatasetRef:
         """Return a ref with the repository's storage class; the very same if that is what it has."""
@@ -197,10 +208,6 @@ class LocalStore:
         """Return where the artifacts of a dataset with the repository's storage class are expected."""
         return self.configured_placements().expected(ref)
 
-    def whole(self, ref: DatasetRef) -> tuple[str, Placement]:
-        """Return where such a dataset goes, if it is written as one artifact."""
-        return self.configured_placements().whole(ref)
-
     def configured_placements(self) -> Placements:
         """Return what decides on places, unless somebody has changed that."""
         formatters = self._formatters
@@ -211,19 +218,27 @@ class LocalStore:
             raise NotOurs
         return placements
 
-    def find(self, ref: DatasetRef) -> tuple[StoredFileInfo, Location]:
-        """Return record and place of a whole dataset in one plain artifact, recorded or expected."""
-        infos = self.recorded(ref)
-        if not infos and self.is_trusting:
-            infos = [placement.predict(path) for path, placement in self.expected(ref)]
-        if len(infos) != 1 or (info := infos[0]).component is not None:
+    def files_exist(self, paths: Sequence[str]) -> Sequence[bool]:
+        """Return which files there are, by their plain paths, remote ones by upstream's bulk call."""
+        if (root := self.root) is not None:
+            return _core.files_exist(root, paths)
+        uris = [self.locations.uri(path) for path in paths]
+        found = ResourcePath.mexists(uris)
+        return [found[uri] for uri in uris]
+
+    def located(self, ref: DatasetRef) -> tuple[list[tuple[Location, StoredFileInfo]], bool]:
+        """Return places and records of a dataset that is no component, and whether they are only expected."""
+        if infos := self.recorded(ref):
+            of_record = self.locations.of_record
+            # Mostly one; a comprehension would cost more than that.
+            files = []
+            for info in infos:
+                files.append((of_record(info), info))
+            return files, False
+        if not self.is_trusting:
             raise NotOurs
-        path = info.path
-        if _core.is_unquoted_path(path):
-            return info, self.locations.of_unquoted(path)
-        if _core.is_plain_path(path):
-            return info, info.file_location(self.locations)
-        raise NotOurs
+        of_path = self.locations.of_predicted
+        return [(of_path(path), placement.predict(path)) for path, placement in self.expected(ref)], True
 
     def add(
         self,

@@ -21,6 +21,7 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from ..upstream import NotOurs
 from ..upstream.datastores import expected_records
 from ..upstream.templates import CompiledTemplate, compile_template
+from ..upstream.words import hushed
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetRef, DatasetType
@@ -77,6 +78,9 @@ class Kind(NamedTuple):
     placements: tuple[Placement, ...] | None
     """One for each artifact; `None` if only upstream can tell."""
 
+    takes_parts: bool = False
+    """Whether the constraints let in each artifact."""
+
 
 class Placements:
     """What a file datastore does with each kind of dataset, as it was configured."""
@@ -106,15 +110,24 @@ class Placements:
             raise NotOurs
         return [(placement.path(ref), placement) for placement in placements]
 
-    def whole(self, ref: DatasetRef) -> tuple[str, Placement]:
-        """Return the same of a dataset that is taken, and written as one artifact."""
-        acceptable, placements = self.kind(ref)
-        if not acceptable or placements is None or len(placements) != 1:
+    def written(self, ref: DatasetRef, registered: DatasetRef) -> list[tuple[DatasetRef, Placement, str]]:
+        """Return what a dataset is written as, in one artifact or in parts: dataset or component, and path.
+
+        As upstream has it, the caller's storage class decides whether it is taken apart, and that of the
+        repository everything else.
+        """
+        acceptable, placements, takes_parts = self.kind(ref)
+        if not placements or ref.isComponent():
             raise NotOurs
-        (placement,) = placements
-        if placement.component is not None:
+        if placements[0].component is not None:
+            if registered is not ref or not takes_parts:
+                raise NotOurs
+            return [(_part(ref, placement), placement, placement.path(ref)) for placement in placements]
+        if registered is not ref:
+            acceptable, placements, _ = self.kind(registered)
+        if not acceptable or not placements or placements[0].component is not None:
             raise NotOurs
-        return placement.path(ref), placement
+        return [(registered, placements[0], placements[0].path(registered))]
 
     def kind(self, ref: DatasetRef) -> Kind:
         """Look up or find out what is done with a dataset and all others of its kind."""
@@ -127,22 +140,30 @@ class Placements:
         if kind is None or self._seen.get(id(dataset_type)) is not dataset_type:
             by_value: Hashable = (dataset_type, *shape)
             if (kind := self._kinds.get(by_value)) is None:
-                parts = self._resolve(ref)
-                try:
-                    mine = [placement.predict(placement.path(part)) for part, placement in parts or ()]
-                except NotOurs:
-                    # This dataset says nothing about others of its kind.
-                    return Kind(self._constraints.isAcceptable(ref), None)
-                placements = None
-                if parts is not None and mine == expected_records(self._datastore, ref):
-                    placements = tuple(placement for _, placement in parts)
-                kind = Kind(self._constraints.isAcceptable(ref), placements)
+                with hushed():
+                    try:
+                        kind = self._find_out(ref)
+                    except NotOurs:
+                        # This dataset says nothing about others of its kind.
+                        return Kind(self._constraints.isAcceptable(ref), None)
             if len(self._kinds) >= _MOST_KINDS:
                 self._kinds.clear()
                 self._seen.clear()
             self._seen[id(dataset_type)] = dataset_type
             self._kinds[key] = self._kinds[by_value] = kind
         return kind
+
+    def _find_out(self, ref: DatasetRef) -> Kind:
+        """Find out what is done with a dataset, and hold it against upstream's answer."""
+        parts = self._resolve(ref)
+        placements = None
+        if parts is not None:
+            mine = [placement.predict(placement.path(part)) for part, placement in parts]
+            if mine == expected_records(self._datastore, ref):
+                placements = tuple(placement for _, placement in parts)
+        is_acceptable = self._constraints.isAcceptable
+        takes_parts = all(is_acceptable(part) for part, _ in parts or ())
+        return Kind(is_acceptable(ref), placements, takes_parts)
 
     def _resolve(self, ref: DatasetRef) -> list[tuple[DatasetRef, Placement]] | None:
         """Find out where a dataset goes, or each of its components; `None` if only upstream can tell."""
@@ -173,6 +194,13 @@ class Placements:
             options,
             compile_template(template, ref),
         )
+
+
+def _part(ref: DatasetRef, placement: Placement) -> DatasetRef:
+    """Return the component of a dataset that an artifact holds."""
+    if placement.component is None:
+        raise NotOurs
+    return ref.makeComponentRef(placement.component)
 
 
 def _fixed_extension(formatter: Any) -> str:

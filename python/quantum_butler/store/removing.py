@@ -1,15 +1,17 @@
-"""Removing datasets and their local files, without URI objects.
+"""Removing datasets and their files, local ones without URI objects.
 
 Upstream removes in two steps: `Datastore.trash` notes what is to go, and
 `Datastore.emptyTrash` removes files and records of what has been noted.  The
-functions here take both for files below a local root.
+functions here take both.  Remote files are removed by upstream's bulk call.
 """
 
 from __future__ import annotations
 
 __all__ = ("empty_trash", "trash")
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any
 
 from lsst.daf.butler import DatasetRef
@@ -18,7 +20,7 @@ from lsst.resources import ResourcePath
 from lsst.utils.logging import VERBOSE
 
 from .. import _core
-from ..upstream import NotOurs
+from ..upstream import NotOurs, words
 from ..upstream.refs import carried_records, dataset_key
 from .local import LOG
 
@@ -37,47 +39,72 @@ def trash(
     upstreams: Callable[[Any, bool], None],
 ) -> None:
     """Move recorded datasets to the trash, remove unrecorded files, and leave some of either to upstream."""
-    root = store.folder()
     if not store.is_trusting:
         raise NotOurs
     refs = [refs] if isinstance(refs, DatasetRef) else list(refs)
     if not set(map(type, refs)) <= {DatasetRef} or len(set(map(dataset_key, refs))) < len(refs):
         raise NotOurs
+    # As upstream does before all else, and once more if it has to do the rest.
+    store.remove_from_cache(refs)
     known = store.records.known(refs)
     recorded = refs
     if not all(known):
         recorded = [ref for ref, is_known in zip(refs, known, strict=True) if is_known]
-        if not ignore_errors or store.has_words(VERBOSE):
+        if not ignore_errors or store.has_words(VERBOSE) or words.are_wanted(words.PLACING):
             # Upstream counts them, or stops at the first that it cannot remove.
             raise NotOurs
-        _remove_expected(
-            store, root, (ref for ref, is_known in zip(refs, known, strict=True) if not is_known)
-        )
+        _remove_expected(store, (ref for ref, is_known in zip(refs, known, strict=True) if not is_known))
     if not recorded:
         return
     one_or_many = recorded[0] if len(recorded) == 1 else recorded
-    if len(recorded) == 1:
-        # Upstream makes sure that a single dataset is there, and warns if not.
-        [ref] = recorded
-        if carried_records(ref) is not None or not store.records.exist(root, recorded)[0]:
-            upstreams(one_or_many, ignore_errors)
-            return
+    # Upstream makes sure that a single dataset is there, and warns if not.
+    if len(recorded) == 1 and not _is_there(store, recorded[0]):
+        upstreams(one_or_many, ignore_errors)
+        return
     try:
         undo = store.records.locations.move_to_trash(recorded)
     except Exception:
         # Upstream fails, too, and says so.
         upstreams(one_or_many, ignore_errors)
-    else:
-        if (current := transaction()) is not None:
-            current.registerUndo(f"Trash datasets of {store.name}", undo)
+        return
+    if store.has_words(DEBUG):
+        _say_trashed(store, recorded)
+    if (current := transaction()) is not None:
+        current.registerUndo(f"Trash datasets of {store.name}", undo)
 
 
-def _remove_expected(store: LocalStore, root: str, refs: Iterable[DatasetRef]) -> None:
+def _is_there(store: LocalStore, ref: DatasetRef) -> bool:
+    """Return whether a recorded dataset is known to be there, as a whole."""
+    if carried_records(ref) is not None:
+        return False
+    if (root := store.root) is not None:
+        return bool(store.records.exist(root, [ref])[0])
+    paths = [path for _, path in store.records.artifacts([ref])[0]]
+    return all(map(_core.is_plain_path, paths)) and all(store.locations.uri(path).exists() for path in paths)
+
+
+def _say_trashed(store: LocalStore, refs: Sequence[DatasetRef]) -> None:
+    """Say what upstream says of datasets that go to the trash."""
+    if len(refs) > 1:
+        LOG.debug("Doing multi-dataset trash in datastore %s", store.name)
+        return
+    [ref] = refs
+    LOG.debug("Trashing dataset %s in datastore %s", ref, store.name)
+    for _, path in store.records.artifacts(refs)[0]:
+        LOG.debug("Checking if resource exists: %s", store.locations.uri(path))
+
+
+def _remove_expected(store: LocalStore, refs: Iterable[DatasetRef]) -> None:
     """Remove the files of unrecorded datasets from where they are expected, each once."""
     paths = list({path for ref in refs for path, _ in store.expected(store.as_registered(ref))})
-    existence = _core.files_exist(root, paths)
+    existing = [path for path, exists in zip(paths, store.files_exist(paths), strict=True) if exists]
     # What cannot be removed is of interest to upstream's debug log only.
-    _core.remove_files(root, [path for path, exists in zip(paths, existence, strict=True) if exists])
+    if (root := store.root) is not None:
+        _core.remove_files(root, existing)
+        return
+    for path in existing:
+        with contextlib.suppress(Exception):
+            store.locations.uri(path).remove()
 
 
 def empty_trash(
@@ -87,26 +114,48 @@ def empty_trash(
 
     If files cannot be removed an `ExceptionGroup` is raised, unless errors are ignored, and all records stay.
     """
-    root, says_more = store.folder(may_be_cached=True), store.has_words(VERBOSE)
     # Upstream takes an empty selection for no selection at all.
     found = store.records.trash(selected_ids or None)
     if found is None:
         # Some path is not a plain one.
         raise NotOurs
     paths = found.artifacts
-    if says_more:
+    if store.has_words(VERBOSE):
         _tell(store, paths, found.kept, "Would be" if dry_run else "Now")
     if not dry_run:
-        if failures := found.remove_files(root):
+        failures = _remove_uris(store, paths) if store.root is None else found.remove_files(store.root)
+        if failures:
+            s = "s" if len(failures) != 1 else ""
+            error = ExceptionGroup(
+                f"Error{s} removing {len(failures)} artifact{s}", [error for _, error in failures]
+            )
             if not ignore_errors:
-                s = "s" if len(failures) != 1 else ""
-                raise ExceptionGroup(
-                    f"Error{s} removing {len(failures)} artifact{s}", [error for _, error in failures]
-                )
+                raise error
+            LOG.debug(
+                "Encountered %d error%s removing %d artifact%s from datastore %s: %s",
+                len(failures),
+                s,
+                len(paths),
+                "s" if len(paths) != 1 else "",
+                store.name,
+                error,
+            )
             failed = {position for position, _ in failures}
             paths = [path for position, path in enumerate(paths) if position not in failed]
         found.empty()
     return set(map(store.locations.artifact, paths))
+
+
+def _remove_uris(store: LocalStore, paths: Sequence[str]) -> list[tuple[int, Exception]]:
+    """Remove remote files by upstream's bulk call; return what failed, by position."""
+    uris = list(map(store.locations.artifact, paths))
+    results = ResourcePath.mremove(uris, do_raise=False)
+    failures = ((position, results[uri].exception) for position, uri in enumerate(uris))
+    return [
+        (position, error)
+        for position, error in failures
+        if error is not None and not isinstance(error, FileNotFoundError)
+    ]
 
 
 def _tell(store: LocalStore, paths: Sequence[str], kept: int, tense: str) -> None:

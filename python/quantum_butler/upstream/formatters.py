@@ -4,10 +4,12 @@ from __future__ import annotations
 
 __all__ = (
     "FormatterCopies",
+    "cached_dataset",
     "convert",
     "import_formatter",
     "import_reader",
     "override_storage_class",
+    "temporary_file",
     "temporary_suffix",
     "with_todays_interface",
     "writes_as_upstream",
@@ -15,8 +17,9 @@ __all__ = (
 
 import copy
 import functools
+from contextlib import AbstractContextManager
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from lsst.daf.butler import (
     DatasetRef,
@@ -113,6 +116,17 @@ def temporary_suffix(extension: str) -> str | None:
     except (AttributeError, KeyError):
         return None
     return suffix.removeprefix("name") if suffix.startswith("name") else None
+
+
+def temporary_file(uri: ResourcePath) -> AbstractContextManager[ResourcePath]:
+    """Return the time of a temporary file that is then copied to a server."""
+    names: Any = vars(_formatter)["TemporaryForIngest"]
+    return cast("AbstractContextManager[ResourcePath]", names.make_path(uri))
+
+
+def cached_dataset(formatter: FormatterV2) -> DatasetRef:
+    """Return the dataset or component under which the file cache keeps what a formatter writes."""
+    return formatter._get_cache_ref()
 
 
 def convert(dataset: Any, storage_class: StorageClass) -> Any:

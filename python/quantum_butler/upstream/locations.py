@@ -22,7 +22,6 @@ from urllib.parse import ParseResult
 from lsst.daf.butler import Location
 from lsst.daf.butler._location import LocationFactory
 from lsst.resources import ResourcePath
-from lsst.resources.file import FileResourcePath
 from lsst.resources.schemeless import SchemelessResourcePath
 
 from .. import _core
@@ -42,6 +41,12 @@ _CONFINED = ContextVar("_CONFINED", default=False)
 
 _SLOTS = ("_datastoreRootUri", "_path", "_uri")
 
+# Attributes of every URI.
+_PARTS = frozenset({"_uri", "dirLike", "isTemporary"})
+
+# Schemes whose URIs are put together of the same parts.
+_SCHEMES = frozenset({"file", "s3", "http", "https", "gs"})
+
 
 class PlainLocationFactory(LocationFactory):
     """Upstream's factory of locations, quick for plain paths; stands in for another factory."""
@@ -51,7 +56,9 @@ class PlainLocationFactory(LocationFactory):
         root = self._datastoreRootUri
         self._root = root._uri
         self._is_temporary = root.isTemporary
-        self._is_quick = type(factory) is LocationFactory and type(root) is FileResourcePath
+        self._class = type(root)
+        self._more: dict[str, Any] = {}
+        self._is_quick = type(factory) is LocationFactory and _is_known(root)
         # Asked of what is put together when it is quick.
         self._is_quick = self._is_quick and self._agrees_with_upstream()
 
@@ -90,11 +97,15 @@ class PlainLocationFactory(LocationFactory):
             return self._put_together(path)
         return super().fromPath(path, trusted_path=True)
 
+    def of_predicted(self, path: str) -> Location:
+        """Return the location of a plain path."""
+        return self.fromPath(path, trusted_path=True)
+
     def temporary_beside(self, location: Location, name: str) -> ResourcePath:
         """Return the URI of a temporary file in the folder of another one, known to be that of a file."""
-        if self._is_quick and _core.is_unquoted_path(name):
+        if self._is_quick and self._root.scheme == "file" and _core.is_unquoted_path(name):
             path = location.uri.path
-            return self._file_uri(path[: path.rindex("/") + 1] + name, True)
+            return self._make_uri(path[: path.rindex("/") + 1] + name, True)
         uri = location.uri.dirname().join(name, isTemporary=True)
         # It remembers what it has been asked.
         uri.isdir()
@@ -103,7 +114,7 @@ class PlainLocationFactory(LocationFactory):
     def uri(self, path: str) -> ResourcePath:
         """Return the URI of a file below the root, by its plain path."""
         if self._is_quick and _core.is_unquoted_path(path):
-            return self._file_uri(self._root.path + path, self._is_temporary)
+            return self._make_uri(self._root.path + path, self._is_temporary)
         return super().fromPath(path, trusted_path=True).uri
 
     def artifact(self, path: str) -> ResourcePath:
@@ -112,7 +123,7 @@ class PlainLocationFactory(LocationFactory):
         Upstream does not know whether it is a folder's after it has taken a fragment away.
         """
         if self._is_quick and _core.is_unquoted_path(path):
-            uri = self._file_uri(self._root.path + path, self._is_temporary)
+            uri = self._make_uri(self._root.path + path, self._is_temporary)
             uri.dirLike = None
             return uri
         return self.uri(path).replace(fragment="")
@@ -121,7 +132,7 @@ class PlainLocationFactory(LocationFactory):
         """Return the URI of a file that may not be there, marked as upstream marks it, by its plain path."""
         if self._is_quick and _core.is_unquoted_path(path):
             # Upstream makes it anew of the text of the other.
-            return self._file_uri(self._root.path + path, False, _PREDICTED)
+            return self._make_uri(self._root.path + path, False, _PREDICTED)
         return _mark_predicted(self.uri(path))
 
     def _put_together(self, path: str) -> Location:
@@ -133,15 +144,17 @@ class PlainLocationFactory(LocationFactory):
         location = object.__new__(Location)
         location._datastoreRootUri = self._datastoreRootUri
         location._path = within
-        location._uri = self._file_uri(self._root.path + path, self._is_temporary)
+        location._uri = self._make_uri(self._root.path + path, self._is_temporary)
         return location
 
-    def _file_uri(self, path: str, is_temporary: bool, fragment: str = "") -> ResourcePath:
-        """Make the URI of a local file from its quoted path."""
-        uri: Any = object.__new__(FileResourcePath)
-        uri._uri = ParseResult("file", self._root.netloc, path, "", "", fragment)
+    def _make_uri(self, path: str, is_temporary: bool, fragment: str = "") -> ResourcePath:
+        """Make the URI of a file, in a folder or on a server, from its quoted path."""
+        uri: Any = object.__new__(self._class)
+        uri._uri = ParseResult(self._root.scheme, self._root.netloc, path, "", "", fragment)
         uri.dirLike = False
         uri.isTemporary = is_temporary
+        if self._more and not fragment:
+            uri.__dict__.update(self._more)
         return cast(ResourcePath, uri)
 
     def _agrees_with_upstream(self) -> bool:
@@ -150,22 +163,32 @@ class PlainLocationFactory(LocationFactory):
             return False
         path = _FOLDER + _NAME
         try:
-            location = self._put_together(path)
-            temporary = self._file_uri(self._root.path + path, True)
             expected = super().fromPath(path, trusted_path=True)
-            expected_temporary = expected.uri.dirname().join(_NAME, isTemporary=True)
-            expected_temporary.isdir()
+            # What the class of a server's URIs keeps besides, the same for all of them.
+            self._more = {name: value for name, value in vars(expected.uri).items() if name not in _PARTS}
+            location = self._put_together(path)
             return (
                 type(expected) is Location
                 and _contents(location.uri) == _contents(expected.uri)
                 and _contents(location.pathInStore) == _contents(expected.pathInStore)
-                and _contents(temporary) == _contents(expected_temporary)
+                and (self._root.scheme != "file" or self._agrees_about_temporary_files(path, expected))
                 and _contents(self.predicted(path)) == _contents(_mark_predicted(expected.uri))
                 and _contents(self.artifact(path)) == _contents(expected.uri.replace(fragment=""))
             )
         except Exception:
             # Some part of upstream is not what it was.
             return False
+
+    def _agrees_about_temporary_files(self, path: str, beside: Location) -> bool:
+        """Return whether upstream makes the same URI of a temporary file; only local ones are made."""
+        expected = beside.uri.dirname().join(_NAME, isTemporary=True)
+        expected.isdir()
+        return _contents(self._make_uri(self._root.path + path, True)) == _contents(expected)
+
+
+def _is_known(root: ResourcePath) -> bool:
+    """Return whether a root is of a class of upstream's whose URIs are known here."""
+    return root.scheme in _SCHEMES and type(root).__module__.startswith("lsst.resources.")
 
 
 def _contents(uri: ResourcePath) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import json
 import os
 import random
 import signal
@@ -17,11 +18,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from graph_runs import Deeds, Left, NewRun, left_behind, make_executor, misbehaving
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
+import quantum_butler
+from graph_runs import Deeds, Left, NewRun, left_behind, make_executor, misbehaving
 from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor
 from quantum_butler.upstream import executors
 
@@ -363,3 +365,21 @@ def _without_measurements(attributes: Any) -> dict[str, Any]:
         for attempt in attributes.get("attempts", ())
     ]
     return {key: repr(value) for key, value in said.items()}
+
+
+@pytest.mark.parametrize("isolation", SEPARATE)
+def test_processes_after_each_other_share_a_log(
+    new_run: NewRun, tmp_path: Path, isolation: Isolation
+) -> None:
+    """A campaign leaves about a log for each job, not for each quantum."""
+    quantum_butler.install(provenance_log=tmp_path / "logs")
+    try:
+        left, raised = run(new_run, {("first", 1): lambda: raise_(ValueError("wrong"))}, isolation=isolation)
+    finally:
+        quantum_butler.uninstall()
+    assert isinstance(raised, MPGraphExecutorError)
+    logs = list((tmp_path / "logs").iterdir())
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    ran = [key for key, state in states(left).items() if state != BLOCKED]
+    assert len(lines) == len({line["quantum_id"] for line in lines}) == len(ran) > 4
+    assert len(logs) <= 4

@@ -26,10 +26,16 @@ from lsst.daf.butler import Quantum
 import quantum_butler
 from commands import graph_repository, run_exec
 from provenance_lines import as_sets
-from quantum_butler import QuantumBackedButler, QuantumBackedButlerFactory, collect
+from quantum_butler import (
+    ProvenanceLog,
+    QuantumBackedButler,
+    QuantumBackedButlerFactory,
+    QuantumProvenanceData,
+    collect,
+)
 from quantum_butler.butler import state
 from quantum_butler.quantum import process_log as process_log_module
-from quantum_butler.quantum.process_log import QuantumLabel, label_of, process_log
+from quantum_butler.quantum.process_log import ProcessLog, QuantumLabel, label_of, process_log
 from repositories import Repository
 
 
@@ -500,3 +506,24 @@ def test_the_command_line_says_so(tmp_path: Path) -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert "--provenance-log" in done.stdout
+
+
+def test_a_shared_log_that_another_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead process has started may hold its log; nothing is lost for that."""
+    monkeypatch.setattr(process_log_module, "_shared_name", "shared.jsonl")
+    held = ProvenanceLog(tmp_path / "shared.jsonl")
+    data = QuantumProvenanceData(
+        predicted_inputs=set(),
+        available_inputs=set(),
+        actual_inputs=set(),
+        predicted_outputs=set(),
+        actual_outputs=set(),
+        datastore_records={},
+    )
+    label = QuantumLabel(uuid.UUID(int=7), "task", None)
+    ProcessLog(str(tmp_path)).append(label, data, failed=False)
+    held.close()
+    [other] = set(tmp_path.iterdir()) - {tmp_path / "shared.jsonl"}
+    assert json.loads(other.read_text())["task_label"] == "task"
+    ProcessLog(str(tmp_path)).append(label, data, failed=False)
+    assert json.loads((tmp_path / "shared.jsonl").read_text())["task_label"] == "task"

@@ -24,6 +24,7 @@ from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
 from lsst.pipe.base.quantum_reports import QuantumReport
 from lsst.utils.logging import getLogger
 
+from ..quantum.process_log import share_log
 from ..upstream.executors import forget_earlier_quanta
 from .forking import settle_in_child
 
@@ -75,9 +76,10 @@ class Settings(NamedTuple):
     """Resident bytes beyond which a process takes no further quantum."""
 
 
-def run_quanta(settings: Settings, parent: int, requests: int, outcomes: int) -> None:
+def run_quanta(settings: Settings, parent: int, log: str, requests: int, outcomes: int) -> None:
     """Run quanta whose ids come through one pipe, until no more do, and send each `Outcome` into another."""
     settle_in_child(parent)
+    share_log(log)
     if settings.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_limit, settings.memory_limit))
     threads = threading.active_count()

@@ -15,6 +15,7 @@ import uuid
 import warnings
 from typing import TYPE_CHECKING, cast
 
+from ..quantum.process_log import log_name
 from .child import Outcome, Settings, run_quanta
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _LENGTH = 8
 
 # Workers whose pipes are open here, and so in every process that is forked now.
 _alive: set[Worker] = set()
+
+# Names of provenance logs to which nobody writes any more, by the process that forks.
+_free_logs: dict[int, list[str]] = {}
 
 
 class Worker:
@@ -46,6 +50,9 @@ class Worker:
         """When `kill` is due, by `time.monotonic`."""
         self.is_ending = False
         """Whether the process was asked to end, or forced."""
+        # Otherwise a campaign of forked processes would leave a log for each quantum.
+        logs = _free_logs.setdefault(os.getpid(), [])
+        self._log = logs.pop() if logs else log_name()
         requests, self._requests = os.pipe()
         self.outcomes, outcomes = os.pipe()
         _alive.add(self)
@@ -68,7 +75,7 @@ class Worker:
             # Only its own ends stay open: it, and others, wait for the parent's to be closed.
             for worker in _alive:
                 self._close(worker._requests, worker.outcomes)
-            run_quanta(settings, parent, requests, outcomes)
+            run_quanta(settings, parent, self._log, requests, outcomes)
 
         process = _FORK.Process(target=run, name="quantum-worker")
         with warnings.catch_warnings():
@@ -170,6 +177,7 @@ class Worker:
         self.take_no_more()
         self._process.join()
         _alive.discard(self)
+        _free_logs[os.getpid()].append(self._log)
         if self.is_ending:
             # What it has started, and what has not heard the request.
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -3,13 +3,23 @@
 It is switched on by `quantum_butler.install` or by the environment variable
 ``QUANTUM_BUTLER_PROVENANCE``, either of which names a folder.  A relative one
 is taken from where the process works when it is first seen.  Each process that
-closes a butler makes a file of its own there.
+closes a butler makes a file of its own there; forked ones that never live at
+the same time share one (`share_log`), so that a campaign leaves few files.
 """
 
 from __future__ import annotations
 
-__all__ = ("ProcessLog", "QuantumLabel", "label_of", "process_log", "require_writable_log")
+__all__ = (
+    "ProcessLog",
+    "QuantumLabel",
+    "label_of",
+    "log_name",
+    "process_log",
+    "require_writable_log",
+    "share_log",
+)
 
+import contextlib
 import functools
 import itertools
 import os
@@ -41,6 +51,8 @@ _MOST_FRAMES = 12
 _EXECUTOR_HAS = frozenset(("quantum", "quantum_id", "task_node"))
 
 _lock = ForkSafeLock()
+
+_shared_name: str | None = None
 
 
 class QuantumLabel(NamedTuple):
@@ -84,11 +96,7 @@ class ProcessLog:
         with _lock:
             if (log := self._log) is None:
                 os.makedirs(self._folder, exist_ok=True)
-                # In order of time, for whoever looks.  Hosts that share the folder may have processes of
-                # one number.
-                begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-                name = f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-                log = self._log = _LenientLog(os.path.join(self._folder, name))
+                log = self._log = self._open()
         quantum_id, task_label, data_id, connections = label
         log.append(
             quantum_id,
@@ -99,6 +107,27 @@ class ProcessLog:
             connections=connections,
             warn=False,
         )
+
+    def _open(self) -> ProvenanceLog:
+        """Open the log that is shared, or one of this process alone."""
+        if _shared_name is not None:
+            # What the process before has started may live on, and keep the log locked.
+            with contextlib.suppress(ValueError):
+                return _LenientLog(os.path.join(self._folder, _shared_name))
+        return _LenientLog(os.path.join(self._folder, log_name()))
+
+
+def log_name() -> str:
+    """Return a name that no other log has."""
+    # In order of time, for whoever looks.  Hosts that share the folder may have processes of one number.
+    begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return f"{begun}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+
+
+def share_log(name: str) -> None:
+    """Have this process append to the log of that name, to which no other writes at the same time."""
+    global _shared_name
+    _shared_name = name
 
 
 def process_log() -> ProcessLog | None:

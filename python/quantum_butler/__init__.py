@@ -12,9 +12,11 @@ __all__ = (
     "BusyArchiveError",
     "ClosedButlerError",
     "CollectReport",
+    "DifferentGraphsError",
     "ExistingArchiveError",
     "FileHasQuantumError",
     "GraphError",
+    "MergedGraph",
     "NoSuchSourceError",
     "NotASourceError",
     "PredictedGraph",
@@ -35,6 +37,7 @@ __all__ = (
     "__version__",
     "collect",
     "install",
+    "merge_graphs",
     "transfer",
     "uninstall",
 )
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from .quantum.provenance import QuantumProvenanceData
     from .quantum_graphs import PredictedGraph, ProvenanceGraph
     from .quantum_graphs.errors import QuantumGraphError, UnknownNameError
+    from .quantum_graphs.merging import DifferentGraphsError, MergedGraph, merge_graphs
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
     from .transferring.archive import transfer
@@ -75,9 +79,11 @@ else:
         "BusyArchiveError": "collecting.scratch",
         "ClosedButlerError": "butler.state",
         "CollectReport": "collecting.driver",
+        "DifferentGraphsError": "quantum_graphs.merging",
         "ExistingArchiveError": "collecting.driver",
         "FileHasQuantumError": "record_file.errors",
         "GraphError": "transferring.graph_outputs",
+        "MergedGraph": "quantum_graphs.merging",
         "NoSuchSourceError": "collecting.sources",
         "NotASourceError": "collecting.sources",
         "PredictedGraph": "quantum_graphs",
@@ -97,6 +103,7 @@ else:
         "UnknownNameError": "quantum_graphs.errors",
         "collect": "collecting.driver",
         "install": "dropin.install",
+        "merge_graphs": "quantum_graphs.merging",
         "transfer": "transferring.archive",
         "uninstall": "dropin.install",
     }

@@ -5,7 +5,7 @@ Wherever a dataset is asked for, a `uuid.UUID`, an `int`, or anything with an
 `None` raises `lsst.daf.butler.AmbiguousDatasetError`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Literal, Never, TypeAlias, TypeVar, final
 from uuid import UUID
@@ -22,6 +22,7 @@ __all__ = [
     "FileRecords",
     "Folders",
     "Frontier",
+    "GraphWriter",
     "IdSet",
     "LineageBuilder",
     "LineageIndex",
@@ -47,6 +48,7 @@ __all__ = [
     "is_plain_path",
     "is_unquoted_path",
     "remove_files",
+    "train_dictionary",
     "write_file",
 ]
 
@@ -543,11 +545,24 @@ class ProvenanceGraph:
     def types(self, file: int, /) -> _Types: ...
     def quantum(self, id: int, /) -> tuple[Any, ...] | None: ...
     def dataset(self, id: int, /) -> tuple[Any, ...] | None: ...
-    def logs(self, id: int, /) -> list[bytes]: ...
-    def metadata(self, id: int, /) -> list[bytes]: ...
+    def logs(self, id: int, /) -> bytes | None: ...
+    def metadata(self, id: int, /) -> bytes | None: ...
     def init_quanta(self) -> list[tuple[Any, ...]]: ...
     def find_quanta(self, task: str, data_id: _DataId, /) -> list[UUID]: ...
     def find_datasets(self, dataset_type: str, data_id: _DataId, /) -> list[UUID]: ...
+    def alike(self) -> list[list[int]]:
+        """Numbers of files that may become one graph."""
+    def unite(
+        self,
+        files: Sequence[int],
+        path: str | PathLike[str],
+        folder: str | PathLike[str],
+        command: str,
+        memory: int,
+        progress: Callable[[int], object],
+        /,
+    ) -> tuple[int, int, int, int, int]:
+        """Write one graph; numbers of files, quanta, repeated ones, datasets, repeated ones."""
     def quanta(self, rows: int, /) -> TableBatches:
         """Tables of quanta, attempts and edges."""
     def datasets(self, rows: int, /) -> TableBatches: ...
@@ -571,3 +586,22 @@ class PredictedGraph:
     def quanta(self, rows: int, /) -> TableBatches:
         """Tables of quanta and edges."""
     def datasets(self, rows: int, /) -> TableBatches: ...
+
+@final
+class GraphWriter:
+    """Writes a provenance graph, in about so many bytes of memory and files in a folder."""
+
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        folder: str | PathLike[str],
+        dictionary: bytes,
+        level: int,
+        memory: int,
+        /,
+    ) -> GraphWriter: ...
+    def add(self, blocks: Sequence[tuple[str, int, int | None, bytes]], /) -> None:
+        """Write blocks: kind, id, the dataset that a log or metadata is of, and JSON."""
+    def finish(self, header: bytes, members: Sequence[tuple[str, bytes]], /) -> None: ...
+
+def train_dictionary(samples: Sequence[bytes], size: int, /) -> bytes: ...

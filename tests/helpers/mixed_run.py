@@ -36,9 +36,11 @@ class MixedRun:
     root: Path
     graph_file: Path
     quanta: dict[tuple[str, int | None], uuid.UUID]
+    first_try: Path
+    """Upstream's provenance graph from before anything was tried again, or taken away."""
 
 
-def make_mixed_run(folder: Path, detectors: int = 6) -> MixedRun:
+def make_mixed_run(folder: Path, detectors: int = 6, visit: int = 7) -> MixedRun:
     """Make a repository and a graph, and run it.
 
     Of task ``one``, detector 1 fails twice, which blocks others; of ``two``, detector 2 has no work, and
@@ -47,7 +49,7 @@ def make_mixed_run(folder: Path, detectors: int = 6) -> MixedRun:
     ``four``, the log of detector 0, the metadata and the log of detector 4.
     """
     root, graph_file = folder / "repo", folder / "graph.qg"
-    _make_graph(root, graph_file, detectors)
+    _make_graph(root, graph_file, detectors, visit)
     graph = PredictedQuantumGraph.read_execution_quanta(str(graph_file))
     graph.build_execution_quanta()
     nodes = graph.quantum_only_xgraph.nodes
@@ -62,6 +64,7 @@ def make_mixed_run(folder: Path, detectors: int = 6) -> MixedRun:
             for info in nodes.values()
             for ending in ("_output", "_metadata", "_log")
         }
+    first_try = aggregate(root, graph_file, folder / "first_try.qg")
     # What failed is tried again, in another process as far as upstream can tell.
     failed = [
         one for name, one in quanta.items() if one not in blocked and not paths[*name, "_metadata"].exists()
@@ -70,10 +73,10 @@ def make_mixed_run(folder: Path, detectors: int = 6) -> MixedRun:
     for lost in (("four", 0, "_log"), ("four", 4, "_log"), ("four", 4, "_metadata"), ("four", 4, "_output")):
         paths[lost].unlink()
     _with_odd_numbers(paths["one", 0, "_metadata"])
-    return MixedRun(root, graph_file, quanta)
+    return MixedRun(root, graph_file, quanta, first_try)
 
 
-def _make_graph(root: Path, graph_file: Path, detectors: int) -> None:
+def _make_graph(root: Path, graph_file: Path, detectors: int, visit: int) -> None:
     Butler.makeRepo(str(root))
     with Butler.from_config(str(root), writeable=True) as butler:
         insert = butler.registry.insertDimensionData
@@ -82,11 +85,11 @@ def _make_graph(root: Path, graph_file: Path, detectors: int) -> None:
         insert("detector", *({"instrument": CAMERA, "id": n, "full_name": f"detector{n}"} for n in numbers))
         insert("physical_filter", {"instrument": CAMERA, "name": "Cam-R", "band": "r"})
         insert("day_obs", {"instrument": CAMERA, "id": 20261130})
+        of_visit = {"physical_filter": "Cam-R", "day_obs": 20261130}
+        insert("visit", {"instrument": CAMERA, "id": visit, "name": f"visit{visit}", **of_visit})
         insert(
-            "visit",
-            {"instrument": CAMERA, "id": 7, "name": "seven", "physical_filter": "Cam-R", "day_obs": 20261130},
+            "visit_detector_region", *({"instrument": CAMERA, "visit": visit, "detector": n} for n in numbers)
         )
-        insert("visit_detector_region", *({"instrument": CAMERA, "visit": 7, "detector": n} for n in numbers))
         helper = DirectButlerRepo(butler, data_root=None)
         for label, before, error, detector in (
             ("one", "zero_output", ValueError, 1),
@@ -189,8 +192,8 @@ def _with_odd_numbers(path: Path) -> None:
     path.write_text(json.dumps(content))
 
 
-def aggregate(run: MixedRun, path: Path, **options: Any) -> Path:
+def aggregate(root: Path, graph_file: Path, path: Path, **options: Any) -> Path:
     """Have upstream's aggregator write a provenance graph."""
     config = AggregatorConfig(output_path=str(path), mock_storage_classes=True, dry_run=True, **options)
-    aggregate_graph(str(run.graph_file), str(run.root), config)
+    aggregate_graph(str(graph_file), str(root), config)
     return path

@@ -20,14 +20,24 @@ def mixed_run(tmp_path_factory: pytest.TempPathFactory) -> MixedRun:
 @pytest.fixture(scope="session")
 def plain_graph(mixed_run: MixedRun) -> Path:
     """Return upstream's provenance graph of the run, without a dictionary."""
-    return aggregate(mixed_run, mixed_run.root.parent / "plain.qg")
+    return aggregate(mixed_run.root, mixed_run.graph_file, mixed_run.root.parent / "plain.qg")
 
 
 @pytest.fixture(scope="session")
 def trained_graph(mixed_run: MixedRun) -> Path:
     """Return upstream's provenance graph of the run, with a trained dictionary."""
     path = mixed_run.root.parent / "trained.qg"
-    return aggregate(mixed_run, path, zstd_dict_n_inputs=12, zstd_dict_size=4096)
+    return aggregate(mixed_run.root, mixed_run.graph_file, path, zstd_dict_n_inputs=12, zstd_dict_size=4096)
+
+
+@pytest.fixture(scope="session")
+def other_visit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return upstream's provenance graph of another visit, made in a repository of its own."""
+    folder = tmp_path_factory.mktemp("other")
+    run = make_mixed_run(folder, detectors=5, visit=8)
+    return aggregate(
+        run.root, run.graph_file, folder / "other.qg", zstd_dict_n_inputs=10, zstd_dict_size=4000
+    )
 
 
 @pytest.fixture(params=["plain", "trained"])

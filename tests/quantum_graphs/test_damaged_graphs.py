@@ -200,6 +200,7 @@ class Sparse:
         return getattr(self._file, name)
 
 
+@pytest.mark.proof
 def test_more_than_two_gibibytes(
     plain_graph: Path, mixed_run: MixedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("ProvenanceGraph",)
 
-import itertools
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -104,8 +103,8 @@ class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
             Records of each attempt, or `None` for one that left no log.
         """
         with errors_of_graphs():
-            texts = self._core.logs(id_number(id_))
-        return _attempts(texts, id_)
+            text = self._core.logs(id_number(id_))
+        return _attempts(text, id_)
 
     def metadata(self, id_: uuid.UUID | str, /) -> list[dict[str, Any] | None]:
         """Return the task metadata of a quantum's attempts.
@@ -122,8 +121,8 @@ class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
             left none.
         """
         with errors_of_graphs():
-            texts = self._core.metadata(id_number(id_))
-        return _attempts(texts, id_)
+            text = self._core.metadata(id_number(id_))
+        return _attempts(text, id_)
 
     @property
     def init_quanta(self) -> list[InitQuantum]:
@@ -201,13 +200,12 @@ class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
         return {name: pyarrow.concat_tables(tables) for name, tables in parts.items()}
 
 
-def _attempts(texts: list[bytes], id_: uuid.UUID | str) -> list[Any]:
-    """Return what texts tell of attempts, those of the first before those of the next."""
-    told = []
-    for text in texts:
-        found = read_json(text, f"log or metadata of {id_}")
-        attempts = found.get("attempts", []) if isinstance(found, dict) else None
-        if not isinstance(attempts, list):
-            raise QuantumGraphError(f"log or metadata of {id_}: there is no list of attempts")
-        told.append(attempts)
-    return list(itertools.chain.from_iterable(told))
+def _attempts(text: bytes | None, id_: uuid.UUID | str) -> list[Any]:
+    """Return what a text tells of attempts."""
+    if text is None:
+        return []
+    found = read_json(text, f"log or metadata of {id_}")
+    attempts = found.get("attempts", []) if isinstance(found, dict) else None
+    if not isinstance(attempts, list):
+        raise QuantumGraphError(f"log or metadata of {id_}: there is no list of attempts")
+    return attempts

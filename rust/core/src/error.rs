@@ -156,6 +156,9 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// Work that whoever watched it has stopped.
+    #[error("the work was stopped")]
+    Stopped,
     /// An index that does not hold together.
     #[error("the lineage index is damaged: {what}")]
     DamagedIndex {

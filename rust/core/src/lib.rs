@@ -19,6 +19,7 @@ mod paths;
 pub mod provenance;
 mod records;
 pub mod scan;
+mod scratch;
 mod table;
 mod tracker;
 mod uuid_text;

@@ -39,6 +39,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         | Error::UnfitColumn { .. }
         | Error::RepeatedEdge { .. }
         | Error::TooManyNodes
+        | Error::Stopped
         | Error::DamagedIndex { .. }
         | Error::UnevenEdges { .. }
         | Error::TooManyEdges

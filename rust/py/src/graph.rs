@@ -15,6 +15,9 @@ use crate::dataset_id::uuid_to_python;
 use crate::error::to_python;
 
 mod values;
+mod writer;
+
+pub(crate) use writer::{GraphWriter, train_dictionary};
 
 use values::{DatasetTuple, InitTuple, PlannedTuple, QuantumTuple, Types};
 
@@ -109,13 +112,13 @@ impl ProvenanceGraph {
     }
 
     #[pyo3(signature = (id, /))]
-    fn logs<'py>(&self, py: Python<'py>, id: u128) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        self.texts(py, BlockKind::Logs, id)
+    fn logs<'py>(&self, py: Python<'py>, id: u128) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.text(py, BlockKind::Logs, id)
     }
 
     #[pyo3(signature = (id, /))]
-    fn metadata<'py>(&self, py: Python<'py>, id: u128) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        self.texts(py, BlockKind::Metadata, id)
+    fn metadata<'py>(&self, py: Python<'py>, id: u128) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.text(py, BlockKind::Metadata, id)
     }
 
     fn init_quanta<'py>(&self, py: Python<'py>) -> PyResult<Vec<InitTuple<'py>>> {
@@ -145,6 +148,36 @@ impl ProvenanceGraph {
         ids(py, detached(py, || self.0.find_datasets(dataset_type, &data_id))?)
     }
 
+    /// Numbers of files that may become one graph.
+    fn alike(&self, py: Python<'_>) -> PyResult<Vec<Vec<usize>>> {
+        detached(py, || core::alike(self.0.files()))
+    }
+
+    /// Calls `progress` with how many files have been copied.
+    #[pyo3(signature = (files, path, folder, command, memory, progress, /))]
+    #[allow(clippy::too_many_arguments, reason = "it is called once, and each is something else")]
+    fn unite(
+        &self,
+        py: Python<'_>,
+        files: Vec<usize>,
+        path: PathBuf,
+        folder: PathBuf,
+        command: &str,
+        memory: usize,
+        progress: Py<PyAny>,
+    ) -> PyResult<(u64, u64, u64, u64, u64)> {
+        files.iter().try_for_each(|file| file_of(self.0.files(), *file).map(drop))?;
+        let mut raised = None;
+        let go_on = |done: usize| {
+            let told = Python::attach(|py| py.check_signals().and_then(|()| progress.call1(py, (done,))));
+            raised = told.err();
+            raised.is_none()
+        };
+        let made = py.detach(|| core::unite(&self.0, &files, &path, &folder, command, memory, go_on));
+        let made = made.map_err(|error| raised.unwrap_or_else(|| to_python(error)))?;
+        Ok((made.files, made.quanta, made.repeated_quanta, made.datasets, made.repeated_datasets))
+    }
+
     #[pyo3(signature = (rows, /))]
     fn quanta(&self, py: Python<'_>, rows: usize) -> PyResult<TableBatches> {
         let graph = self.0.clone();
@@ -163,9 +196,9 @@ impl ProvenanceGraph {
 }
 
 impl ProvenanceGraph {
-    fn texts<'py>(&self, py: Python<'py>, kind: BlockKind, id: u128) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        let texts = detached(py, || self.0.texts(kind, id))?;
-        Ok(texts.iter().map(|text| PyBytes::new(py, text)).collect())
+    fn text<'py>(&self, py: Python<'py>, kind: BlockKind, id: u128) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let text = detached(py, || self.0.text(kind, id))?;
+        Ok(text.map(|text| PyBytes::new(py, &text)))
     }
 }
 

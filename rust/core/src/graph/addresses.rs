@@ -101,15 +101,24 @@ impl Addresses {
     /// All ids, in order.
     pub(super) fn ids(&self, container: &Container) -> Result<Vec<u128>> {
         let mut ids = Vec::new();
+        self.each(container, |row| {
+            ids.push(row.id);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// Does something with each row, in order.
+    pub(super) fn each(&self, container: &Container, mut act: impl FnMut(Row) -> Result<()>) -> Result<()> {
         let at_once = (CHUNK / self.row_size()) as u64;
         let mut row = 0;
         while row < self.rows {
             let rows = at_once.min(self.rows - row);
             let bytes = container.read(self.member, self.offset(row), rows as usize * self.row_size())?;
-            ids.extend(bytes.chunks_exact(self.row_size()).map(|bytes| self.decode(bytes).id));
+            bytes.chunks_exact(self.row_size()).try_for_each(|bytes| act(self.decode(bytes)))?;
             row += rows;
         }
-        Ok(ids)
+        Ok(())
     }
 
     fn row_size(&self) -> usize {

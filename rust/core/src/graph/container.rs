@@ -22,7 +22,7 @@ pub(super) struct Member {
 }
 
 /// What tells that a file is still the one that was opened.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity([u64; 3], [i64; 2]);
 
 impl Identity {
@@ -124,6 +124,13 @@ impl Container {
         bytes.resize(size, 0);
         self.read_at(member, offset, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The same archive, held open until it is dropped.
+    pub(super) fn hold(&self) -> Result<Self> {
+        let held = Some(self.reopen()?);
+        let (path, members) = (self.path.clone(), self.members.clone());
+        Ok(Self { path, identity: self.identity.clone(), held, members })
     }
 
     fn reopen(&self) -> Result<File> {

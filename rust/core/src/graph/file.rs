@@ -88,6 +88,10 @@ impl GraphFile {
         self.container.damaged(what)
     }
 
+    pub(super) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
     /// The text of a member that is one frame.
     pub(super) fn text(&self, name: &str) -> Result<Vec<u8>> {
         read_text(&self.container, &self.frames, name)
@@ -134,7 +138,8 @@ impl GraphFile {
         Ok(Some((offset, self.parse(&text)?)))
     }
 
-    fn parse<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T> {
+    /// What the text of a block tells.
+    pub(super) fn parse<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T> {
         json::parse(text).map_err(|what| self.damaged(format!("a block: {what}")))
     }
 }

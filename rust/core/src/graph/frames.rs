@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use zstd::bulk::Decompressor;
+use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe;
 
 /// Text that a block may have, however small its frame is.
@@ -25,6 +25,11 @@ impl Frames {
     /// For frames of one dictionary, which is empty if they have none. Decompressors are kept if it is to be fast.
     pub(super) fn new(dictionary: Vec<u8>, keep: bool) -> Self {
         Self { dictionary, idle: keep.then(Mutex::default) }
+    }
+
+    /// The dictionary, which is empty if there is none.
+    pub(super) fn dictionary(&self) -> &[u8] {
+        &self.dictionary
     }
 
     /// The text of a frame, or what is wrong with it.
@@ -68,5 +73,29 @@ impl Frames {
 impl std::fmt::Debug for Frames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frames").field("dictionary", &self.dictionary.len()).finish_non_exhaustive()
+    }
+}
+
+/// Makes frames, each with its size in it. Any number of threads may use it.
+pub(super) struct Compression {
+    dictionary: Vec<u8>,
+    level: i32,
+    idle: Mutex<Vec<Compressor<'static>>>,
+}
+
+impl Compression {
+    /// For frames of one dictionary, which is empty if they have none.
+    pub(super) fn new(dictionary: &[u8], level: i32) -> Self {
+        Self { dictionary: dictionary.to_owned(), level, idle: Mutex::default() }
+    }
+
+    /// A frame of some bytes.
+    pub(super) fn compress(&self, text: &[u8]) -> Vec<u8> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let compressor = idle.map_or_else(|| Compressor::with_dictionary(self.level, &self.dictionary), Ok);
+        let made = compressor.and_then(|mut compressor| Ok((compressor.compress(text)?, compressor)));
+        let (frame, compressor) = made.expect("there is room for the largest frame of these bytes");
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
+        frame
     }
 }

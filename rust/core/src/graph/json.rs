@@ -3,8 +3,9 @@
 use std::fmt;
 
 use jiter::serde::JiterDeserializer;
-use serde::Deserialize;
+use jiter::{Jiter, JiterError};
 use serde::de::{Deserializer, Error as _, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::uuid_text;
 
@@ -13,6 +14,37 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String>
     let mut reader = JiterDeserializer::new(text).with_allow_inf_nan();
     let value = T::deserialize(&mut reader).and_then(|value| reader.finish().map(|()| value));
     value.map_err(|error| error.description(text))
+}
+
+/// A document of what a graph tells; numbers that are not finite are null in it, as in upstream's.
+pub(super) fn write<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("maps of these models have keys of text")
+}
+
+/// The text of each item of the list of attempts in a document.
+pub(super) fn attempts(text: &[u8]) -> Result<Vec<&[u8]>, String> {
+    let mut reader = Jiter::new(text).with_allow_inf_nan();
+    let mut items = Vec::new();
+    let mut read = || {
+        let mut key = reader.next_object()?.map(|key| key == "attempts");
+        while let Some(is_attempts) = key {
+            if is_attempts {
+                let mut next = reader.next_array()?;
+                while let Some(peek) = next {
+                    let start = reader.current_index();
+                    reader.known_skip(peek)?;
+                    items.push(start..reader.current_index());
+                    next = reader.array_step()?;
+                }
+            } else {
+                reader.next_skip()?;
+            }
+            key = reader.next_key()?.map(|key| key == "attempts");
+        }
+        reader.finish()
+    };
+    read().map_err(|error: JiterError| error.to_string())?;
+    Ok(items.into_iter().map(|item| &text[item]).collect())
 }
 
 /// An id.
@@ -37,6 +69,13 @@ impl<'de> Deserialize<'de> for Uuid {
             }
         }
         deserializer.deserialize_str(Text)
+    }
+}
+
+impl Serialize for Uuid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = uuid_text::hyphenated(self.0);
+        serializer.serialize_str(std::str::from_utf8(&text).expect("digits and hyphens are text"))
     }
 }
 
@@ -72,6 +111,15 @@ impl<'de> Deserialize<'de> for Key {
             }
         }
         deserializer.deserialize_any(Any)
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+        }
     }
 }
 
@@ -138,6 +186,22 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
+impl Serialize for Scalar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Large(digits) => match digits.parse::<i128>() {
+                Ok(value) => serializer.serialize_i128(value),
+                Err(_) => serializer.serialize_f64(digits.parse().unwrap_or(f64::NAN)),
+            },
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+        }
+    }
+}
+
 /// A point in time, as its text tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Time {
@@ -154,5 +218,11 @@ impl<'de> Deserialize<'de> for Time {
             .or_else(|| crate::log::read_any_time(&format!("{text}Z")))
             .ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a date and time")))?;
         Ok(Self { text, micros })
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }

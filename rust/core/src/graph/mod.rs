@@ -10,6 +10,7 @@ mod container;
 mod file;
 mod files;
 mod frames;
+mod headers;
 mod json;
 mod merging;
 mod models;
@@ -19,11 +20,13 @@ mod predicted;
 mod predicted_tables;
 mod provenance;
 mod shared;
+mod sorting;
 mod tables;
+mod uniting;
+mod writer;
 
 pub use files::Files;
 pub use json::{Key, Scalar, Time, Uuid};
-pub use merging::{Told, merge_datasets, merge_quanta, order_of_quanta};
 pub use models::{
     Attempt, BLOCKED, Connections, Dataset, Exception, Header, InitQuantum, PlannedDataset, PlannedQuantum,
     Quantum, Resources,
@@ -34,3 +37,5 @@ pub use predicted::PredictedGraph;
 pub use predicted_tables::{PlannedDatasetsReader, PlannedQuantaReader};
 pub use provenance::{BlockKind, ProvenanceGraph};
 pub use tables::{DatasetsReader, QuantaBatch, QuantaReader};
+pub use uniting::{Union, alike, unite};
+pub use writer::{Block, GraphWriter, train_dictionary};

@@ -1,7 +1,7 @@
 //! What a graph's blocks tell: upstream's models, as far as a reader needs them.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::{Key, Scalar, Time, Uuid};
 
@@ -32,6 +32,9 @@ pub struct Header {
     /// When it was made.
     #[serde(default)]
     pub timestamp: Option<Time>,
+    /// The dataset that the provenance of the graph is to be.
+    #[serde(default)]
+    pub provenance_dataset_id: Option<Uuid>,
     /// Bytes of an integer in tables of addresses.
     #[serde(default = "usual_int_size")]
     pub int_size: usize,
@@ -52,7 +55,7 @@ fn usual_int_size() -> usize {
 }
 
 /// Resources that an attempt took.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Resources {
     /// Largest memory of its process in bytes.
     pub memory: f64,
@@ -69,7 +72,7 @@ pub struct Resources {
 }
 
 /// What an attempt failed with.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Exception {
     /// Full name of its type.
     pub type_name: String,
@@ -80,7 +83,7 @@ pub struct Exception {
 }
 
 /// One try at a quantum.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Attempt {
     /// Its number.
     #[serde(default)]
@@ -113,7 +116,7 @@ fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i8, D::Error> {
 }
 
 /// What happened to a quantum.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Quantum {
     /// Its id.
     pub quantum_id: Uuid,
@@ -141,7 +144,7 @@ impl Quantum {
 }
 
 /// What happened to a dataset.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Dataset {
     /// Its id.
     pub dataset_id: Uuid,
@@ -163,7 +166,7 @@ pub struct Dataset {
 }
 
 /// What a task needs and writes before its quanta, in a provenance graph.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct InitQuantum {
     /// Its id.
     pub quantum_id: Uuid,

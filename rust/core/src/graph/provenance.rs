@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 
-use super::addresses::Row;
+use super::addresses::Address;
 use super::file::Kind;
 use super::files::Files;
-use super::merging::{merge_datasets, merge_quanta, order_of_quanta};
+use super::merging::{Told, merge_datasets, merge_quanta, merge_texts, order_of_attempts};
 use super::models::{Dataset, DatasetName, InitQuantum, Quantum, QuantumName};
 use super::names::{Index, Wanted};
 use crate::Result;
@@ -62,14 +62,12 @@ impl ProvenanceGraph {
 
     /// A quantum, with the number of the first file that has it; what several files tell of it is put together.
     pub fn quantum(&self, id: u128) -> Result<Option<(usize, Quantum)>> {
-        let mut told = self.told::<Quantum>(BlockKind::Quanta, id)?;
-        if told.len() < 2 {
-            return Ok(told.pop());
-        }
-        let order = self.in_order(&told);
-        let first = order.first().map_or(0, |first| told[*first].0);
-        let merged = merge_quanta(order.into_iter().map(|number| told[number].1.clone()));
-        Ok(merged.map(|merged| (first, merged)))
+        let (files, told) = self.quanta_of(id)?;
+        let merged = match told.as_slice() {
+            [(_, quantum)] => Some(quantum.clone()),
+            _ => merge_quanta(&told, &order_of_attempts(&told)),
+        };
+        Ok(files.first().copied().zip(merged))
     }
 
     /// A dataset, with the number of the first file that has it; what several files tell of it is put together.
@@ -80,28 +78,28 @@ impl ProvenanceGraph {
         Ok(merged.map(|merged| (first, merged)))
     }
 
-    /// The texts of logs or metadata of a quantum, which may be named by the id of that dataset, too: one from each
-    /// file that has one, in the order of the attempts that they are of.
-    pub fn texts(&self, kind: BlockKind, id: u128) -> Result<Vec<Vec<u8>>> {
-        let mut found = self.files.rows_of(id)?;
-        found.retain(|(_, row)| row.address(kind as usize).is_some());
-        if found.len() > 1 {
-            let quantum = match self.dataset(id)? {
-                Some((_, dataset)) => dataset.producer.map_or(id, |producer| producer.0),
-                None => id,
-            };
-            let told = self.told::<Quantum>(BlockKind::Quanta, quantum)?;
-            let order: Vec<_> = self.in_order(&told).into_iter().map(|number| told[number].0).collect();
-            let place = |file: usize| order.iter().position(|other| *other == file);
-            found.retain(|(file, _)| place(*file).is_some());
-            found.sort_by_key(|(file, _)| place(*file));
-        }
-        let text = |(number, row): &(usize, Row)| {
-            let file = self.files.get(*number);
-            let address = row.address(kind as usize).expect("only those with one are left");
+    /// The logs or the metadata of the attempts at a quantum, which may be named by the id of that dataset, too.
+    pub fn text(&self, kind: BlockKind, id: u128) -> Result<Option<Vec<u8>>> {
+        let rows = self.files.rows_of(id)?;
+        let found: Vec<_> =
+            rows.into_iter().filter_map(|(file, row)| Some((file, row.address(kind as usize)?))).collect();
+        let text = |(number, address): (usize, Address)| {
+            let file = self.files.get(number);
             file.block(file.container().member(&format!("{}.mb", kind.member()))?, address)
         };
-        found.iter().map(text).collect()
+        if found.is_empty() || self.files.len() == 1 {
+            return found.first().copied().map(text).transpose();
+        }
+        let quantum = match self.dataset(id)? {
+            Some((_, dataset)) => dataset.producer.map_or(id, |producer| producer.0),
+            None => id,
+        };
+        let (files, told) = self.quanta_of(quantum)?;
+        let of_file =
+            |file: &usize| found.iter().find(|(other, _)| other == file).copied().map(text).transpose();
+        let texts = files.iter().map(of_file).collect::<Result<Vec<_>>>()?;
+        let merged = merge_texts(&texts, &order_of_attempts(&told));
+        merged.map_err(|what| self.files.damaged(found[0].0, &what))
     }
 
     /// What tasks need and write before their quanta, with the number of the file.
@@ -139,9 +137,10 @@ impl ProvenanceGraph {
         Ok(told)
     }
 
-    fn in_order(&self, told: &[(usize, Quantum)]) -> Vec<usize> {
-        let made = |file: usize| self.files.get(file).header.timestamp.as_ref().map(|time| time.micros);
-        let told: Vec<_> = told.iter().map(|(file, quantum)| (made(*file), quantum.clone())).collect();
-        order_of_quanta(&told)
+    /// What files tell of a quantum, and which these are.
+    fn quanta_of(&self, id: u128) -> Result<(Vec<usize>, Vec<Told<Quantum>>)> {
+        let told = self.told::<Quantum>(BlockKind::Quanta, id)?;
+        let made = |file: usize| self.files.header(file).0.timestamp.as_ref().map(|time| time.micros);
+        Ok(told.into_iter().map(|(file, quantum)| (file, (made(file), quantum))).unzip())
     }
 }

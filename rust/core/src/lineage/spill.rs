@@ -1,13 +1,12 @@
 //! Bytes put into buckets: in memory while they are few, then in a file that has no name any more.
 
 use std::borrow::Borrow;
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::scratch::nameless_file;
 use crate::{Error, Result};
 
 /// Memory for bytes that are only written on.
@@ -83,7 +82,7 @@ impl Spill {
     fn try_write(&mut self, bucket: usize) -> io::Result<()> {
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(nameless_file(&self.folder)?),
+            None => self.file.insert(nameless_file(&self.folder, "lineage")?),
         };
         let Bucket { extents, pending, .. } = &mut self.buckets[bucket];
         file.write_all_at(pending, self.end)?;
@@ -91,24 +90,6 @@ impl Spill {
         self.end += pending.len() as u64;
         pending.clear();
         Ok(())
-    }
-}
-
-/// A file that vanishes with the process.
-fn nameless_file(folder: &Path) -> io::Result<File> {
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("lineage-{}-{number}.tmp", process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => {
-                remove_file(&path)?;
-                return Ok(file);
-            }
-            // Left behind by a process of that number.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 
@@ -183,7 +164,7 @@ mod tests {
 
     #[test]
     fn few_bytes_need_no_file_and_many_leave_none() {
-        let folder = std::env::temp_dir().join(format!("quantum-butler-spill-{}", process::id()));
+        let folder = std::env::temp_dir().join(format!("quantum-butler-spill-{}", std::process::id()));
         let mut spill = Spill::new(&folder, 1, 8192);
         spill.push(0, &[1; 8192]).unwrap();
         let refused = spill.push(0, &[2]).unwrap_err();

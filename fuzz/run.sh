@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 runs=${1:-20000}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(provenance log_lines log_frames lineage tables acceptance manifest)
+((${#targets[@]})) || targets=(provenance log_lines log_frames lineage tables graphs acceptance manifest)
 
 level="-Cllvm-args=-sanitizer-coverage"
 export COVERAGE="-Cpasses=sancov-module $level-level=4 $level-inline-8bit-counters $level-pc-table $level-trace-compares"

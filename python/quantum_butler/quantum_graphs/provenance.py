@@ -143,9 +143,7 @@ class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
         packages : `dict` [`str`, `str`]
             Versions by package.
         """
-        with errors_of_graphs():
-            text = self._core.member(source, "packages")
-        found: dict[str, str] = read_json(text, self.files[source])
+        found: dict[str, str] = read_json(self.member("packages", source), self.files[source])
         return found
 
     def quanta_tables(self, rows: int = 65536) -> Iterator[QuantaTables]:

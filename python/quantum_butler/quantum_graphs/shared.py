@@ -87,6 +87,24 @@ class Graph(Generic[_Core]):
                     dataset_types[name] = DatasetType(storage_class, tuple(names), tuple(names[:required]))
         return tasks, dataset_types
 
+    def member(self, name: str, source: int = 0) -> bytes:
+        """Return the text of a member of a file, as it is.
+
+        Parameters
+        ----------
+        name : `str`
+            Name of the member without its endings, such as ``pipeline_graph``.
+        source : `int`, optional
+            Number of the file.
+
+        Returns
+        -------
+        text : `bytes`
+            JSON.
+        """
+        with errors_of_graphs():
+            return self._core.member(source, name)
+
     def find_quanta(self, task: str, /, **data_id: DataIdValue) -> list[uuid.UUID]:
         """Find the quanta of a task that have some values in their data ID.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ("Outcome", "Settings", "run_quanta")
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import resource
 import sys
 import threading
+import traceback
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,6 +82,32 @@ def run_quanta(settings: Settings, parent: int, log: str, requests: int, outcome
     """Run quanta whose ids come through one pipe, until no more do, and send each `Outcome` into another."""
     settle_in_child(parent)
     share_log(log)
+    code = 0
+    try:
+        _run_requested(settings, requests, outcomes)
+    except BaseException as error:
+        if not _threads_left():
+            raise
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+    if threads := _threads_left():
+        _LOG.warning("A quantum has left threads, which end with its process: %s", ", ".join(threads))
+        # Python would wait for them for ever.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _threads_left() -> list[str]:
+    """Return the names of threads that Python would wait for."""
+    here = threading.current_thread()
+    return [thread.name for thread in threading.enumerate() if thread is not here and not thread.daemon]
+
+
+def _run_requested(settings: Settings, requests: int, outcomes: int) -> None:
+    """Run quanta as long as they are asked for and this process is fit for another one."""
     if settings.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_limit, settings.memory_limit))
     threads = threading.active_count()

@@ -156,13 +156,32 @@ class Campaign:
 
     def _run_quanta(self, notes: Notes) -> None:
         """Write the init-outputs, and run the quanta."""
+        faults = self.prepared.import_tasks(self.plan)
+        for label, fault in faults.items():
+            self._fail_task(label, fault, notes)
+        if not self.to_run:
+            return
         ids = self.plan.quantum_ids(self.to_run)
         unnoted = [self.plan.ids[number] for number in self.to_run if number in self.journal.started]
         self.prepared.require_inputs(self.plan, ids)
         if not self.journal.has_init_outputs:
             self.prepared.write_init_outputs()
-            self.journal.note_init_outputs()
+            if not faults:
+                self.journal.note_init_outputs()
         run_here(self._options, self.prepared, ids, unnoted, notes)
+
+    def _fail_task(self, label: str, fault: str, notes: Notes) -> None:
+        """Note the quanta of a task that cannot be imported as failed."""
+        numbers = [number for number in self.to_run if self.plan.labels[number] == label]
+        if not numbers:
+            return
+        first = self.plan.name(numbers[0])
+        notes.fail_all(
+            numbers, f"task {label} cannot be imported: {fault}", f"{first}, and all others of the task"
+        )
+        blocked = self._blocked_by(set(numbers) | self._not_chosen)
+        notes.blocked(self.plan.quantum_ids([number for number in self.to_run if number in blocked]))
+        self.to_run = [number for number in self.to_run if number not in blocked.union(numbers)]
 
     def report(self) -> Report:
         """Return upstream's report of all quanta that were chosen, from the journal."""

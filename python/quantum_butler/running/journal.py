@@ -85,10 +85,12 @@ class Journal:
         """Read what there is, cut off an incomplete line, and begin a journal that is empty."""
         with open(self._file, "rb", closefd=False) as stream:
             lines = stream.read().splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            torn = lines.pop()
-            if not lines and not torn.startswith(b'{"journal"'[: len(torn)]):
-                raise JournalError(f"{self.path}: this file is not the journal of a run")
+        torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if lines:
+            self._check(lines[0], identity)
+        elif not torn.startswith(b'{"journal"'[: len(torn)]):
+            raise JournalError(f"{self.path}: this file is not the journal of a run")
+        if torn:
             if not read_only:
                 os.ftruncate(self._file, sum(map(len, lines)))
         if not lines:
@@ -97,7 +99,6 @@ class Journal:
             self._write({"journal": _NAME, "version": _VERSION, **identity._asdict()})
             os.fsync(self._file)
             return
-        self._check(lines[0], identity)
         for place, line in enumerate(lines[1:], 2):
             try:
                 self._take(json.loads(line), identity.quanta)

@@ -63,6 +63,8 @@ def run_here(
             runner.execute(graph)
     except ForkRefusedError as error:
         raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(f"no process can be started for quanta: {error}") from error
 
 
 @contextmanager

@@ -8,15 +8,13 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from lsst.pipe.base.quantum_reports import ExecutionStatus
+from lsst.pipe.base.quantum_reports import ExceptionInfo, ExecutionStatus, QuantumReport
 
 from ..execution import Watcher
 from .errors import JournalError
 from .tally import Failure, Tally
 
 if TYPE_CHECKING:
-    from lsst.pipe.base.quantum_reports import QuantumReport
-
     from .journal import Journal
     from .plan import Plan
 
@@ -77,6 +75,22 @@ class Notes(Watcher):
         except JournalError as error:
             self._give_up(error)
         self._display.show(self._tally)
+
+    def fail_all(self, numbers: Sequence[int], reason: str, names: str) -> None:
+        """Note that quanta cannot be run at all, and say so once."""
+        self._display.tell(f"{names} failed: {reason}")
+        self._tally.failures.append(Failure(names, reason))
+        for number in numbers:
+            self._tally.move(self._plan.labels[number], "waiting", "failed")
+            report = QuantumReport(
+                quantumId=self._plan.ids[number],
+                status=ExecutionStatus.FAILURE,
+                dataId=self._plan.data_id(number),
+                taskLabel=self._plan.labels[number],
+                exitCode=1,
+                exceptionInfo=ExceptionInfo(className="ImportError", message=reason),
+            )
+            self._journal.note_failed(number, report.model_dump(mode="json", exclude_none=True))
 
     def _give_up(self, error: JournalError) -> None:
         """Let the run come to its end, since nobody would know what else it does."""

@@ -43,6 +43,8 @@ class Plan:
             label: tuple(tasks[label].dimensions.required) for label in sorted(components.thin_graph.quanta)
         }
         """Names of the values of the data IDs, by task label."""
+        self.task_classes = {label: tasks[label].task_class_name for label in self.dimensions}
+        """Names of the classes of the tasks, by label."""
         found = [
             (label, tuple(quantum.data_coordinate[: len(names)]), quantum.quantum_id)
             for label, names in self.dimensions.items()

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from lsst.daf.butler.datastore.cache_manager import DatastoreCacheManager
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
+from lsst.utils import doImportType
 
 from ..butler.factory import QuantumBackedButlerFactory
 from ..upstream.executors import make_butler
-from ..upstream.graphs import summarize
+from ..upstream.graphs import read_without, summarize
 from .errors import RunError
 from .plan import Plan, reading
 
@@ -43,7 +44,18 @@ class Prepared:
         if defined:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
         self._graph: PredictedQuantumGraph | None = None
+        self._without: Mapping[str, str] = {}
         self._ids: frozenset[uuid.UUID] = frozenset()
+
+    def import_tasks(self, plan: Plan) -> Mapping[str, str]:
+        """Import all tasks, do without those that cannot be, and return what is wrong with them, by label."""
+        for label, name in plan.task_classes.items():
+            try:
+                doImportType(name)
+            except Exception as error:
+                # A module may raise anything.
+                self._without = {**self._without, label: f"{type(error).__name__}: {error}"}
+        return self._without
 
     def graph(self, ids: Collection[uuid.UUID]) -> PredictedQuantumGraph:
         """Return a graph of some quanta, ready to be executed."""
@@ -51,9 +63,12 @@ class Prepared:
             everything = len(ids) == self._size
             begin = time.monotonic()
             with reading(self._uri):
-                self._graph = PredictedQuantumGraph.read_execution_quanta(
-                    self._uri, quantum_ids=None if everything else ids
-                )
+                if self._without:
+                    self._graph = read_without(self._uri, self._without.keys(), ids)
+                else:
+                    self._graph = PredictedQuantumGraph.read_execution_quanta(
+                        self._uri, quantum_ids=None if everything else ids
+                    )
                 self._graph.build_execution_quanta()
             self._ids = frozenset(ids)
             self._read_time = time.monotonic() - begin

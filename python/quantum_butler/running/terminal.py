@@ -139,7 +139,7 @@ class _Live:
 
     def tell(self, line: str) -> None:
         """Print a line above the table."""
-        self._live.console.print(line, markup=False, highlight=False)
+        self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(tally: Tally) -> str:

@@ -105,7 +105,7 @@ def test_a_table_on_a_terminal(pristine: tuple[Path, Path], tmp_path: Path) -> N
         "first",
         "second",
         "6 quanta done",
-        "detector: 1} failed: ",
+        "detector: 1}> failed: ",
     ):
         assert word in text
     assert "Traceback" not in text and "Traceback" in journal.with_name("journal.output").read_text()

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 @click.argument("repo")
 @click.argument("graph")
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Most quanta at a time."
+    "-j", "--jobs", type=click.IntRange(min=1), help="Most quanta at a time on this machine.  [default: 1]"
+)
+@click.option("--dask", metavar="SCHEDULER", help="Run on the workers of this Dask scheduler.")
+@click.option(
+    "--parsl",
+    type=LocalPath(exists=True, file_okay=True),
+    metavar="CONFIG",
+    help="Run on the workers that Parsl starts; CONFIG is a Python file with a parsl.Config called config.",
 )
 @click.option(
     "--journal",
@@ -117,7 +124,9 @@ if TYPE_CHECKING:
 def run(
     repo: str,
     graph: str,
-    jobs: int,
+    jobs: int | None,
+    dask: str | None,
+    parsl: Path | None,
     journal: Path | None,
     logs: Path | None,
     summary: Path | None,
@@ -152,7 +161,9 @@ def run(
 
     Ctrl-C once starts no more quanta and waits for those that run; again, it ends them.
     """  # noqa: D301 - click wants the character \b itself
-    if isolation == "none" and jobs > 1:
+    if sum(given is not None for given in (jobs, dask, parsl)) > 1:
+        raise click.UsageError("--jobs, --dask and --parsl exclude each other")
+    if isolation == "none" and jobs is not None and jobs > 1:
         raise click.UsageError("--isolation none runs one quantum after the other: --jobs must be 1")
     try:
         from ..running.campaign import Campaign
@@ -165,7 +176,10 @@ def run(
         repository=_absolute(repo),
         graph=_absolute(graph),
         journal=str(_default_journal(graph) if journal is None else journal.absolute()),
-        jobs=jobs,
+        jobs=jobs or 1,
+        dask=dask,
+        parsl=None if parsl is None else str(parsl.absolute()),
+        log_levels=log_level,
         isolation=isolation,  # type: ignore[arg-type]
         logs=None if logs is None else str(logs.absolute()),
         tasks=tuple(label for labels in limit_tasks for label in labels.split(",")),

@@ -12,8 +12,8 @@ is needed by a butler: the package needs ``lsst.pipe.base``.
 
 from __future__ import annotations
 
-__all__ = ("ForkRefusedError", "Isolation", "WarmGraphExecutor", "Watcher")
+__all__ = ("ForkRefusedError", "Isolation", "WarmGraphExecutor", "Watcher", "end_with_parent")
 
 from .executor import Isolation, WarmGraphExecutor
-from .forking import ForkRefusedError
+from .forking import ForkRefusedError, end_with_parent
 from .watching import Watcher

@@ -143,7 +143,7 @@ class WarmGraphExecutor(GraphExecutor):
         disable_implicit_threading()
         quanta = dict(graph.nodes.items())
         warm_up(self._quantum_executor, quanta)
-        prepare_fork()
+        is_ours = prepare_fork()
         try:
             GraphRun(
                 graph,
@@ -164,4 +164,5 @@ class WarmGraphExecutor(GraphExecutor):
                 watcher=self._watcher,
             ).execute()
         finally:
-            undo_preparation()
+            if is_ours:
+                undo_preparation()

@@ -8,7 +8,7 @@ prepared, is not forked.
 
 from __future__ import annotations
 
-__all__ = ("ForkRefusedError", "prepare_fork", "settle_in_child", "undo_preparation")
+__all__ = ("ForkRefusedError", "end_with_parent", "prepare_fork", "settle_in_child", "undo_preparation")
 
 import ctypes
 import gc
@@ -33,17 +33,21 @@ class ForkRefusedError(RuntimeError):
     """Raised when a process has threads that must not live across a fork."""
 
 
-def prepare_fork() -> None:
-    """Make forks cheap, and raise `ForkRefusedError` if there are other threads."""
+def prepare_fork() -> bool:
+    """Make forks cheap, return whether that is to be undone, and raise `ForkRefusedError` for threads."""
     if threads := _unprepared_threads():
         raise ForkRefusedError(
             f"Quanta cannot run in forked processes, because of other threads in process {os.getpid()}: "
             f"{', '.join(threads)}. End them before the graph is executed, or run the graph in a process of "
             "its own (quantum-butler exec pipetask run-qbb, or isolation='none')."
         )
+    if gc.get_freeze_count():
+        # Somebody has done it for all that goes on in this process.
+        return False
     # What is there now is shared with the children as long as the collector does not touch it.
     gc.collect()
     gc.freeze()
+    return True
 
 
 def undo_preparation() -> None:
@@ -57,15 +61,20 @@ def settle_in_child(parent: int) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent(parent)
+    forget_connections()
+    # Python's own generator has been seeded anew by now.
+    if (random := getattr(sys.modules.get("numpy"), "random", None)) is not None:
+        random.seed()
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system end this process with its parent, of which the number is given."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:
             # It has ended in between.
             os._exit(1)
-    forget_connections()
-    # Python's own generator has been seeded anew by now.
-    if (random := getattr(sys.modules.get("numpy"), "random", None)) is not None:
-        random.seed()
 
 
 def _unprepared_threads() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Campaign", "RunResult")
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_reports import ExecutionStatus, QuantumReport, Report
 
+from .. import _core
 from ..paths import require_writable
+from .batches import BatchRun
+from .engines import DaskEngine, Engine, ParslEngine
 from .errors import RunError
 from .journal import Identity, Journal
 from .local import run_here
@@ -82,11 +86,13 @@ class Campaign:
         if self._options.retry_failed:
             stay_failed -= self._chosen
         self._not_chosen: set[int] = set()
+        self._there: set[int] = set()
         wanted = self._chosen - journal.done - stay_failed
         ready = wanted - self._blocked_by(stay_failed)
         if needed := self.plan.direct_needs(ready) - journal.done - stay_failed:
             there = self.prepared.find_done(self.plan.quantum_ids(sorted(needed)))
-            self._not_chosen = {number for number in needed if self.plan.ids[number] not in there}
+            self._there = {number for number in needed if self.plan.ids[number] in there}
+            self._not_chosen = needed - self._there
         self.to_run = sorted(wanted - self._blocked_by(stay_failed | self._not_chosen))
         """Numbers of the quanta that are to be run."""
         blocked_by_choice = sorted(ready.difference(self.to_run))
@@ -161,14 +167,45 @@ class Campaign:
             self._fail_task(label, fault, notes)
         if not self.to_run:
             return
-        ids = self.plan.quantum_ids(self.to_run)
-        unnoted = [self.plan.ids[number] for number in self.to_run if number in self.journal.started]
+        is_here = self._options.dask is None and self._options.parsl is None
+        ids = self.plan.quantum_ids(self.to_run if is_here else self._first_ones())
+        unnoted = self.journal.started.intersection(self.to_run)
         self.prepared.require_inputs(self.plan, ids)
-        if not self.journal.has_init_outputs:
-            self.prepared.write_init_outputs()
-            if not faults:
-                self.journal.note_init_outputs()
-        run_here(self._options, self.prepared, ids, unnoted, notes)
+        with contextlib.nullcontext() if is_here else self._engine() as engine:
+            if not self.journal.has_init_outputs:
+                self.prepared.write_init_outputs()
+                if not faults:
+                    self.journal.note_init_outputs()
+            if engine is None:
+                run_here(self._options, self.prepared, ids, self.plan.quantum_ids(sorted(unnoted)), notes)
+            else:
+                BatchRun(self._options, self.plan, self._frontier(), unnoted, notes, engine).execute()
+
+    def _engine(self) -> Engine:
+        """Return the engine that runs batches."""
+        if self._options.parsl is not None:
+            return ParslEngine(self._options.parsl)
+        assert self._options.dask is not None, "one of them has been asked for"
+        return DaskEngine(self._options.dask)
+
+    def _first_ones(self) -> list[int]:
+        """Return some quanta of each task that need no others of the graph."""
+        found: dict[str, list[int]] = {}
+        for number in self.plan.frontier().take(len(self.plan)):
+            found.setdefault(self.plan.labels[number], []).append(number)
+        wanted = set(self.to_run)
+        return [number for numbers in found.values() for number in numbers[:_MOST_NAMED] if number in wanted]
+
+    def _frontier(self) -> _core.Frontier:
+        """Return the quanta that are to be run, with those before them done, and without all others."""
+        frontier = self.plan.frontier()
+        over = self.journal.done | self._there
+        frontier.finish(sorted(over))
+        gone: set[int] = set()
+        for number in sorted(set(range(len(self.plan))).difference(over, self.to_run)):
+            if number not in gone:
+                gone.update(frontier.fail(number))
+        return frontier
 
     def _fail_task(self, label: str, fault: str, notes: Notes) -> None:
         """Note the quanta of a task that cannot be imported as failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("run_here",)
+__all__ = ("execute", "run_here")
 
 import contextlib
 import uuid
@@ -14,7 +14,7 @@ from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
 from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
 from lsst.pipe.base.quantum_reports import QuantumReport
 
-from ..execution import ForkRefusedError, WarmGraphExecutor
+from ..execution import ForkRefusedError, WarmGraphExecutor, Watcher
 from ..switches import set_log_folder
 from .errors import RunError
 from .unnoted import settle_unnoted
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lsst.daf.butler import Quantum
     from lsst.daf.butler.logging import ButlerLogRecords
     from lsst.pipe.base.pipeline_graph import TaskNode
+    from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutionResult
 
     from .notes import Notes
@@ -47,6 +48,13 @@ def run_here(
     settle_unnoted({quantum_id: quanta[quantum_id] for quantum_id in unnoted}, executor, options.logs)
     if options.isolation == "none":
         executor = _Noting(executor, notes)
+    execute(options, graph, executor, notes)
+
+
+def execute(
+    options: RunOptions, graph: PredictedQuantumGraph, executor: QuantumExecutor, watcher: Watcher
+) -> None:
+    """Run the quanta of a graph in warm processes, as the options say."""
     runner = WarmGraphExecutor(
         quantum_executor=executor,
         jobs=options.jobs,
@@ -55,7 +63,7 @@ def run_here(
         fail_fast=options.fail_fast,
         retries=options.retries,
         memory_limit=options.memory_limit,
-        watcher=notes,
+        watcher=watcher,
     )
     try:
         # What has failed has been noted.

@@ -57,6 +57,34 @@ class Notes(Watcher):
         except JournalError as error:
             self._give_up(error)
 
+    def starts_all(self, numbers: Sequence[int]) -> None:
+        """Note that quanta are about to be started."""
+        for number in numbers:
+            self._running.add(number)
+            self._tally.move(self._plan.labels[number], "waiting", "running")
+        try:
+            self._journal.note_started(numbers)
+        except JournalError as error:
+            self._give_up(error)
+
+    def waits_again(self, numbers: Sequence[int]) -> None:
+        """Count quanta as not started."""
+        for number in numbers:
+            self._running.discard(number)
+            self._tally.move(self._plan.labels[number], "running", "waiting")
+
+    def done_all(self, numbers: Sequence[int]) -> None:
+        """Note that quanta have succeeded."""
+        for number in numbers:
+            self._running.discard(number)
+            self._tally.move(self._plan.labels[number], "running", "done")
+        self._tally.completed += len(numbers)
+        try:
+            self._journal.note_done(numbers)
+        except JournalError as error:
+            self._give_up(error)
+        self._display.show(self._tally)
+
     def ended(self, quantum_id: uuid.UUID, report: QuantumReport) -> None:
         """Note that a quantum has succeeded or failed."""
         number = self._plan.number_of[quantum_id]
@@ -97,6 +125,10 @@ class Notes(Watcher):
         if self.error is None:
             self.error = error
             self._display.tell(f"{error}; waiting for the quanta that run")
+
+    def tell(self, line: str) -> None:
+        """Say something that stays."""
+        self._display.tell(line)
 
     def tries_again(self, quantum_id: uuid.UUID, reason: str) -> None:
         """Say that a quantum is tried again."""

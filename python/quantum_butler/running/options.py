@@ -53,3 +53,12 @@ class RunOptions:
 
     fail_fast: bool = False
     """Whether the first failure ends the run."""
+
+    dask: str | None = None
+    """Address of a Dask scheduler whose workers run quanta."""
+
+    parsl: str | None = None
+    """Python file with a Parsl configuration, whose workers run quanta."""
+
+    log_levels: tuple[str, ...] = ()
+    """Levels of loggers, for workers elsewhere; see `quantum_butler.running.terminal`."""

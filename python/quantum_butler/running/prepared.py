@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Prepared",)
+__all__ = ("GraphFile", "Prepared")
 
 import atexit
 import itertools
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 from lsst.daf.butler.datastore.cache_manager import DatastoreCacheManager
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
@@ -25,6 +26,7 @@ from .plan import Plan, reading
 
 if TYPE_CHECKING:
     from lsst.pipe.base.graph import QgraphSummary
+    from lsst.pipe.base.pipeline_graph import PipelineGraph
 
     from .options import RunOptions
 
@@ -80,16 +82,10 @@ class Prepared:
 
     def executor(self, graph: PredictedQuantumGraph) -> SingleQuantumExecutor:
         """Return upstream's executor of single quanta, as ``pipetask run-qbb`` has it."""
-        types = {node.name: node.dataset_type for node in graph.pipeline_graph.dataset_types.values()}
-        try:
-            make_butler = QuantumBackedButlerFactory(self._repository, graph.pipeline_graph.universe, types)
-        except (OSError, LookupError, RuntimeError, ValueError) as error:
-            raise RunError(f"{self._repository} cannot be opened as a repository: {error}") from error
-        return SingleQuantumExecutor(
-            limited_butler_factory=make_butler,
-            skip_existing=True,
-            clobber_outputs=True,
-            job_metadata={"qg_read_time": self._read_time, "qg_size": len(graph)},
+        return _make_executor(
+            self._repository,
+            graph.pipeline_graph,
+            {"qg_read_time": self._read_time, "qg_size": len(graph)},
         )
 
     def find_done(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -119,9 +115,9 @@ class Prepared:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def require_inputs(self, plan: Plan, ids: Iterable[uuid.UUID]) -> None:
+    def require_inputs(self, plan: Plan, ids: Collection[uuid.UUID]) -> None:
         """Raise `RunError` if the quanta that come first find nothing of what they are to read."""
-        quanta = self.quanta(list(ids))
+        quanta = self.quanta(ids)
         graph = self._graph
         assert graph is not None, "the quanta have been read"
         executor = self.executor(graph)
@@ -160,3 +156,59 @@ class Prepared:
     def summary(self, ids: Collection[uuid.UUID]) -> QgraphSummary:
         """Return upstream's summary of some quanta."""
         return summarize(self.graph(ids))
+
+
+class GraphFile:
+    """An open graph, of which quanta are read and run batch by batch."""
+
+    def __init__(self, options: RunOptions):
+        self._options = options
+        self._stack = ExitStack()
+        begin = time.monotonic()
+        with reading(options.graph):
+            self._reader = self._stack.enter_context(PredictedQuantumGraph.open(options.graph))
+            self._reader.read_init_quanta()
+            self._reader.read_dimension_data()
+        header = self._reader.components.header
+        self._metadata = {"qg_read_time": time.monotonic() - begin, "qg_size": header.n_quanta}
+        self._executor: SingleQuantumExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def read(self, ids: Collection[uuid.UUID]) -> PredictedQuantumGraph:
+        """Return a graph of some quanta, ready to be executed."""
+        components = self._reader.components
+        with reading(self._options.graph):
+            components.quantum_datasets.clear()
+            self._reader.read_quantum_datasets(ids)
+            graph = components.assemble()
+            graph.build_execution_quanta()
+        return graph
+
+    def executor(self, graph: PredictedQuantumGraph) -> SingleQuantumExecutor:
+        """Return upstream's executor of single quanta, one for all batches."""
+        if self._executor is None:
+            repository = self._options.repository
+            self._executor = _make_executor(repository, graph.pipeline_graph, self._metadata)
+        return self._executor
+
+
+def _make_executor(
+    repository: str, pipeline: PipelineGraph, job_metadata: Mapping[str, int | str | float]
+) -> SingleQuantumExecutor:
+    """Make upstream's executor of single quanta, as ``pipetask run-qbb`` does, with our butlers."""
+    types = {node.name: node.dataset_type for node in pipeline.dataset_types.values()}
+    try:
+        make_butler = QuantumBackedButlerFactory(repository, pipeline.universe, types)
+    except (OSError, LookupError, RuntimeError, ValueError) as error:
+        raise RunError(f"{repository} cannot be opened as a repository: {error}") from error
+    return SingleQuantumExecutor(
+        limited_butler_factory=make_butler,
+        skip_existing=True,
+        clobber_outputs=True,
+        job_metadata=job_metadata,
+    )

@@ -1,0 +1,162 @@
+"""Engines that run batches of quanta on other machines: Dask and Parsl."""
+
+from __future__ import annotations
+
+__all__ = ("DaskEngine", "Engine", "ParslEngine")
+
+import contextlib
+import runpy
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from ..paths import PathError, local_path
+from .errors import RunError
+from .remote import Batch, run_batch, stop_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Results = tuple[float, list[tuple[str, Mapping[str, Any] | None]]]
+
+# Seconds in which a scheduler has to answer, and between two questions how many workers there are.
+_LONGEST_ANSWER = 30.0
+_BETWEEN_COUNTS = 1.0
+
+
+class Submitted(Protocol):
+    """A batch that an engine has been given."""
+
+    def result(self, timeout: float | None = None) -> Results:
+        """Return its results, or raise what has become of it."""
+
+
+class Engine(ABC):
+    """An engine that is ready to take batches."""
+
+    def __init__(self) -> None:
+        self._slots = 0
+        self._counted = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(self, *exc_info: object) -> None:
+        """Let go of the engine."""
+
+    def slots(self) -> int:
+        """Return how many batches its workers run at a time, as was so a moment ago."""
+        if (now := time.monotonic()) >= self._counted + _BETWEEN_COUNTS:
+            self._counted = now
+            self._slots = self._count_slots()
+        return self._slots
+
+    @abstractmethod
+    def _count_slots(self) -> int:
+        """Ask how many batches its workers run at a time."""
+
+    @abstractmethod
+    def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
+        """Give it a batch; have a function called, in whatever thread, when that has ended."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End what runs."""
+
+
+class DaskEngine(Engine):
+    """The workers of a Dask scheduler."""
+
+    def __init__(self, address: str):
+        super().__init__()
+        try:
+            from distributed import Client
+            from distributed.comm.addressing import get_address_host_port
+        except ModuleNotFoundError as error:
+            raise RunError(f"{error}; Dask is needed: pip install 'quantum-butler[dask]'") from error
+        try:
+            # A client that fails at this leaves something behind that waits for long.
+            get_address_host_port(address)
+            self._client: Any = Client(  # type: ignore[no-untyped-call]
+                address, timeout=_LONGEST_ANSWER, set_as_default=False
+            )
+        except (OSError, ValueError) as error:
+            raise RunError(f"the Dask scheduler {address} does not answer: {error}") from error
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._client.close()
+
+    def _count_slots(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
+        """Give it a batch, which is not to be tried again by itself."""
+        future = self._client.submit(run_batch, batch, key=f"quanta-{batch.name}", pure=False, retries=0)
+        future.add_done_callback(lambda _: ended())
+        submitted: Submitted = future
+        return submitted
+
+    def stop(self) -> None:
+        """End the processes that run quanta."""
+        # A scheduler that does not answer any more has nothing to end.
+        with contextlib.suppress(Exception):
+            self._client.run(stop_servers)
+
+
+class ParslEngine(Engine):
+    """The executors of a Parsl configuration."""
+
+    def __init__(self, config: str):
+        super().__init__()
+        try:
+            import parsl
+        except ModuleNotFoundError as error:
+            raise RunError(f"{error}; Parsl is needed: pip install 'quantum-butler[parsl]'") from error
+        self._kernel = parsl.DataFlowKernel(_read_config(config, parsl.Config))
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._kernel.cleanup()
+
+    def _count_slots(self) -> int:
+        count = 0
+        for label, executor in self._kernel.executors.items():
+            if label == "_parsl_internal":
+                continue
+            if (managers := getattr(executor, "connected_managers", None)) is not None:
+                count += sum(one["worker_count"] for one in managers() if one["active"])
+            else:
+                count += getattr(executor, "max_threads", 1)
+        # It starts workers when there is something for them to do.
+        return max(count, 1)
+
+    def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
+        """Give it a batch."""
+        labels = [label for label in self._kernel.executors if label != "_parsl_internal"]
+        future = self._kernel.submit(run_batch, (batch,), labels, False, (), {})
+        future.add_done_callback(lambda _: ended())
+        submitted: Submitted = future
+        return submitted
+
+    def stop(self) -> None:
+        """End the workers, with the processes that run quanta; they notice it."""
+        for label, executor in self._kernel.executors.items():
+            if label != "_parsl_internal":
+                executor.shutdown()
+
+
+def _read_config(config: str, kind: type) -> Any:
+    """Return the Parsl configuration that a Python file makes: its global name ``config``."""
+    try:
+        found = runpy.run_path(local_path(config)).get("config")
+    except PathError as error:
+        raise RunError(str(error)) from error
+    except Exception as error:
+        # It is a program, and may raise anything.
+        raise RunError(
+            f"{config}: no Parsl configuration can be had from it: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, kind):
+        raise RunError(f"{config}: there is no parsl.Config called config in it")
+    return found

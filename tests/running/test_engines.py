@@ -1,0 +1,70 @@
+"""Real engines run a graph, a worker of theirs is killed in the middle, and nothing is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import commands
+
+HERE = Path(__file__).parent
+RUN = [sys.executable, "-m", "quantum_butler", "run"]
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("engine", ["dask", "parsl"])
+def test_a_worker_is_lost(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip({"dask": "distributed", "parsl": "parsl"}[engine])
+    done = subprocess.run(
+        [sys.executable, HERE / "engine_runs.py", tmp_path, engine],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(HERE.parent / "helpers"),
+            # Parsl's workers are a command beside Python.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["success"] and result["killed"], result
+    assert result["differing"] == []
+    assert result["logged"] == result["quanta"]
+    assert result["most_logged"] == 1
+    assert result["left_over"] == []
+    if engine == "parsl":
+        # Dask hands a batch to another worker by itself.
+        assert any("a worker was lost with" in line for line in result["lines"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (("--dask", "tcp://127.0.0.1:1", "--jobs", "2"), 2, "exclude each other"),
+        (("--dask", "nowhere"), 1, "the Dask scheduler nowhere does not answer"),
+        (("--parsl", "empty.py"), 1, "no parsl.Config called config"),
+        (
+            ("--parsl", "faulty.py"),
+            1,
+            "faulty.py: no Parsl configuration can be had from it: ZeroDivisionError",
+        ),
+    ],
+)
+def test_no_engine(
+    pristine: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...], status: int, message: str
+) -> None:
+    (tmp_path / "empty.py").touch()
+    (tmp_path / "faulty.py").write_text("1 / 0")
+    named = [str(tmp_path / option) if option.endswith(".py") else option for option in options]
+    done = commands.run(*RUN, *pristine, "--journal", tmp_path / "journal", *named)
+    assert done.returncode == status
+    assert message in done.stderr and "Traceback" not in done.stderr
+    # It was found before anything was written.
+    assert not (pristine[0] / "demo").exists()

@@ -7,6 +7,7 @@ alone does not import ``lsst``, which takes more than a second.
 from __future__ import annotations
 
 __all__ = (
+    "AggregateReport",
     "Archive",
     "ArchiveError",
     "BusyArchiveError",
@@ -35,6 +36,7 @@ __all__ = (
     "UnknownIdError",
     "UnknownNameError",
     "__version__",
+    "aggregate",
     "collect",
     "install",
     "merge_graphs",
@@ -50,6 +52,7 @@ from .switches import pin_log_folder
 pin_log_folder()
 
 if TYPE_CHECKING:
+    from .aggregating.driver import AggregateReport, aggregate
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
     from .butler.butler import QuantumBackedButler
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     __version__: str
 else:
     _MODULES = {
+        "AggregateReport": "aggregating.driver",
         "Archive": "archive",
         "ArchiveError": "archive",
         "BusyArchiveError": "collecting.scratch",
@@ -101,6 +105,7 @@ else:
         "TransferReport": "transferring.report",
         "UnknownIdError": "archive.errors",
         "UnknownNameError": "quantum_graphs.errors",
+        "aggregate": "aggregating.driver",
         "collect": "collecting.driver",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",

@@ -1,11 +1,11 @@
-"""``quantum-butler merge-graphs``.
+"""``quantum-butler aggregate`` and ``merge-graphs``.
 
-Importing this module is cheap; the command imports what it needs.
+Importing this module is cheap; a command imports what it needs.
 """
 
 from __future__ import annotations
 
-__all__ = ("merge_graphs",)
+__all__ = ("aggregate", "merge_graphs")
 
 import dataclasses
 import json
@@ -19,6 +19,63 @@ from .paths import LocalPath
 
 if TYPE_CHECKING:
     from ..quantum_graphs.merging import MergedGraph
+
+
+@click.command(
+    short_help="Write the provenance graph of a run.",
+    epilog="Exit status: 0 when the graph was written; 1 when the command failed, and what was there before "
+    "is there still; 2 when it was called wrongly.",
+)
+@click.argument("graph", metavar="GRAPH", type=LocalPath(exists=True, file_okay=True))
+@click.argument("repo", metavar="REPO")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    type=LocalPath(file_okay=True),
+    help="The provenance graph to write.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of processes that read.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the graph that is there.")
+@format_option("json")
+def aggregate(graph: Path, repo: str, output: Path, jobs: int, overwrite: bool, style: str) -> None:
+    """Write the provenance graph of the run of GRAPH in REPO, from the metadata and logs on disk.
+
+    \b
+    quantum-butler aggregate graph.qg repo --output run.qg --jobs 16
+
+    The graph tells what that of upstream's butler aggregate-graph tells. Nothing is registered in REPO:
+    quantum-butler transfer does that.
+    """  # noqa: D301 - click wants the character \b itself
+    from concurrent.futures import BrokenExecutor
+
+    from ..aggregating.driver import aggregate as run
+    from ..progress import shown
+
+    try:
+        with shown() as progress:
+            report = run(graph, repo, output, jobs=jobs, overwrite=overwrite, progress=progress)
+    except FileExistsError as error:
+        raise click.UsageError(f"{error} (--overwrite replaces it)") from error
+    except BrokenExecutor as error:
+        raise click.ClickException(f"a process that reads has ended: {error}") from error
+    except (LookupError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if style == "json":
+        show(f"{json.dumps(dataclasses.asdict(report))}\n")
+    else:
+        show(
+            f"{report.path}: {report.quanta:,} quanta ({report.failed:,} failed or blocked), "
+            f"{report.datasets:,} datasets\n"
+        )
 
 
 @click.command(

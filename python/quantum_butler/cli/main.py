@@ -18,7 +18,7 @@ import click
 from .ask import COMMANDS
 from .collect import collect
 from .environment import env
-from .graphs import merge_graphs
+from .graphs import aggregate, merge_graphs
 from .output import INTERRUPTED, READER_GONE, Group, format_option, show
 from .paths import LocalPath
 from .run import run
@@ -171,5 +171,5 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (run, collect, env, *COMMANDS, transfer, merge_graphs):
+for _command in (run, collect, env, *COMMANDS, transfer, aggregate, merge_graphs):
     main.add_command(_command)

@@ -1,0 +1,100 @@
+"""A graph that is aggregated tells upstream's reader what upstream's aggregator would have had it tell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
+
+from click.testing import CliRunner
+
+from graph_contents import upstream_provenance
+from mixed_run import MixedRun, make_mixed_run
+from mixed_run import aggregate as upstream_aggregate
+from quantum_butler import QuantumGraphError, aggregate
+from quantum_butler.aggregating import driver
+from quantum_butler.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> MixedRun:
+    """Return a run in which quanta end in every way there is; leave it as it is."""
+    return make_mixed_run(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="module")
+def theirs(run: MixedRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what the graph of upstream's aggregator tells."""
+    path = tmp_path_factory.mktemp("theirs") / "theirs.qg"
+    return told(upstream_aggregate(run.root, run.graph_file, path))
+
+
+def told(path: Path) -> dict[str, Any]:
+    """Return what a graph tells, in a form in which NaN equals itself."""
+    found = upstream_provenance(path)
+    return found | {"metadata": {one: repr(metadata) for one, metadata in found["metadata"].items()}}
+
+
+@pytest.mark.parametrize("samples", [20, 512])
+def test_the_graph_is_that_of_upstream(
+    run: MixedRun, theirs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
+) -> None:
+    # With few samples the dictionary is there before the last quanta are.
+    monkeypatch.setattr(driver, "_SAMPLES", samples)
+    monkeypatch.setattr(driver, "_CHUNK", 3)
+    path = tmp_path / "ours.qg"
+    seen = []
+    report = aggregate(run.graph_file, str(run.root), path, progress=seen.append)
+    assert (report.path, report.quanta, report.failed) == (str(path), 31, 5)
+    assert report.datasets == len(theirs["datasets"])
+    assert (seen[-1].done, seen[-1].total) == (31, 31)
+    found = told(path)
+    assert found.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert found[name] == expected, name
+    assert [one.name for one in tmp_path.iterdir()] == ["ours.qg"]
+
+
+@pytest.mark.proof
+def test_processes_find_the_same(run: MixedRun, theirs: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "ours.qg"
+    aggregate(run.graph_file, str(run.root), path, jobs=2)
+    assert told(path) == theirs
+
+
+def test_a_run_that_has_not_begun(run: MixedRun, tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    shutil.copytree(run.root, root)
+    shutil.rmtree(root / "mixed")
+    path = tmp_path / "ours.qg"
+    report = aggregate(run.graph_file, str(root), path)
+    expected = told(upstream_aggregate(root, run.graph_file, tmp_path / "theirs.qg"))
+    assert (report.quanta, report.failed) == (31, 31)
+    assert told(path) == expected
+
+
+def test_command(run: MixedRun, tmp_path: Path) -> None:
+    path = tmp_path / "ours.qg"
+
+    def call(*arguments: object, status: int = 0) -> str:
+        result = CliRunner().invoke(main, ["aggregate", *map(str, arguments)])
+        assert result.exit_code == status, result.output
+        return result.stdout if status == 0 else result.output
+
+    assert "ours.qg: 31 quanta (5 failed or blocked), " in call(run.graph_file, run.root, "-o", path)
+    assert "--overwrite replaces it" in call(run.graph_file, run.root, "-o", path, status=2)
+    before = path.read_bytes()
+    assert "not a" in call(path, run.root, "-o", path, "--overwrite", status=1)
+    assert path.read_bytes() == before
+    found = json.loads(call(run.graph_file, run.root, "-o", path, "--overwrite", "--format", "json"))
+    assert found["quanta"] == 31
+    assert call(run.graph_file, tmp_path / "nowhere", "-o", tmp_path / "other.qg", status=1)
+    with pytest.raises(QuantumGraphError, match=r"nothing\.qg"):
+        (tmp_path / "nothing.qg").write_text("")
+        aggregate(tmp_path / "nothing.qg", str(run.root), tmp_path / "other.qg")
+    assert not (tmp_path / "other.qg").exists()

@@ -31,6 +31,8 @@ __all__ = (
     "RecordFileError",
     "RejectedInputError",
     "Resumption",
+    "RunReport",
+    "RunTimes",
     "TransferError",
     "TransferReport",
     "UnknownIdError",
@@ -40,6 +42,8 @@ __all__ = (
     "collect",
     "install",
     "merge_graphs",
+    "report",
+    "times",
     "transfer",
     "uninstall",
 )
@@ -70,6 +74,8 @@ if TYPE_CHECKING:
     from .quantum_graphs.merging import DifferentGraphsError, MergedGraph, merge_graphs
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
+    from .reporting.counts import RunReport, report
+    from .reporting.times import RunTimes, times
     from .transferring.archive import transfer
     from .transferring.graph_outputs import GraphError
     from .transferring.report import TransferError, TransferReport
@@ -101,6 +107,8 @@ else:
         "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",
         "Resumption": "record_file.resume",
+        "RunReport": "reporting.counts",
+        "RunTimes": "reporting.times",
         "TransferError": "transferring.report",
         "TransferReport": "transferring.report",
         "UnknownIdError": "archive.errors",
@@ -109,6 +117,8 @@ else:
         "collect": "collecting.driver",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",
+        "report": "reporting.counts",
+        "times": "reporting.times",
         "transfer": "transferring.archive",
         "uninstall": "dropin.install",
     }

@@ -8,6 +8,7 @@ __all__ = (
     "GraphvizError",
     "Node",
     "NoGraphvizError",
+    "svg_of_dot",
     "to_dot",
     "to_mermaid",
     "to_svg",
@@ -120,9 +121,14 @@ class NoGraphvizError(GraphvizError):
 
 def to_svg(graph: Graph) -> bytes:
     """Have Graphviz draw a graph."""
+    return svg_of_dot(to_dot(graph))
+
+
+def svg_of_dot(text: str) -> bytes:
+    """Have Graphviz draw what is written in its language."""
     command = ["dot", "-Tsvg"]
     try:
-        done = subprocess.run(command, input=to_dot(graph).encode(), capture_output=True)
+        done = subprocess.run(command, input=text.encode(), capture_output=True)
     except FileNotFoundError as error:
         raise NoGraphvizError("pictures are drawn by Graphviz, whose program dot is not on PATH") from error
     except OSError as error:

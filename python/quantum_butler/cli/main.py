@@ -21,6 +21,7 @@ from .environment import env
 from .graphs import aggregate, merge_graphs
 from .output import INTERRUPTED, READER_GONE, Group, format_option, show
 from .paths import LocalPath
+from .report import report, times
 from .run import run
 from .transfer import transfer
 
@@ -171,5 +172,5 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (run, collect, env, *COMMANDS, transfer, aggregate, merge_graphs):
+for _command in (run, collect, env, *COMMANDS, report, times, transfer, aggregate, merge_graphs):
     main.add_command(_command)

@@ -1,0 +1,8 @@
+"""Reports of finished runs: what succeeded, what failed and why, and how long it took."""
+
+from __future__ import annotations
+
+__all__ = ("RunReport", "TaskTimes", "report", "times")
+
+from .counts import RunReport, report
+from .times import TaskTimes, times

@@ -1,0 +1,171 @@
+"""Reports say what upstream's reader says of the same file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
+
+from quantum_butler.reporting import report, times
+
+_NAMES = {
+    "SUCCESSFUL": "successful",
+    "FAILED": "failed",
+    "BLOCKED": "blocked",
+    "ABORTED": "aborted",
+    "ABORTED_SUCCESS": "log lost",
+    "UNKNOWN": "unknown",
+}
+
+
+def ask(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "quantum_butler", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def upstream(graph: Path) -> Any:
+    """Return upstream's graph of the same file."""
+    with ProvenanceQuantumGraphReader.open(str(graph)) as reader:
+        reader.read_full_graph()
+        return reader.graph
+
+
+def test_counts(graph: Path, upstream: Any) -> None:
+    expected: dict[str, Counter[str]] = {}
+    caveats: dict[str, Counter[str]] = {}
+    for node in upstream.quantum_only_xgraph.nodes.values():
+        label = node["task_label"]
+        expected.setdefault(label, Counter())[_NAMES[node["status"].name]] += 1
+        caveats.setdefault(label, Counter()).update(one.name for one in node["caveats"] or ())
+    made = report(graph)
+    assert {task.label: task.statuses for task in made.tasks} == expected
+    assert {task.label: task.caveats for task in made.tasks} == caveats
+    # There is something to count of each kind.
+    assert {"successful", "failed", "blocked", "log lost"} <= made.total.statuses.keys()
+    assert made.total.retried == 1 and not made.is_complete
+    blocked = {task.label: task.because_of for task in made.tasks if task.statuses["blocked"]}
+    assert blocked and set(blocked.values()) == {("one",)}
+
+
+def test_failures(graph: Path, upstream: Any) -> None:
+    expected = {
+        quantum_id: (node["task_label"], _NAMES[node["status"].name], dict(node["data_id"].required))
+        for quantum_id, node in upstream.quantum_only_xgraph.nodes.items()
+        if node["status"].name not in ("SUCCESSFUL", "BLOCKED")
+    }
+    made = report(graph)
+    assert {one.quantum_id: (one.task_label, one.status, one.data_id) for one in made.failures} == expected
+    types = {
+        attempt.exception.type_name
+        for quantum_id in expected
+        for attempt in upstream.quantum_only_xgraph.nodes[quantum_id]["attempts"]
+        if attempt.exception is not None
+    }
+    assert {one.type for one in made.failures} - {None} == types
+    assert sum(group.count for group in made.exceptions) == len(made.failures)
+    first = next(group for group in made.exceptions if group.type == "ValueError")
+    assert first.message.startswith("Simulated failure: task=one")
+
+
+def test_times(graph: Path, upstream: Any) -> None:
+    made = times(graph, slowest=2)
+    usage: dict[str, list[Any]] = {}
+    for node in upstream.quantum_only_xgraph.nodes.values():
+        if node["resource_usage"] is not None:
+            usage.setdefault(node["task_label"], []).append(node["resource_usage"])
+    for task in made.tasks:
+        for name, found in task.measures.items():
+            values = [getattr(one, name) for one in usage[task.label]]
+            assert found.count == len(values)
+            assert found.percentiles == pytest.approx(tuple(np.percentile(values, (50, 90, 99))))
+            assert (found.most, found.total) == pytest.approx((max(values), sum(values)))
+    every = sorted((one.run_time for of_task in usage.values() for one in of_task), reverse=True)
+    assert [one.run_time for one in made.slowest] == every[:2]
+    assert {one.what for one in made.overheads} >= {"work", "preparation"}
+
+
+def test_command(graph: Path, tmp_path: Path) -> None:
+    told = ask("report", graph)
+    assert (told.returncode, told.stderr) == (3, "")
+    assert "Of 31 quanta: 3 blocked, 2 failed, 1 log lost." in told.stdout
+    found = json.loads(ask("report", graph, "--format", "json").stdout)
+    assert found["complete"] is False and found["total"]["quanta"] == 31
+    rows = list(csv.DictReader(ask("report", graph, "--format", "csv").stdout.splitlines()))
+    assert len(rows) == len(found["failures"]) == 3
+    assert ask("report", tmp_path).returncode == 1
+    assert ask("report", tmp_path / "nothing").returncode == 2
+    (tmp_path / "odd.qg").write_text("no graph")
+    done = ask("times", tmp_path / "odd.qg")
+    assert done.returncode == 1 and "odd.qg" in done.stderr and "Traceback" not in done.stderr
+    assert "Slowest quanta" in ask("times", graph).stdout
+
+
+def test_tables_of_data_ids(graph: Path, tmp_path: Path) -> None:
+    assert ask("report", graph, "--data-id-tables", tmp_path).returncode == 3
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.ecsv")}
+    assert written == {
+        "one/failed/ValueError.ecsv",
+        "four/failed/UNKNOWN.ecsv",
+        "four/log_lost/UNKNOWN.ecsv",
+    }
+    table = Table.read(tmp_path / "one/failed/ValueError.ecsv")
+    assert [*table["detector"]] == [1] and table.meta["task"] == "one"
+    uuid.UUID(str(table["quantum_id"][0]))
+
+
+@pytest.mark.proof
+def test_page_in_a_browser(graph: Path, tmp_path: Path) -> None:
+    """The page is laid out, finds failures, and asks no network."""
+    browser = shutil.which("chromium") or _install("chromium")
+    if browser is None:
+        pytest.skip("no chromium here, and it cannot be installed")
+    page = tmp_path / "run.html"
+    assert ask("report", graph, "--html", page).returncode == 3
+    text = page.read_text()
+    assert len(text) < 5_000_000
+    assert 'src="http' not in text and "@import" not in text
+    seen = _dom(browser, f"{page.as_uri()}#search=valueerror%20one", tmp_path)
+    assert seen.count("<figure>") == 6
+    assert "1 of 3" in seen and seen.count("<tr hidden") == 2
+    assert "five" in seen and "25 successful" in seen
+    picture = tmp_path / "page.png"
+    _browse(browser, tmp_path, f"--screenshot={picture}", page.as_uri())
+    assert picture.stat().st_size > 20_000
+
+
+def _dom(browser: str, address: str, folder: Path) -> str:
+    return _browse(browser, folder, "--dump-dom", address).stdout
+
+
+def _browse(browser: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+    ]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, timeout=200)
+
+
+def _install(package: str) -> str | None:
+    """Install one of Debian's packages, where that can and may be."""
+    if os.geteuid() or os.environ.get("QUANTUM_BUTLER_APT") == "0" or shutil.which("apt-get") is None:
+        return None
+    for command in (["update"], ["install", "-y", package]):
+        subprocess.run(["apt-get", "-q", *command], capture_output=True)
+    return shutil.which(package)

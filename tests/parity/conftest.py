@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from lsst.resources.s3utils import clean_test_environment_for_s3
+from moto import mock_aws
 
 from quantum_butler import _core
 from quantum_butler.butler import blueprint
@@ -33,6 +35,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=stock)
     left_out = set(stock)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def object_store() -> Iterator[None]:
+    """Have an object store in this process, in which nothing is."""
+    with clean_test_environment_for_s3(), mock_aws():
+        yield
 
 
 @dataclasses.dataclass

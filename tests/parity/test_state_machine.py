@@ -38,6 +38,7 @@ from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.daf.butler.datastores.inMemoryDatastore import InMemoryDatastore
 from lsst.daf.butler.tests import MetricsExampleModel
 from scenarios import BOOKKEEPING, plain
+from stores import Bucket, Files, Folder, files_in
 
 from repositories import Repository, example_metrics
 
@@ -53,7 +54,15 @@ EFFORT = {
     "cached": (6, 9, 50) if LONG else (1, 6, 25),
     "constrained": (6, 9, 50) if LONG else (1, 6, 25),
     "chained": (6, 9, 50) if LONG else (1, 6, 25),
+    "components": (40, 9, 60) if LONG else (1, 6, 25),
+    "s3": (40, 9, 60) if LONG else (1, 4, 15),
+    "cached-warm": (40, 9, 60) if LONG else (1, 4, 15),
+    "chained-remote": (40, 9, 60) if LONG else (1, 4, 10),
 }
+
+# Repositories of which kind are made for these, and which of them are in an object store.
+TEMPLATES = {"components": "file", "s3": "file", "cached-warm": "cached", "chained-remote": "chained"}
+IN_A_STORE = ("s3", "cached-warm", "chained-remote")
 
 # Datasets that the first quantum finds: with records, with a file only, with nothing.
 RECORDED = (
@@ -98,7 +107,9 @@ class Side:
 
     butler_class: type[QuantumBackedButler]
     template: Repository
-    root: Path
+    files: Files
+    folder: Path
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         self.refs = {
@@ -107,20 +118,25 @@ class Side:
             for name, refs in kind.items()
             for number, ref in enumerate(refs)
         }
-        self.folder = self.root.with_name("retrieved")
         self.places = {
-            str(self.root): "<root>",
+            self.files.root: "<root>",
             str(self.folder): "<folder>",
+            str(self.cache): "<cache>",
             f"{self.butler_class.__module__}.{self.butler_class.__qualname__}": "<class>",
         }
         self.new_files()
         # Parsing it would take most of the time otherwise.
-        self.config = ButlerConfig(str(self.root))
+        self.config = ButlerConfig(self.files.root)
+        if self.cache is not None:
+            self.config["datastore", "cached", "root"] = str(self.cache)
+            self.config["datastore", "cached", "expiry", "threshold"] = 4
 
     def new_files(self) -> None:
         """Make the files those of the template."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        self.repository = self.template.copy(self.root)
+        self.repository = self.files.restore(self.template)
+        if self.cache is not None:
+            shutil.rmtree(self.cache, ignore_errors=True)
+            self.cache.mkdir(parents=True)
 
     def start(self, quantum: Sequence[Sequence[str]], records: Any, *, dataset_types: bool) -> None:
         """Make a butler; ``quantum`` has the names of inputs and outputs."""
@@ -158,7 +174,9 @@ class Side:
         state["metrics"] = (metrics.n_get, metrics.n_put, metrics.n_ingest)
         records = self.butler._datastore.export_records(self.refs.values())
         state["records"] = [data.records for _, data in sorted(records.items())]
-        state["files"] = files_in(self.root)
+        state["files"] = self.files.contents()
+        if self.cache is not None:
+            state["cache"] = files_in(self.cache)
         return state
 
     def outcome(self, call: Callable[[Side], Any]) -> Any:
@@ -185,17 +203,6 @@ class Workbench:
 
     sides: tuple[Side, Side]
     steps: int = 0
-
-
-def files_in(root: Path) -> dict[str, bytes]:
-    """Return every file by its path in a folder."""
-    found = {}
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as stream:
-                found[os.path.relpath(path, root)] = stream.read()
-    return found
 
 
 def dataset_for(ref: DatasetRef, number: int, form: str) -> Any:
@@ -521,7 +528,7 @@ class Comparison(RuleBasedStateMachine):
     def retrieve_artifacts(self, names: list[str], preserve_path: bool) -> None:
         def call(side: Side) -> Any:
             shutil.rmtree(side.folder, ignore_errors=True)
-            side.folder.mkdir()
+            side.folder.mkdir(parents=True)
             uris = side.butler.retrieve_artifacts(
                 side.some(names), str(side.folder), transfer="copy", preserve_path=preserve_path
             )
@@ -533,16 +540,12 @@ class Comparison(RuleBasedStateMachine):
 
     @call(2, which=st.integers(0, 60), damage=st.sampled_from([None, b"", b"rubbish"]))
     def lose_a_file(self, which: int, damage: bytes | None) -> None:
-        files = sorted(name for name in files_in(self.sides[0].root) if not name.startswith("butler.yaml"))
+        files = sorted(name for name in self.sides[0].files.contents() if not name.startswith("butler.yaml"))
         if not files:
             return
 
         def call(side: Side) -> None:
-            path = side.root / files[which % len(files)]
-            if damage is None:
-                path.unlink()
-            else:
-                path.write_bytes(damage)
+            side.files.damage(files[which % len(files)], damage)
 
         self.step(call)
 
@@ -559,10 +562,8 @@ class Comparison(RuleBasedStateMachine):
                 ("", uris.primaryURI),
                 *((f".{component}", uri) for component, uri in uris.componentURIs.items()),
             ]:
-                if uri is not None and uri.isLocal:
-                    path = Path(uri.ospath)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(model[suffix], path)
+                if uri is not None and uri.scheme in ("file", "s3"):
+                    uri.replace(fragment="").write(model[suffix].read_bytes())
 
         self.step(call)
 
@@ -601,10 +602,38 @@ class Comparison(RuleBasedStateMachine):
 
         self.step(call)
 
-    @rule(call=st.sampled_from(CALLS).flatmap(lambda call: st.tuples(st.just(call[0]), call[1])))
-    def call(self, call: tuple[str, dict[str, Any]]) -> None:
-        name, arguments = call
-        getattr(self, name)(**arguments)
+
+def sequences_of(calls: Sequence[tuple[str, st.SearchStrategy[dict[str, Any]]]]) -> type[Comparison]:
+    """Return a machine that makes such calls."""
+
+    class Sequences(Comparison):
+        """Sequences of some of the calls."""
+
+        @rule(call=st.sampled_from(calls).flatmap(lambda call: st.tuples(st.just(call[0]), call[1])))
+        def call(self, call: tuple[str, dict[str, Any]]) -> None:
+            name, arguments = call
+            getattr(self, name)(**arguments)
+
+    return Sequences
+
+
+def with_composites(
+    calls: Sequence[tuple[str, st.SearchStrategy[dict[str, Any]]]],
+) -> list[tuple[str, st.SearchStrategy[dict[str, Any]]]]:
+    """Return the calls that read and write datasets, for composites only."""
+    written = [name for name in OUTPUTS if name in COMPOSITES]
+
+    def change(method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        names = written if method.startswith("put") else COMPOSITES
+        if "name" not in arguments:
+            return arguments
+        return {**arguments, "name": names[EVERYTHING.index(arguments["name"]) % len(names)]}
+
+    return [
+        (method, strategy.map(functools.partial(change, method)))
+        for method, strategy in calls
+        if method.startswith(("get", "put", "stored", "prune", "lose", "somebody", "next"))
+    ]
 
 
 @pytest.fixture
@@ -625,17 +654,24 @@ def test_random_sequences(
     our_class: type[QuantumBackedButler],
     tmp_path: Path,
     steps_taken: Counter[str],
+    request: pytest.FixtureRequest,
 ) -> None:
-    sides = [
-        Side(butler_class, template(kind), tmp_path / name / "repo")
-        for name, butler_class in (("stock", stock_class), ("ours", our_class))
-    ]
+    if kind in IN_A_STORE:
+        request.getfixturevalue("object_store")
+    sides = []
+    for name, butler_class in (("stock", stock_class), ("ours", our_class)):
+        own = tmp_path / name
+        files = Bucket(name) if kind in IN_A_STORE else Folder(own / "repo")
+        cache = own / "cache" if kind == "cached-warm" else None
+        made = template(TEMPLATES.get(kind, kind))
+        sides.append(Side(butler_class, made, files, own / "retrieved", cache))
+    machine = sequences_of(with_composites(CALLS) if kind == "components" else CALLS)
     bench = Workbench((sides[0], sides[1]))
     rounds, sequences, steps = EFFORT[kind]
     try:
         for _ in range(rounds):
             run_state_machine_as_test(
-                functools.partial(Comparison, bench),  # type: ignore[arg-type]
+                functools.partial(machine, bench),  # type: ignore[arg-type]
                 settings=settings(
                     max_examples=sequences,
                     stateful_step_count=steps,

@@ -17,7 +17,7 @@ from repositories import Repository, example_metrics
 
 PRUNE: dict[str, Any] = {"disassociate": True, "unstore": True, "purge": True}
 
-# What ours asks for if few types are cached, to be sure that it is counted.  (By default upstream caches all.)
+# What ours asks for if few types are cached (by default all are), to be sure that it is counted.
 EXPECTED: dict[str, dict[str, int]] = {
     "get": {"GetObject": 1},
     "get, from a handle": {"GetObject": 1},

@@ -30,6 +30,13 @@ def figures(script: str, folder: Path, *arguments: object) -> tuple[str, Any]:
     return run(script, *arguments, "--json", path), json.loads(path.read_text())
 
 
+def test_frontier(tmp_path: Path) -> None:
+    sizes = ("--quanta", 10_000, "--edges", 50_000, "--layers", 5)
+    text, outcome = figures("frontier.py", tmp_path, *sizes)
+    assert text.startswith("10,000 quanta, 50,000 edges: made in ")
+    assert outcome["per_second"] > 0 and outcome["peak_mib"] > 0
+
+
 def test_operations(tmp_path: Path) -> None:
     text, outcome = figures("operations.py", tmp_path, "--datasets", 10, "--rounds", 1)
     measured = outcome["operations"]

@@ -100,9 +100,9 @@ class _Unfailing:
                 self._stream.flush()
 
 
-def unfailing(stream: TextIO | None) -> TextIO:
-    """Return a stream for progress, which never stops the work, not even if it is closed or full."""
-    return cast(TextIO, _Unfailing(None if _quiet else stream))
+def unfailing(stream: TextIO | None, *, is_progress: bool = True) -> TextIO:
+    """Return a stream that never stops the work that it is told of, not even if it is closed or full."""
+    return cast(TextIO, _Unfailing(None if _quiet and is_progress else stream))
 
 
 def _rate(progress: Progress, seconds: float) -> str:

@@ -56,6 +56,21 @@ def _lines(logs: Path) -> int:
     return sum(log.read_bytes().count(b"\n") for log in logs.iterdir())
 
 
+def test_quiet_and_verbose(pristine: tuple[Path, Path], tmp_path: Path) -> None:
+    """Without progress, but with what has failed; and with messages."""
+    root = tmp_path / "repo"
+    shutil.copytree(pristine[0], root)
+    next((root / "input_run").rglob("*detector1*")).unlink()
+    options = [root, pristine[1], "--journal", tmp_path / "journal"]
+    done = commands.run(*COMMAND[:-1], "-q", "run", *options, "--output", tmp_path / "output")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("<first") and "FileNotFoundError" in line
+    assert "Traceback" in (tmp_path / "output").read_text()
+    done = commands.run(*COMMAND[:-1], "-v", "run", *options, "--retry-failed")
+    assert "INFO lsst.pipe.base" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [

@@ -170,10 +170,11 @@ class Campaign:
         is_here = self._options.dask is None and self._options.parsl is None
         ids = self.plan.quantum_ids(self.to_run if is_here else self._first_ones())
         unnoted = self.journal.started.intersection(self.to_run)
-        self.prepared.require_inputs(self.plan, ids)
+        if not self.journal.done:
+            self.prepared.require_inputs(self.plan, ids)
         with contextlib.nullcontext() if is_here else self._engine() as engine:
             if not self.journal.has_init_outputs:
-                self.prepared.write_init_outputs()
+                self.prepared.write_init_outputs(ids)
                 if not faults:
                     self.journal.note_init_outputs()
             if engine is None:

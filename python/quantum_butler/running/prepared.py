@@ -101,10 +101,9 @@ class Prepared:
                     done.add(quantum_id)
         return done
 
-    def write_init_outputs(self) -> None:
+    def write_init_outputs(self, ids: Collection[uuid.UUID]) -> None:
         """Write what upstream's ``pre-exec-init-qbb`` writes, by upstream's methods."""
-        graph = self._graph
-        assert graph is not None, "the quanta are read first"
+        graph = self.graph(ids)
         try:
             with graph.make_init_qbb(self._repository) as butler:
                 graph.init_output_run(butler)
@@ -118,9 +117,7 @@ class Prepared:
     def require_inputs(self, plan: Plan, ids: Collection[uuid.UUID]) -> None:
         """Raise `RunError` if the quanta that come first find nothing of what they are to read."""
         quanta = self.quanta(ids)
-        graph = self._graph
-        assert graph is not None, "the quanta have been read"
-        executor = self.executor(graph)
+        executor = self.executor(self.graph(ids))
         produced = {
             ref.id
             for attributes in quanta.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("displayed", "final_text", "set_up_logging")
 
 import io
+import logging
 import os
 import sys
 import time
@@ -43,6 +44,8 @@ def set_up_logging(levels: Sequence[str], *, log_tty: bool, log_files: Sequence[
             if level.upper() not in _LEVELS:
                 raise RunError(f"--log-level {setting}: {level!r} is none of {', '.join(_LEVELS)}")
             chosen.append((logger or None, level.upper()))
+    # Somebody may have asked for messages before: the options -v and --log-level of all commands.
+    log_tty = log_tty or bool(logging.getLogger().handlers)
     try:
         CliLog.initLog(longlog=False, log_tty=log_tty, log_file=tuple(log_files))
     except OSError as error:
@@ -58,13 +61,11 @@ def displayed(output: str | None, journal: str) -> Iterator[Display]:
         # It would tear the table.
         output = f"{journal}.output"
     with ExitStack() as stack:
-        stream = unfailing(sys.stderr)
-        if output is not None:
-            stream = unfailing(stack.enter_context(_sent_to(output)))
+        stream = sys.stderr if output is None else stack.enter_context(_sent_to(output))
         if not is_terminal:
-            yield _Lines(stream)
+            yield _Lines(unfailing(stream), unfailing(stream, is_progress=False))
             return
-        console = Console(file=stream, force_terminal=True)
+        console = Console(file=unfailing(stream), force_terminal=True)
         # Nothing here has a thread: quanta are forked from this process.
         live = Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -100,7 +101,8 @@ def _sent_to(output: str) -> Iterator[TextIO]:
 class _Lines:
     """A line from time to time."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, progress: TextIO, stream: TextIO):
+        self._progress = progress
         self._stream = stream
         self._next = 0.0
 
@@ -108,7 +110,7 @@ class _Lines:
         """Print how far it is, unless that was printed a moment ago."""
         if (now := time.monotonic()) >= self._next:
             self._next = now + _BETWEEN_LINES
-            self.tell(_summary(tally))
+            print(_summary(tally), file=self._progress, flush=True)
 
     def tell(self, line: str) -> None:
         """Print a line."""

@@ -182,6 +182,8 @@ struct Universe {
 impl Universe {
     fn new(text: UniverseText) -> Result<Self, String> {
         let mut elements: HashMap<_, _> = text.elements.into_iter().collect();
+        // Levels of a pixelization are sorted as one, under its name.
+        let mut levels: HashMap<String, (String, u64)> = HashMap::new();
         for (system, of_system) in text.skypix {
             // The other entry names the level that is common.
             let Some(most) = of_system.get("max_level").and_then(Value::as_u64) else { continue };
@@ -192,10 +194,12 @@ impl Universe {
             for level in least..=most {
                 let keys = vec![KeyText { r#type: "int".to_owned() }];
                 let element = ElementText { requires: Vec::new(), implies: Vec::new(), keys };
-                elements.insert(format!("{system}{level}"), element);
+                let name = format!("{system}{level}");
+                levels.insert(name.clone(), (system.clone(), level));
+                elements.insert(name, element);
             }
         }
-        let order = in_waves(&elements)?;
+        let order = in_waves(&elements, &levels)?;
         let place = order.iter().enumerate().map(|(place, name)| (name.clone(), place)).collect();
         Ok(Self { elements, order, place })
     }
@@ -229,7 +233,10 @@ impl Universe {
 const MOST_LEVEL: u64 = 64;
 
 /// Names of elements, each behind all that it requires or implies; alphabetical where that leaves a choice.
-fn in_waves(elements: &HashMap<String, ElementText>) -> Result<Vec<String>, String> {
+fn in_waves(
+    elements: &HashMap<String, ElementText>,
+    levels: &HashMap<String, (String, u64)>,
+) -> Result<Vec<String>, String> {
     let mut order = Vec::with_capacity(elements.len());
     let mut waiting: HashSet<&str> = elements.keys().map(String::as_str).collect();
     while !waiting.is_empty() {
@@ -244,7 +251,7 @@ fn in_waves(elements: &HashMap<String, ElementText>) -> Result<Vec<String>, Stri
         if wave.is_empty() {
             return Err("dimensions require each other".to_owned());
         }
-        wave.sort_unstable();
+        wave.sort_by_cached_key(|name| levels.get(*name).cloned().unwrap_or_else(|| ((*name).to_owned(), 0)));
         wave.iter().for_each(|name| {
             waiting.remove(name);
         });

@@ -14,6 +14,7 @@ __all__ = ("SNAPSHOT", "defined_upstream", "described", "parse", "used_by_us")
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import sys
@@ -42,8 +43,12 @@ def _modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def _import_ours() -> None:
+    # Its packages need Python 3.12.
+    without = () if importlib.util.find_spec("lsst.ctrl.bps") else ("bps",)
     for module in pkgutil.walk_packages([str(_PACKAGE)], "quantum_butler."):
-        if ".launch" not in module.name and not module.name.endswith("__main__"):
+        if ".launch" in module.name or module.name.endswith("__main__"):
+            continue
+        if module.name.split(".")[1] not in without:
             importlib.import_module(module.name)
 
 
@@ -129,7 +134,7 @@ class _Uses(ast.NodeVisitor):
                 self._names.update(filter(_is_private, alias.name.split(".")))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        cls = getattr(sys.modules[self._module], node.name, None)
+        cls = getattr(sys.modules.get(self._module), node.name, None)
         above = [base for base in inspect.getmro(cls) if base.__module__.startswith("lsst")] if cls else []
         before, self._own = self._own, not above
         if above:

@@ -48,6 +48,16 @@ def test_operations(tmp_path: Path) -> None:
     assert all(one["stock_us"] > 0 and one["ours_us"] > 0 and one["ratio"] > 0 for one in measured)
 
 
+def test_reach(tmp_path: Path) -> None:
+    text, outcome = figures("reach.py", tmp_path, "--datasets", 4, "--rounds", 1)
+    measured = {(one["place"], one["operation"]): one for one in outcome["reach"]}
+    assert {place for place, _ in measured} == {"local", "debug", "chain", "s3", "s3, cached"}
+    assert len(text.splitlines()) == len(measured)
+    put = measured["s3", "put"]
+    assert (put["stock_requests"], put["ours_requests"]) == (8, 4)
+    assert measured["local", "get"]["stock_requests"] == measured["s3, cached", "get"]["ours_requests"] == 0
+
+
 # Runs in the benchmark's own folder: a class that answers differently.
 WRONG = """
 import runpy, sys

@@ -68,9 +68,9 @@ def scan(pieces: Sequence[bytes]) -> Iterator[list[pa.Table]]:
     for piece in pieces:
         scanner.feed(piece)
         if scanner.is_full:
-            yield [pa.table(table) for table in scanner.take()[:3]]
+            yield [pa.table(table) for table in scanner.take()[0][:3]]
     scanner.finish()
-    yield [pa.table(table) for table in scanner.take()[:3]]
+    yield [pa.table(table) for table in scanner.take()[0][:3]]
 
 
 def provenance(line: bytes) -> dict[str, Any]:

@@ -231,6 +231,7 @@ class LineageIndex:
     def quantum_ids(self, numbers: Sequence[int], /) -> list[UUID]: ...
     def quanta_of(self, row: int, roles: int, /) -> list[int]: ...
     def writers(self, rows: Sequence[int], /) -> list[int | None]: ...
+    def written(self, rows: Sequence[int], /) -> list[bool]: ...
     def datasets_of(self, number: int, /) -> list[tuple[int, int]]: ...
     def closure(self, rows: Sequence[int], /, *, up: bool, actual: bool, depth: int | None) -> Closure: ...
     def census(
@@ -448,8 +449,11 @@ class ProvenanceScanner:
     def is_full(self) -> bool:
         """Whether it is time to take the tables."""
 
-    def take(self) -> tuple[ArrowTable, ArrowTable, ArrowTable, list[tuple[int, int, str]]]:
-        """Return quanta, edges and records, and the source, offset and reason of what was rejected."""
+    def take(self) -> tuple[list[ArrowTable], list[tuple[int, int, str]]]:
+        """Return quanta, edges, records, earlier attempts and names of datasets, and what was rejected.
+
+        Of that, the source, the offset and the reason.
+        """
 
 @final
 class Duplicates:

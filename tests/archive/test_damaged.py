@@ -61,7 +61,7 @@ def test_what_is_whole_is_answered(folder: Path) -> None:
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not the manifest"),
         (b'{"format": "other"}', "not the manifest"),
-        ({"version": 2}, "version 2, and this release reads version 1"),
+        ({"version": 3}, "version 3, and this release reads up to 2"),
         ({"version": True}, "version True"),
         ({"version": "1"}, "version '1'"),
         ({"counts": []}, "counts is missing"),

@@ -164,6 +164,6 @@ def test_an_archive_of_another_version_is_not_added_to(tmp_path: Path) -> None:
     log = write_log(tmp_path / "a.jsonl", [quantum(1)])
     collect(log, tmp_path / "archive")
     manifest = tmp_path / "archive" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(ArchiveError, match="version 2"):
+    manifest.write_text(manifest.read_text().replace('"version": 2', '"version": 3'))
+    with pytest.raises(ArchiveError, match="version 3"):
         collect(log, tmp_path / "archive", append=True)

@@ -105,6 +105,13 @@ def test_random_quanta_are_what_upstream_reads(
     assert found["edges"].to_pylist() == expected_rows(quanta)["edges"]
 
 
+WHOLE = ("status", "caveats", "attempt", "process", "memory", "earlier_quanta", "n_get", "n_put")
+SECONDS = (
+    *("prep_time", "init_time", "run_time", "run_time_cpu"),
+    *("time_in_get", "time_in_put", "start_time_cpu", "graph_read_time"),
+)
+
+
 def test_schemas_are_the_documented_ones(tmp_path: Path) -> None:
     write_log(tmp_path / "log.jsonl", [quantum(n) for n in range(20)])
     collect(tmp_path / "log.jsonl", tmp_path / "archive")
@@ -118,9 +125,22 @@ def test_schemas_are_the_documented_ones(tmp_path: Path) -> None:
     numbers = [pa.int32()] * 7 + [pa.int64()] * 5
     time = pa.timestamp("us", tz="UTC")
     types = [pa.uuid(), pa.dictionary(pa.int32(), pa.string()), pa.string(), *numbers]
-    assert found["quanta"].types == [*types, time, time, pa.bool_(), pa.int32()]
+    assert found["quanta"].types[:19] == [*types, time, time, pa.bool_(), pa.int32()]
     names = [*ROLES, "edges", "records", *(f"{role}_bytes" for role in ROLES)]
-    assert found["quanta"].names[3:] == [*names, "begin", "end", "failed", "attempts"]
+    assert found["quanta"].names[3:19] == [*names, "begin", "end", "failed", "attempts"]
+    texts = pa.dictionary(pa.int32(), pa.string())
+    further = {found["quanta"].names[19 + n]: type_ for n, type_ in enumerate(found["quanta"].types[19:])}
+    assert further == {
+        "run": texts,
+        **dict.fromkeys(WHOLE, pa.int64()),
+        **dict.fromkeys(SECONDS, pa.float64()),
+        "start": time,
+        "host": texts,
+        "exception_type": texts,
+        "exception_message": pa.string(),
+        "known_from": texts,
+        "source": pa.int32(),
+    }
 
 
 def test_the_manifest_says_what_there_is(tmp_path: Path) -> None:
@@ -130,7 +150,7 @@ def test_the_manifest_says_what_there_is(tmp_path: Path) -> None:
     ]
     report = collect(logs, tmp_path / "archive")
     manifest = json.loads((tmp_path / "archive" / "manifest.json").read_text())
-    assert (manifest["format"], manifest["version"]) == ("quantum-butler provenance archive", 1)
+    assert (manifest["format"], manifest["version"]) == ("quantum-butler provenance archive", 2)
     assert manifest["sources"] == [
         {"source": str(log), "bytes": log.stat().st_size, "quanta": 5, "rejected": 0} for log in logs
     ]
@@ -141,11 +161,15 @@ def test_the_manifest_says_what_there_is(tmp_path: Path) -> None:
         "datasets": len(set(found["edges"]["dataset_id"].to_pylist())),
         "edges": len(found["edges"]),
         "records": len(found["records"]),
+        "named": len(found["datasets"]),
+        "attempts": 0,
+        "exceptions": 0,
         "rejected": 0,
         "repeated": 2,
         "replaced": 0,
     }
-    assert {name: getattr(report, name) for name in counts} == counts
+    reported = counts.keys() - {"named", "attempts", "exceptions"}
+    assert {name: getattr(report, name) for name in reported} == {name: counts[name] for name in reported}
     assert not list((tmp_path / "archive").glob("*.jsonl"))
     assert set(manifest["software"]) == {"quantum-butler", "pyarrow", "python"}
 
@@ -184,9 +208,9 @@ def test_an_empty_log_gives_an_empty_archive(tmp_path: Path) -> None:
     ProvenanceLog(tmp_path / "log.jsonl").close()
     report = collect(tmp_path / "log.jsonl", tmp_path / "archive")
     assert report.quanta == 0
-    assert {name: len(table) for name, table in tables(tmp_path / "archive").items()} == {
-        "quanta": 0, "edges": 0, "records": 0, "lineage": 0,
-    }  # fmt: skip
+    found = tables(tmp_path / "archive")
+    assert {"quanta", "edges", "records", "datasets", "attempts", "lineage"} <= found.keys()
+    assert set(map(len, found.values())) == {0}
     collect(write_log(tmp_path / "more.jsonl", [quantum(1)]), tmp_path / "archive", append=True)
     assert_says(tmp_path / "archive", [quantum(1)])
 

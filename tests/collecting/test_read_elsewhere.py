@@ -176,7 +176,9 @@ def test_the_lineage_index(archive: Path, expected: dict[str, list[dict[str, Any
 
 
 def test_what_is_not_a_table(archive: Path) -> None:
+    # Those with names have a test of their own.
     read = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow"}
+    read |= {"datasets.parquet", "exceptions.parquet", "tasks.parquet", "names.arrow"}
     counts = {"quanta": len(QUANTA), "rejected": 1, "replaced": 1}
     manifest = archive / "manifest.json"
     [(found,)] = duckdb.sql(f"select counts from read_json_auto('{manifest}')").fetchall()
@@ -243,6 +245,7 @@ def test_logs_are_lines_of_json(log: tuple[Path, list[Any]]) -> None:
     assert {line.pop("task_label") for line in lines} == {"isr"}
     assert all(line.pop("data_id") for line in lines)
     assert all(line.pop("begin") < line.pop("end") and line.pop("failed") is None for line in lines)
+    assert all(line.pop("execution") and line.pop("datasets") for line in lines)
     assert lines == extracted
     assert all(set(line) == set(QuantumProvenanceData.model_fields) for line in lines)
 

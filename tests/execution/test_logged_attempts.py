@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from lsst.daf.butler.logging import ButlerLogRecords
 from lsst.pipe.base import AnnotatedPartialOutputsError, NoWorkFound, TaskFactory, TaskMetadata
@@ -171,6 +173,47 @@ def test_lines_name_all_datasets_and_connections(new_run: NewRun, logs: Path) ->
         assert all(group["dimensions"] == ["instrument", "detector"] for group in line["datasets"])
 
 
+def rows(archive: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(archive / f"{name}.parquet").to_pylist()
+    return found
+
+
+def test_logs_and_graphs_are_joined(
+    new_run: NewRun, pristine: tuple[Path, Path], logs: Path, tmp_path: Path
+) -> None:
+    """What was planned and not run is known from the graph, what was run from the log."""
+    root, graph = new_run()
+    shutil.copy(pristine[1], tmp_path / "planned.qg")
+    run(root, graph, DEEDS)
+    quantum_butler.collect([logs], tmp_path / "logs only")
+    quantum_butler.collect([tmp_path / "planned.qg"], tmp_path / "graph only")
+    quantum_butler.collect([logs, tmp_path / "planned.qg"], tmp_path / "both")
+    both = {row["quantum_id"]: row for row in rows(tmp_path / "both", "quanta")}
+    planned = {row["quantum_id"]: row for row in rows(tmp_path / "graph only", "quanta")}
+    logged = {row["quantum_id"]: row for row in rows(tmp_path / "logs only", "quanta")}
+    assert both.keys() == planned.keys() and len(planned) == 8
+    (blocked,) = planned.keys() - logged.keys()
+    names = ("task_label", "data_id", "run", "predicted_inputs", "predicted_outputs")
+    for quantum_id, row in both.items():
+        assert {name: row[name] for name in names} == {name: planned[quantum_id][name] for name in names}
+        if quantum_id != blocked:
+            assert {**row, "source": 0} == {**logged[quantum_id], "source": 0}
+    assert (both[blocked]["known_from"], both[blocked]["attempts"]) == ("predicted graph", 0)
+    datasets = {row["dataset_id"]: row for row in rows(tmp_path / "both", "datasets")}
+    for model in graph._quantum_datasets.values():
+        for one in (*model.inputs.values(), *model.outputs.values()):
+            for dataset in one:
+                row = datasets[dataset.dataset_id]
+                assert (row["dataset_type"], row["run"]) == (dataset.dataset_type_name, dataset.run)
+                values = [row["data_id"]["instrument"], row["data_id"]["detector"]]
+                assert [value for value in values if value is not None] == list(dataset.data_coordinate)
+    # What was written before the quanta ran is there, too.
+    assert {"packages", "first_config"} <= {row["dataset_type"] for row in datasets.values()}
+    quantum_butler.collect([tmp_path / "logs only", tmp_path / "graph only"], tmp_path / "merged")
+    for name in ("quanta", "edges", "records", "datasets", "attempts", "exceptions", "tasks"):
+        assert rows(tmp_path / "merged", name) == rows(tmp_path / "both", name), name
+
+
 def test_lines_say_what_the_graph_says(new_run: NewRun, logs: Path, tmp_path: Path) -> None:
     """Upstream's reader of provenance graphs tells the same of one run, block and all."""
     root, graph = new_run()
@@ -195,3 +238,19 @@ def test_lines_say_what_the_graph_says(new_run: NewRun, logs: Path, tmp_path: Pa
         else:
             # Blocked by the one that has failed: nobody made a butler for it.
             assert quantum_id not in lines
+    # Of a run that left no line, the graph tells the same, but for what was really used.
+    quantum_butler.collect([file], tmp_path / "graph")
+    quantum_butler.collect([logs], tmp_path / "logs only")
+    quantum_butler.collect([file, logs], tmp_path / "both")
+    logged = {row["quantum_id"]: row for row in rows(tmp_path / "logs only", "quanta")}
+    both = {row["quantum_id"]: row for row in rows(tmp_path / "both", "quanta")}
+    compared = {"task_label", "data_id", "run", "status", "caveats", "attempt", "start", "memory", "run_time"}
+    compared |= {"exception_type", "exception_message", "actual_outputs", "predicted_inputs"}
+    for row in rows(tmp_path / "graph", "quanta"):
+        quantum_id = row["quantum_id"]
+        if quantum_id in logged:
+            line = logged[quantum_id]
+            assert {name: row[name] for name in compared} == {name: line[name] for name in compared}
+            assert both[quantum_id]["known_from"] == "line"
+        else:
+            assert (row["status"], both[quantum_id]["status"], row["attempts"]) == (0, 0, 0)

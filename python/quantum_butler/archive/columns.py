@@ -44,7 +44,7 @@ class TableFile:
             raise unreadable(self._path, error) from error
 
         for name, column in zip(names, table.columns, strict=True):
-            if column.null_count and column_kind(column.type) == "integers":
+            if column.null_count and column_kind(column.type) == "integers" and name not in self.later:
                 raise ArchiveError(f"{self._path}: column {name} has a row without a number")
         return table
 
@@ -112,7 +112,7 @@ def require_columns(path: Path, schema: pyarrow.Schema, kinds: Mapping[str, str]
 
 
 def column_kind(type_: pyarrow.DataType) -> str:
-    """Return ``text``, ``integers``, ``booleans``, ``times``, ``ids`` or ``something else``: what it has."""
+    """Return ``text``, ``integers``, ``numbers``, ``booleans``, ``times``, ``ids`` or ``something else``."""
     if isinstance(type_, pyarrow.BaseExtensionType):
         type_ = type_.storage_type
     if types.is_dictionary(type_):
@@ -123,6 +123,8 @@ def column_kind(type_: pyarrow.DataType) -> str:
         return "integers"
     if types.is_boolean(type_):
         return "booleans"
+    if types.is_floating(type_):
+        return "numbers"
     if types.is_timestamp(type_) and type_.unit == "us":
         return "times"
     return "ids" if types.is_fixed_size_binary(type_) and type_.byte_width == 16 else "something else"

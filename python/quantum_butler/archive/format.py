@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = "quantum-butler provenance archive"
-VERSION = 1
+VERSION = 2
+
+# Earlier ones that are read as well.
+_READABLE = (1, VERSION)
 
 ROLES = ("predicted_input", "available_input", "actual_input", "predicted_output", "actual_output")
 """Names of the roles that a quantum has a dataset in, in the order of their bits."""
@@ -84,9 +87,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ArchiveError(f"{path}: this is not the manifest of a provenance archive")
     version = content.get("version")
-    if version != VERSION or isinstance(version, bool):
+    if version not in _READABLE or isinstance(version, bool):
         raise ArchiveError(
-            f"{path}: the archive is of format version {version!r}, and this release reads version {VERSION}"
+            f"{path}: the archive is of format version {version!r}, and this release reads up to {VERSION}"
         )
     types = {"created": str, "software": dict, "sources": list, "counts": dict}
     for name, kind in types.items():

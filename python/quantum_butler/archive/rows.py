@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from .columns import require_columns
 from .errors import ArchiveError, unreadable
+from .format import ROLES
 
 # Columns of ``records.parquet``, and what they have.
 _RECORDS = {
@@ -34,8 +35,23 @@ _RECORDS = {
     "file_size": "integers",
 }
 
-# Columns of any table that may have nulls.
-_NULLABLE = ("task_label", "data_id", "begin", "end", "failed", "component", "checksum", "file_size")
+# Columns that have a value in each row, in whatever table they are.
+_NEVER_NULL = frozenset(
+    (
+        "quantum_id",
+        "dataset_id",
+        "edges",
+        "records",
+        "attempts",
+        "known_from",
+        "datastore_name",
+        "path",
+        "formatter",
+        "storage_class",
+        *ROLES,
+        *(f"{role}s" for role in ROLES),
+    )
+)
 
 # The columns that tell what quanta have written.
 _QUANTA_WRITTEN = {"quantum_id": "ids", "edges": "integers", "records": "integers"}
@@ -90,6 +106,8 @@ class _TableRows:
         schema = file.schema_arrow
         require_columns(path, schema, columns)
         self._schema = pyarrow.schema([schema.field(name) for name in columns])
+        # Of attempts that another one has told of, more is unknown.
+        self._required = _NEVER_NULL if path.name != "attempts.parquet" else {"quantum_id"}
         self._batches = file.iter_batches(_AT_ONCE, columns=list(columns))
         self._left: list[pyarrow.RecordBatch] = []
 
@@ -110,7 +128,7 @@ class _TableRows:
         except self._errors as error:
             raise unreadable(self.path, error) from error
         for name in table.column_names:
-            if table[name].null_count and name not in _NULLABLE:
+            if table[name].null_count and name in self._required:
                 raise ArchiveError(f"{self.path}: column {name} has a row without a value")
         return table
 

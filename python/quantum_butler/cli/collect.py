@@ -68,9 +68,11 @@ def collect(
       a provenance log: .jsonl, .jsonl.zst or .jsonl.gz,
       the file of one quantum, whose name starts with its id:
         .json, .json.zst, .json.gz, .yaml or .yml,
+      a quantum graph: .qg, as it was planned or as upstream tells of its run,
+      an archive, which is merged,
       a folder with any of these in it or below it,
       a pattern with *, ? or ** in it, or
-      the URI of any of these but the last.
+      the URI of any of these but an archive and the last.
 
     A quantum that comes again with the same content counts once; one with other content takes the
     place of the one before, and replaced.jsonl in ARCHIVE tells of both. What cannot be read is

@@ -28,21 +28,19 @@ import pyarrow as pa
 
 from .. import _core
 from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
-from ..archive.index import write_index
+from ..archive.naming import INDEX
 from ..errors import QuantumButlerError
 from ..paths import text_path
 from ..progress import Progress
 from .archived import archive_parts, past_attempts
 from .duplicates import Duplicates, find_duplicates
 from .found import Piece
-from .pieces import Part, part_path, scan_piece
+from .parts import Part, part_path
+from .pieces import scan_piece
 from .replaced import write_replaced
 from .scratch import Scratch
 from .sources import Sources
-from .tables import TableWriter, edge_rows, kept_rows, quantum_rows, record_rows
-
-# Memory for sorting edges by dataset; the rest is on disk.
-_LINEAGE_MEMORY = 96 << 20
+from .writing import ArchiveWriter
 
 # Pieces that wait for a worker, beyond those that are worked on, so that none is ever idle.
 _WAITING = 8
@@ -57,7 +55,8 @@ _PATIENCE = 2.0
 _MOST_SHOWN = 20
 
 # What every archive has.
-_FILES = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow", MANIFEST}
+_TABLES = ("quanta", "edges", "records", "datasets", "attempts", "exceptions", "tasks")
+_FILES = {*(f"{name}.parquet" for name in _TABLES), "lineage.arrow", INDEX, MANIFEST}
 
 
 class ExistingArchiveError(QuantumButlerError, FileExistsError):
@@ -151,8 +150,9 @@ def collect(
     sources : `~collections.abc.Sequence` [`str` or `os.PathLike`]
         Provenance logs (``.jsonl``, ``.jsonl.zst``, ``.jsonl.gz``), files of
         one quantum each (``.json``, ``.json.zst``, ``.json.gz``, ``.yaml``,
-        ``.yml``), whose names start with the quantum's id, folders of either,
-        glob patterns, and URIs.  Or one of these.
+        ``.yml``), whose names start with the quantum's id, quantum graphs
+        (``.qg``), folders of these, glob patterns, and URIs; and archives, to
+        merge them.  Or one of these.
     output : `str` or `os.PathLike`
         Folder of the archive.
     append : `bool`, optional
@@ -274,18 +274,26 @@ class _Work:
         old: Manifest | None,
         progress: Callable[[Progress], None] | None,
     ):
-        self._sources, self._scratch, self._place, self._old = sources, scratch, place, old
+        self._sources, self._scratch = sources, scratch
         self._progress = progress
         self._parts: list[Part] = []
+        # What is added to comes before what is merged.
+        self._archives = [*([place] if old is not None else []), *sources.archives]
+        self._archive_of: dict[int, Path] = {}
+        self._counts: dict[str, int] = {}
         self._past: Part | None = None
         self.report = CollectReport(os.fspath(place))
 
     def read(self, executor: cf.Executor) -> None:
         """Read all sources into parts."""
-        if self._old is not None:
-            self._past = past_attempts(self._place, self._scratch.parts)
-            self._parts += archive_parts(self._place, self._scratch.parts)
-        first = _core.Duplicates.PAST + 1 + len(self._parts)
+        self._past = past_attempts(self._archives, self._scratch.parts)
+        first, sources = _core.Duplicates.PAST + 1, 0
+        for archive in self._archives:
+            for part in archive_parts(archive, self._scratch.parts, first + len(self._parts), sources):
+                self._parts.append(part)
+                self._archive_of[part.number] = archive
+            sources += len(read_manifest(archive).sources)
+        first += len(self._parts)
         self._tell("reading", 0, self._sources.size, bytes=True)
         running: dict[cf.Future[Part], int] = {}
         done: dict[int, Part] = {}
@@ -318,8 +326,8 @@ class _Work:
         """Add up what was read, and find out where in its source each part starts."""
         starts: dict[tuple[int, str], int] = {}
         with open(os.path.join(self._scratch.result, "rejected.jsonl"), "wb") as rejected:
-            if self._old is not None:
-                _copy(self._place / "rejected.jsonl", rejected)
+            for archive in self._archives:
+                _copy(archive / "rejected.jsonl", rejected)
             for part in parts:
                 piece = Piece.load(self._path(part.number, "piece"))
                 key = piece.entries[0], piece.names[0]
@@ -335,7 +343,7 @@ class _Work:
                 self.report.content_bytes += part.content if piece.kind != "files" else part.size
                 if part.rejected:
                     self._add_rejected(part, rejected)
-                if part.quanta:
+                if part.quanta or part.names:
                     self._parts.append(replace(part, by_source=()))
         if not os.path.getsize(rejected.name):
             os.remove(rejected.name)
@@ -361,18 +369,15 @@ class _Work:
         report.repeated = duplicates.repeated
         report.replaced = sum(map(len, duplicates.replaced))
         self._write_replaced(duplicates)
-        self._write_attempts(duplicates)
-        parts = [part for part in self._parts if len(duplicates.dropped.get(part.number, ())) < part.quanta]
         report.quanta = sum(part.quanta for part in self._parts) - sum(map(len, duplicates.dropped.values()))
-        # The index takes longest, and what it finds goes into the table of quanta; the others need not wait.
-        with cf.ThreadPoolExecutor(2) as others:
-            edges = others.submit(self._write_edges, parts, duplicates)
-            records = others.submit(self._write_records, parts, duplicates)
-            nodes, sizes = self._lineage(parts, duplicates)
-            quanta = others.submit(self._write_quanta, parts, duplicates, sizes)
-            report.datasets = write_index(nodes, os.path.join(folder, "lineage.arrow"))
-            report.edges, report.records = edges.result(), records.result()
-            quanta.result()
+        first_source = sum(len(read_manifest(archive).sources) for archive in self._archives)
+        writer = ArchiveWriter(
+            self._parts, duplicates, self._scratch.parts, folder, first_source, self._tell_written
+        )
+        self._counts = dict(writer.write(self._archives))
+        report.datasets, report.edges, report.records = (
+            self._counts[name] for name in ("datasets", "edges", "records")
+        )
         self._write_manifest()
         sizes = {entry.name: entry.stat().st_size for entry in os.scandir(folder)}
         if missing := _FILES - sizes.keys():
@@ -382,68 +387,18 @@ class _Work:
             )
         report.archive_bytes = sum(sizes.values())
 
-    def _kept(
-        self, parts: Sequence[Part], duplicates: Duplicates, *names: str
-    ) -> Iterator[tuple[Part, list[pa.Table]]]:
-        for part in parts:
-            dropped = duplicates.dropped.get(part.number)
-            with kept_rows(part, self._scratch.parts, dropped, names) as tables:
-                yield part, tables
-
-    def _lineage(
-        self, parts: Sequence[Part], duplicates: Duplicates
-    ) -> tuple[pa.RecordBatchReader, pa.RecordBatchReader]:
-        """Return the nodes of the index, and the bytes of each quantum's datasets."""
-        builder = _core.LineageBuilder(self._scratch.parts, _LINEAGE_MEMORY)
-        added = 0
-        for _, (quanta, edges, records) in self._kept(parts, duplicates, "quanta", "edges", "records"):
-            builder.add(
-                quanta.select(["quantum_id", "edges"]), edges, records.select(["dataset_id", "file_size"])
-            )
-            added += len(quanta)
-            self._tell("writing", added, self.report.quanta)
-        self._tell("sorting", 0, 0)
-        nodes, sizes = map(pa.RecordBatchReader.from_stream, builder.finish())
-        return nodes, sizes
-
-    def _write_edges(self, parts: Sequence[Part], duplicates: Duplicates) -> int:
-        with TableWriter("edges", self._scratch.result) as writer:
-            for _, (quanta, edges) in self._kept(parts, duplicates, "quanta", "edges"):
-                writer.write(edge_rows(quanta, edges))
-        return writer.rows
-
-    def _write_records(self, parts: Sequence[Part], duplicates: Duplicates) -> int:
-        with TableWriter("records", self._scratch.result) as writer:
-            for _, (_, records) in self._kept(parts, duplicates, "quanta", "records"):
-                writer.write(record_rows(records))
-        return writer.rows
-
-    def _write_quanta(
-        self, parts: Sequence[Part], duplicates: Duplicates, sizes: pa.RecordBatchReader
-    ) -> None:
-        left = sizes.schema.empty_table()
-        with TableWriter("quanta", self._scratch.result) as writer:
-            for part, (quanta,) in self._kept(parts, duplicates, "quanta"):
-                while len(left) < len(quanta):
-                    left = pa.concat_tables([left, pa.table(sizes.read_next_batch())])
-                own = left.slice(0, len(quanta)).combine_chunks()
-                writer.write(quantum_rows(quanta, own, duplicates.attempts_of(part)))
-                left = left.slice(len(quanta))
-
-    def _write_attempts(self, duplicates: Duplicates) -> None:
-        """Write the attempts that are not kept, if there are some."""
-        if any(map(len, duplicates.attempts)):
-            with TableWriter("attempts", self._scratch.result) as writer:
-                for table in duplicates.attempts:
-                    writer.write(table)
+    def _tell_written(self, quanta: int) -> None:
+        self._tell("writing", quanta, self.report.quanta)
+        if quanta == self.report.quanta:
+            self._tell("sorting", 0, 0)
 
     def _write_replaced(self, duplicates: Duplicates) -> None:
         """List the attempts that were replaced now, after those that the old archive lists."""
         path = os.path.join(self._scratch.result, "replaced.jsonl")
         with open(path, "wb") as stream:
-            if self._old is not None:
-                _copy(self._place / "replaced.jsonl", stream)
-            write_replaced(duplicates, self._parts, self._scratch.parts, self._place, stream)
+            for archive in self._archives:
+                _copy(archive / "replaced.jsonl", stream)
+            write_replaced(duplicates, self._parts, self._scratch.parts, self._archive_of, stream)
         if not os.path.getsize(path):
             os.remove(path)
 
@@ -451,10 +406,11 @@ class _Work:
         return part_path(self._scratch.parts, number, name)
 
     def _write_manifest(self) -> None:
-        report, old = self.report, self._old
-        counts = {name: getattr(report, name) for name in ("quanta", "datasets", "edges", "records")}
+        report = self.report
+        before = [read_manifest(archive) for archive in self._archives]
+        counts = {"quanta": report.quanta, **self._counts}
         for name in ("rejected", "repeated", "replaced"):
-            counts[name] = getattr(report, name) + (old.counts.get(name, 0) if old else 0)
+            counts[name] = getattr(report, name) + sum(old.counts.get(name, 0) for old in before)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -464,7 +420,7 @@ class _Work:
                 "pyarrow": pa.__version__,
                 "python": ".".join(map(str, sys.version_info[:3])),
             },
-            "sources": [*(old.sources if old else []), *self._sources.entries],
+            "sources": [*(source for old in before for source in old.sources), *self._sources.entries],
             "counts": counts,
         }
         with open(os.path.join(self._scratch.result, MANIFEST), "w", encoding="utf-8") as stream:

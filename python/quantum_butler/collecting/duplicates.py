@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 
 from .. import _core
 from ..archive.errors import ArchiveError
-from .pieces import Part, read_part
-from .tables import ATTEMPTS, kept_rows
+from .origins import Origin, with_origin
+from .parts import Part, read_part
+from .supplements import add_supplements
+from .tables import ATTEMPTS, kept_rows, part_schemas
 
 # Quanta whose ids are compared in one pass, of 24 bytes each, and of 64 more if all come twice.
 _AT_ONCE = 1_000_000
@@ -25,6 +27,14 @@ _PAST = _core.Duplicates.PAST
 # What is looked at of an attempt.
 _SCHEMA = ATTEMPTS.remove(ATTEMPTS.get_field_index("quantum_id"))
 _LOOKED_AT = _SCHEMA.names
+_PLAIN = pa.schema(
+    [field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in _SCHEMA]
+)
+
+_NO_PLACES = pa.table(_core.Duplicates(0, 1).places())
+
+# When attempts that only a graph knows of began, for the order: before all others.
+_BEFORE_ALL = -(2**63) + 1
 
 
 @dataclass
@@ -76,9 +86,19 @@ def find_duplicates(parts: Sequence[Part], folder: str, past: Part | None) -> Du
         rows = _rows_by_part(pa.table(kernel.places()))
         looked_at = [_past(part, folder, rows[part.number]) for part in known if part.number in rows]
         looked_at += [_attempts(part, folder, rows[part.number]) for part in parts if part.number in rows]
-        repeated, replaced = map(pa.table, kernel.finish(looked_at))
+        repeated, replaced = map(pa.table, kernel.finish([_ordered(some) for some in looked_at]))
+        if not looked_at:
+            continue
+        together = pa.concat_tables(looked_at)
+        lines = pc.equal(together["origin"], Origin.LINE)
+        is_line = lines.take(replaced["number"])
+        # What only a graph knew of was no attempt of its own: it goes with the one that is kept.
+        from_graphs = replaced.filter(pc.invert(is_line))
+        add_supplements(from_graphs, together.take(from_graphs["number"]), folder)
+        dropped.append(from_graphs.select(["part", "row"]))
+        replaced = replaced.filter(is_line)
         if len(replaced):
-            attempts = pa.concat_tables(looked_at).take(replaced["number"])
+            attempts = together.take(replaced["number"])
             attempts = attempts.add_column(0, "quantum_id", replaced["quantum_id"])
             found.attempts.append(attempts.select(ATTEMPTS.names).cast(ATTEMPTS))
             kept.append(replaced.select(["kept_part", "kept_row"]))
@@ -89,7 +109,7 @@ def find_duplicates(parts: Sequence[Part], folder: str, past: Part | None) -> Du
         dropped += [again, now.select(["part", "row"])]
     if past is not None and settled != past.quanta:
         raise ArchiveError("the archive's attempts.parquet has quanta that its quanta.parquet does not have")
-    together = pa.concat_tables(dropped).sort_by([("part", "ascending"), ("row", "ascending")])
+    together = pa.concat_tables([_NO_PLACES, *dropped]).sort_by([("part", "ascending"), ("row", "ascending")])
     found.dropped.update(_rows_by_part(together))
     found.more.update(_counts_by_part(kept))
     return found
@@ -118,10 +138,28 @@ def _rows_by_part(places: pa.Table) -> dict[int, np.ndarray[Any, Any]]:
     return {int(numbers[start]): of_part for start, of_part in zip(starts, split, strict=len(rows) > 0)}
 
 
+def _ordered(some: pa.Table) -> pa.Table:
+    """Return attempts as the kernel puts them in order: what only graphs know of goes before all lines."""
+    origins = some["origin"].to_numpy()
+    attempts = some.select(["begin", "end", "failed", "content"])
+    if (origins == Origin.LINE).all():
+        return attempts
+    of_graphs = pa.array(origins != Origin.LINE)
+    early = pa.array(_BEFORE_ALL + origins.astype(np.int64)).cast(_SCHEMA.field("begin").type)
+    columns = {
+        "begin": pc.if_else(of_graphs, early, attempts["begin"]),
+        "end": pc.if_else(of_graphs, early, attempts["end"]),
+        "failed": pc.if_else(of_graphs, True, attempts["failed"]),
+    }
+    for name, column in columns.items():
+        attempts = attempts.set_column(attempts.column_names.index(name), name, column)
+    return attempts
+
+
 def _past(part: Part, folder: str, rows: np.ndarray[Any, Any]) -> pa.Table:
     """Return attempts that an archive knows and does not keep."""
     with read_part(folder, part.number, "quanta") as attempts:
-        return attempts.select(_LOOKED_AT).take(rows).cast(_SCHEMA)
+        return with_origin(_looked_at(attempts.take(rows)), Origin.LINE)
 
 
 def _attempts(part: Part, folder: str, rows: np.ndarray[Any, Any]) -> pa.Table:
@@ -129,9 +167,15 @@ def _attempts(part: Part, folder: str, rows: np.ndarray[Any, Any]) -> pa.Table:
     others = np.delete(np.arange(part.quanta), rows)
     with kept_rows(part, folder, others, ("quanta", "edges", "records")) as tables:
         content = pa.table(_core.fingerprints(*map(_Whole, tables)))
-        attempts = tables[0].append_column("content", content["content"]).select(_LOOKED_AT)
+        quanta = tables[0].append_column("content", content["content"])
         # A copy, since the files are mapped no longer afterwards.
-        return attempts.take(np.arange(len(attempts))).cast(_SCHEMA)
+        quanta = quanta.take(np.arange(len(quanta)))
+        return _looked_at(quanta).append_column(part_schemas()["quanta"].field("origin"), quanta["origin"])
+
+
+def _looked_at(attempts: pa.Table) -> pa.Table:
+    """Return what is looked at, with texts as such: parts have other dictionaries."""
+    return attempts.select(_LOOKED_AT).cast(_PLAIN)
 
 
 class _Whole:

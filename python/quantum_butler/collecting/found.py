@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from ..paths import shown
 
-Kind: TypeAlias = Literal["lines", "frames", "gzip", "files", "logs"]
+Kind: TypeAlias = Literal["lines", "frames", "gzip", "files", "logs", "graph"]
 
 # Sources that are listed of one folder or pattern, or of those that are named one by one.
 _MOST_LISTED = 1000
@@ -23,7 +23,7 @@ class Piece:
     """Input that is read in one go."""
 
     kind: Kind
-    """What it is: lines or frames of a log, a whole log, many logs, or files of one quantum each."""
+    """What it is: lines or frames of a log, a whole log, many logs, files of one quantum each, or a graph."""
 
     folder: str
     """Folder of what it is part of, as an absolute path; empty if that is a URI."""

@@ -6,28 +6,22 @@ arguments and result are small, and the tables go to a folder that all see.
 
 from __future__ import annotations
 
-__all__ = ("Part", "PartWriter", "read_part", "scan_piece")
+__all__ = ("scan_piece",)
 
-import collections
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
+from typing import Any
 
 from .. import _core
+from ..quantum_graphs import QuantumGraphError
 from .found import Piece
-
-TableName: TypeAlias = Literal["quanta", "edges", "records"]
-
-_TABLES: tuple[TableName, ...] = ("quanta", "edges", "records")
+from .graphs import read_graph
+from .parts import Part, PartWriter
+from .tables import part_schemas
 
 # Bytes that are decompressed, or made from YAML, at a time.
 _CHUNK = 1 << 20
@@ -45,98 +39,10 @@ _MOST_YAML_VALUES = 1 << 20
 _MOST_YAML_DEPTH = 100
 
 
-@dataclass(frozen=True)
-class Part:
-    """What was read from a piece."""
-
-    number: int
-    """Which part it is."""
-
-    quanta: int
-    """How many quanta it has."""
-
-    edges: int
-    """How many pairs of quantum and dataset."""
-
-    records: int
-    """How many datastore records."""
-
-    rejected: int
-    """How many entries could not be read."""
-
-    size: int
-    """Bytes of the input, as they are stored."""
-
-    start: int
-    """Where it starts in the content of its source, if that is known."""
-
-    content: int
-    """How many bytes of that it has."""
-
-    by_source: tuple[tuple[int, int, int], ...] = ()
-    """Bytes, quanta and rejected entries of each log or file, if they are listed apart."""
-
-
-class PartWriter:
-    """Writes the tables of one part."""
-
-    def __init__(self, folder: str, number: int):
-        self._folder, self._number = folder, number
-        self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
-        self.rows = dict.fromkeys(_TABLES, 0)
-        """How many rows each table has (`dict` [`str`, `int`])."""
-        self.rejected = 0
-        """How many entries were rejected (`int`)."""
-        self.quanta_of: collections.Counter[int] = collections.Counter()
-        """How many quanta each source has (`collections.Counter` [`int`])."""
-        self.rejected_of: collections.Counter[int] = collections.Counter()
-        """How many entries of each were rejected (`collections.Counter` [`int`])."""
-
-    def write(self, name: TableName, table: pa.Table) -> None:
-        """Add rows to a table."""
-        if (writer := self._writers.get(name)) is None:
-            path = part_path(self._folder, self._number, name)
-            writer = self._writers[name] = pa.ipc.new_stream(path, table.schema)
-        writer.write_table(table)
-        self.rows[name] += len(table)
-
-    def take(self, scanner: _core.ProvenanceScanner, piece: Piece) -> None:
-        """Add whatever a scanner has read."""
-        *found, rejected = scanner.take()
-        tables = dict(zip(_TABLES, map(pa.table, found), strict=True))
-        for name, table in tables.items():
-            self.write(name, table)
-        if len(piece.entries) > 1:
-            sources = tables["quanta"]["source"].to_numpy()
-            self.quanta_of.update(dict(enumerate(np.bincount(sources).tolist())))
-            self.rejected_of.update(source for source, _, _ in rejected)
-        if rejected:
-            with open(part_path(self._folder, self._number, "rejected"), "a", encoding="utf-8") as stream:
-                for source, offset, reason in rejected:
-                    entry = {"source": piece.name(source), "offset": offset, "reason": reason}
-                    stream.write(json.dumps(entry) + "\n")
-            self.rejected += len(rejected)
-
-    def close(self) -> None:
-        """End the tables."""
-        for writer in self._writers.values():
-            writer.close()
-
-
-def part_path(folder: str, number: int, name: str) -> str:
-    """Return where something of a part is."""
-    return os.path.join(folder, f"{number:08d}.{name}")
-
-
-@contextmanager
-def read_part(folder: str, number: int, name: TableName) -> Iterator[pa.Table]:
-    """Give a table of a part, which must not be used afterwards."""
-    with pa.memory_map(part_path(folder, number, name)) as mapped, pa.ipc.open_stream(mapped) as reader:
-        yield reader.read_all()
-
-
 def scan_piece(piece: Piece, number: int, folder: str) -> Part:
     """Read one piece into tables."""
+    if piece.kind == "graph":
+        return _scan_graph(piece, number, folder)
     # Of files of one quantum each, no more is rejected than there are.
     scanner = _core.ProvenanceScanner(most_rejected=_MOST_REJECTED)
     writer = PartWriter(folder, number)
@@ -148,24 +54,33 @@ def scan_piece(piece: Piece, number: int, folder: str) -> Part:
         writer.take(scanner, piece)
     finally:
         writer.close()
-    rows = writer.rows
     by_source: tuple[tuple[int, int, int], ...] = ()
     if len(piece.entries) > 1:
         by_source = tuple(
             (size, writer.quanta_of[source], writer.rejected_of[source])
             for source, size in enumerate(reading.sizes)
         )
-    return Part(
-        number,
-        rows["quanta"],
-        rows["edges"],
-        rows["records"],
-        writer.rejected,
-        sum(reading.sizes),
-        reading.start,
-        reading.content,
-        by_source,
-    )
+    return writer.part(sum(reading.sizes), reading.start, reading.content, by_source)
+
+
+def _scan_graph(piece: Piece, number: int, folder: str) -> Part:
+    """Read a quantum graph into tables."""
+    writer = PartWriter(folder, number)
+    size = 0
+    try:
+        with _local(piece) as path:
+            size = os.path.getsize(path)
+            for tables in read_graph(path):
+                writer.write("quanta", tables.quanta)
+                writer.write("edges", tables.edges)
+                writer.write("earlier", tables.earlier)
+                writer.write("records", part_schemas()["records"].empty_table())
+                writer.write_names(tables.names)
+    except (OSError, QuantumGraphError) as error:
+        writer.reject(piece, 0, 0, f"the graph cannot be read: {_message(error)}")
+    finally:
+        writer.close()
+    return writer.part(size, content=size)
 
 
 class _Reading:

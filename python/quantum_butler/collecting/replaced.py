@@ -6,7 +6,7 @@ __all__ = ("write_replaced",)
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,11 +14,15 @@ import pyarrow as pa
 
 from .duplicates import Duplicates
 from .found import Piece
-from .pieces import Part, part_path, read_part
+from .parts import Part, part_path, read_part
 
 
 def write_replaced(
-    duplicates: Duplicates, parts: Sequence[Part], folder: str, archive: Path, stream: IO[bytes]
+    duplicates: Duplicates,
+    parts: Sequence[Part],
+    folder: str,
+    archives: Mapping[int, Path],
+    stream: IO[bytes],
 ) -> None:
     """Write a line for each attempt that is replaced now."""
     starts = {part.number: part.start for part in parts}
@@ -29,14 +33,14 @@ def write_replaced(
             wanted.setdefault(number, set()).add(row)
         places: dict[tuple[int, int], dict[str, Any]] = {}
         for number, rows in sorted(wanted.items()):
-            places.update(_origins(number, sorted(rows), starts.get(number, 0), folder, archive))
+            places.update(_origins(number, sorted(rows), starts.get(number, 0), folder, archives))
         for quantum, of_dropped, of_kept in zip(table["quantum_id"].to_pylist(), dropped, kept, strict=True):
             entry = {"quantum_id": str(quantum), "kept": places[of_kept], "dropped": places[of_dropped]}
             stream.write(json.dumps(entry).encode() + b"\n")
 
 
 def _origins(
-    number: int, rows: list[int], start: int, folder: str, archive: Path
+    number: int, rows: list[int], start: int, folder: str, archives: Mapping[int, Path]
 ) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
     """Yield where some quanta of a part were read."""
     with read_part(folder, number, "quanta") as quanta:
@@ -45,7 +49,7 @@ def _origins(
     piece = Piece.load(path) if os.path.exists(path) else None
     for row, origin in zip(rows, found, strict=True):
         if piece is None:
-            yield (number, row), {"archive": os.fspath(archive), "row": origin["offset"]}
+            yield (number, row), {"archive": os.fspath(archives[number]), "row": origin["offset"]}
         else:
             yield (number, row), {"source": piece.name(origin["source"]), "offset": start + origin["offset"]}
 

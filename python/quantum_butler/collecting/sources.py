@@ -9,18 +9,25 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..archive.format import MANIFEST
 from ..errors import QuantumButlerError
-from ..paths import is_uri, local_path
+from ..paths import is_uri, local_path, text_path
 from .found import Found, Group, Kind, Listing, Piece
 
 if TYPE_CHECKING:
     from lsst.resources import ResourcePath
 
-LOG_ENDINGS: dict[str, Kind] = {".jsonl": "lines", ".jsonl.zst": "frames", ".jsonl.gz": "gzip"}
-"""How logs are stored, by the ending of their names."""
+LOG_ENDINGS: dict[str, Kind] = {
+    ".jsonl": "lines",
+    ".jsonl.zst": "frames",
+    ".jsonl.gz": "gzip",
+    ".qg": "graph",
+}
+"""How logs and graphs are stored, by the ending of their names."""
 
 FILE_ENDINGS = (".json", ".json.zst", ".json.gz", ".yaml", ".yml")
 """How names of files of one quantum end."""
@@ -36,7 +43,7 @@ _SMALL = 16
 # Size of a log that could not be found out; whoever reads it tries again, lest it be taken for empty.
 _UNKNOWN = -1
 
-_LOG_OR_FILE = re.compile(r"\.(jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
+_LOG_OR_FILE = re.compile(r"\.(qg|jsonl(\.zst|\.gz)?|json(\.zst|\.gz)?|ya?ml)$")
 
 
 class NoSuchSourceError(QuantumButlerError, FileNotFoundError):
@@ -56,9 +63,15 @@ class Sources:
         if not self._given:
             raise NoSuchSourceError("no source is given")
         self._listing = Listing()
+        self.archives: list[Path] = []
+        """The archives among them (`list` [`pathlib.Path`])."""
         self.size = 0
         """How many bytes they have (`int`)."""
-        for source in self._given:
+        for source in list(self._given):
+            if not is_uri(source) and os.path.isfile(os.path.join(local_path(source), MANIFEST)):
+                self._given.remove(source)
+                self._add_archive(local_path(source))
+                continue
             found = False
             for one in self._find(source, measure=True):
                 found = True
@@ -67,6 +80,12 @@ class Sources:
             if not found:
                 raise NoSuchSourceError(f"{source}: there is no provenance log and no provenance file in it")
         self._listing.close()
+
+    def _add_archive(self, source: str) -> None:
+        path = Path(text_path(source))
+        if os.path.abspath(path) == self._avoid:
+            raise NotASourceError(f"{source}: this is the archive that is to be written; --append adds to it")
+        self.archives.append(path)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -281,8 +300,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_small(found: Found) -> bool:
     """Return whether it is read together with others."""
-    if found.kind == "files":
-        return True
+    if found.kind in ("files", "graph"):
+        return found.kind == "files"
     piece = _FRAMES_PIECE if found.kind == "frames" else _LINES_PIECE
     return 0 <= found.size <= piece // _SMALL
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 __all__ = (
+    "EXCEPTIONS",
+    "EXECUTION",
+    "KNOWN_FROM",
+    "TASKS",
     "ATTEMPTS",
     "EDGES",
     "QUANTA",
@@ -10,12 +14,14 @@ __all__ = (
     "TableWriter",
     "edge_rows",
     "kept_rows",
+    "part_schemas",
     "quantum_rows",
     "record_rows",
 )
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -25,7 +31,8 @@ import pyarrow.parquet as pq
 
 from .. import _core
 from ..archive.format import ROLES
-from .pieces import Part, read_part
+from .origins import Origin
+from .parts import Part, read_part
 
 _BYTES = tuple(f"{role}s_bytes" for role in ROLES)
 
@@ -35,6 +42,33 @@ _ATTEMPT = (
     pa.field("end", pa.timestamp("us", tz="UTC")),
     pa.field("failed", pa.bool_()),
 )
+
+_TIME = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
+
+EXECUTION = (
+    pa.field("status", pa.int64()),
+    pa.field("caveats", pa.int64()),
+    pa.field("attempt", pa.int64()),
+    pa.field("process", pa.int64()),
+    pa.field("memory", pa.int64()),
+    pa.field("earlier_quanta", pa.int64()),
+    pa.field("n_get", pa.int64()),
+    pa.field("n_put", pa.int64()),
+    pa.field("prep_time", pa.float64()),
+    pa.field("init_time", pa.float64()),
+    pa.field("run_time", pa.float64()),
+    pa.field("run_time_cpu", pa.float64()),
+    pa.field("time_in_get", pa.float64()),
+    pa.field("time_in_put", pa.float64()),
+    pa.field("start_time_cpu", pa.float64()),
+    pa.field("graph_read_time", pa.float64()),
+    pa.field("start", _TIME),
+    pa.field("host", _TEXTS),
+    pa.field("exception_type", _TEXTS),
+    pa.field("exception_message", pa.string()),
+)
+"""Columns that tell how an attempt went (`tuple` [`pyarrow.Field`])."""
 
 QUANTA = pa.schema(
     [
@@ -47,6 +81,10 @@ QUANTA = pa.schema(
         *(pa.field(name, pa.int64(), nullable=False) for name in _BYTES),
         *_ATTEMPT,
         pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("run", _TEXTS),
+        *EXECUTION,
+        pa.field("known_from", _TEXTS, nullable=False),
+        pa.field("source", pa.int32()),
     ]
 )
 """Schema of ``quanta.parquet`` (`pyarrow.Schema`)."""
@@ -55,12 +93,39 @@ ATTEMPTS = pa.schema(
     [
         pa.field("quantum_id", pa.uuid(), nullable=False),
         *_ATTEMPT,
-        pa.field("actual_inputs", pa.int32(), nullable=False),
-        pa.field("actual_outputs", pa.int32(), nullable=False),
-        pa.field("content", pa.binary(16), nullable=False),
+        pa.field("actual_inputs", pa.int32()),
+        pa.field("actual_outputs", pa.int32()),
+        pa.field("content", pa.binary(16)),
+        pa.field("task_label", _TEXTS),
+        pa.field("data_id", pa.string()),
+        pa.field("run", _TEXTS),
+        *EXECUTION,
     ]
 )
 """Schema of ``attempts.parquet`` (`pyarrow.Schema`)."""
+
+EXCEPTIONS = pa.schema(
+    [
+        pa.field("quantum_id", pa.uuid(), nullable=False),
+        pa.field("task_label", _TEXTS),
+        pa.field("data_id", pa.string()),
+        pa.field("run", _TEXTS),
+        *(field for field in EXECUTION if field.name in ("attempt", "status", "host", "start")),
+        pa.field("exception_type", _TEXTS),
+        pa.field("exception_message", pa.string()),
+    ]
+)
+"""Schema of ``exceptions.parquet`` (`pyarrow.Schema`)."""
+
+TASKS = pa.schema(
+    [
+        pa.field("task_label", pa.string(), nullable=False),
+        pa.field("kind", pa.string()),
+        pa.field("connection", pa.string()),
+        pa.field("dataset_type", pa.string()),
+    ]
+)
+"""Schema of ``tasks.parquet`` (`pyarrow.Schema`)."""
 
 EDGES = pa.schema(
     [
@@ -71,7 +136,20 @@ EDGES = pa.schema(
 )
 """Schema of ``edges.parquet`` (`pyarrow.Schema`)."""
 
-RECORDS: pa.Schema = pa.table(_core.ProvenanceScanner().take()[2]).schema
+
+@cache
+def part_schemas() -> dict[str, pa.Schema]:
+    """Return the schemas of the tables of a part, by name."""
+    tables = map(pa.table, _core.ProvenanceScanner().take()[0][:4])
+    schemas = {
+        name: table.schema
+        for name, table in zip(("quanta", "edges", "records", "earlier"), tables, strict=True)
+    }
+    schemas["quanta"] = schemas["quanta"].append(pa.field("origin", pa.int8(), nullable=False))
+    return schemas
+
+
+RECORDS: pa.Schema = part_schemas()["records"]
 """Schema of ``records.parquet``, that of upstream's tables of records (`pyarrow.Schema`)."""
 
 
@@ -91,11 +169,23 @@ class _Layout(NamedTuple):
 # for that, which take a little less (`DELTA_BYTE_ARRAY`, `BYTE_STREAM_SPLIT`), but for values of a fixed
 # size polars and fastparquet read none of them.
 _LAYOUTS = {
-    "quanta": _Layout(QUANTA, 1 << 17, ["task_label"]),
+    "quanta": _Layout(QUANTA, 1 << 17, ["task_label", "run", "host", "exception_type", "known_from"]),
     "edges": _Layout(EDGES, 1 << 20, ["quantum_id"]),
     "records": _Layout(RECORDS, 1 << 17, ["datastore_name", "formatter", "storage_class", "component"]),
-    "attempts": _Layout(ATTEMPTS, 1 << 17, []),
+    "attempts": _Layout(ATTEMPTS, 1 << 17, ["task_label", "run", "host", "exception_type"]),
+    "exceptions": _Layout(EXCEPTIONS, 1 << 17, ["task_label", "run", "host", "exception_type"]),
+    "tasks": _Layout(TASKS, 1 << 17, ["task_label"]),
 }
+
+
+def layout_of(schema: pa.Schema) -> _Layout:
+    """Return how a table is written whose columns depend on what is in it: repeated texts once."""
+    texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            texts += [f"{field.name}.{one.name}" for one in field.type if pa.types.is_dictionary(one.type)]
+    return _Layout(schema, 1 << 17, texts)
+
 
 # Tables that wait for more to come are put together when there are so many: each may be mapped from a file,
 # of which a process may have some thousands.
@@ -105,8 +195,9 @@ _MOST_WAITING = 64
 class TableWriter:
     """Writes one table of an archive into a folder, in row groups of bounded size."""
 
-    def __init__(self, name: str, folder: str):
-        layout = self._layout = _LAYOUTS[name]
+    def __init__(self, name: str, folder: str, schema: pa.Schema | None = None):
+        layout = _LAYOUTS[name] if schema is None else layout_of(schema)
+        self._layout = layout
         self._writer = pq.ParquetWriter(
             f"{folder}/{name}.parquet",
             layout.schema,
@@ -191,11 +282,23 @@ def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=EDGES)
 
 
+KNOWN_FROM = ("predicted graph", "provenance graph", "line")
+"""What ``known_from`` says of each `Origin` (`tuple` [`str`, ...])."""
+
+
 def quantum_rows(quanta: pa.Table, sizes: pa.Table, attempts: np.ndarray[Any, Any]) -> pa.Table:
     """Return rows of ``quanta.parquet``: quanta of a part, bytes of their datasets by role, and attempts."""
+    # There may have been some before that only the last one tells of.
+    told = quanta["attempt"].fill_null(-1).to_numpy() + 1
+    # What only a graph knows of need not have been tried.
+    had_line = quanta["origin"].to_numpy() == Origin.LINE
+    attempts = np.maximum(attempts * had_line, np.minimum(told, np.iinfo(np.int32).max)).astype(np.int32)
     columns = {**dict(zip(quanta.column_names, quanta.columns, strict=True)), "attempts": pa.array(attempts)}
     columns.update((name, sizes[name]) for name in _BYTES)
-    return pa.Table.from_arrays([columns[name] for name in QUANTA.names], schema=QUANTA)
+    origins = pa.array(quanta["origin"].to_numpy().astype(np.int32))
+    columns["known_from"] = pa.DictionaryArray.from_arrays(origins, pa.array(KNOWN_FROM))
+    rows = pa.table([columns[name] for name in QUANTA.names], QUANTA.names)
+    return rows.cast(QUANTA)
 
 
 def record_rows(records: pa.Table) -> pa.Table:

@@ -132,6 +132,11 @@ impl RepeatingBuilder {
         self.numbers.push(number);
     }
 
+    /// The string of a row.
+    pub fn get(&self, row: usize) -> Option<&str> {
+        self.numbers[row].map(|number| self.texts[number as usize].as_str())
+    }
+
     /// How many different strings there are.
     pub fn distinct(&self) -> usize {
         self.texts.len()

@@ -137,6 +137,16 @@ impl LineageIndex {
         Ok(writers.into_iter().map(|writer| Some(writer? - self.0.datasets())).collect())
     }
 
+    /// Whether each dataset was written.
+    #[pyo3(signature = (rows, /))]
+    fn written(&self, py: Python<'_>, rows: Vec<u32>) -> PyResult<Vec<bool>> {
+        for row in &rows {
+            self.checked(*row, 0, self.0.datasets())?;
+        }
+        let written = || rows.iter().map(|row| self.0.is_written(*row)).collect::<Result<Vec<_>, _>>();
+        py.detach(written).map_err(error::to_python)
+    }
+
     /// Row and roles of each dataset that the quantum has.
     #[pyo3(signature = (number, /))]
     fn datasets_of(&self, number: u32) -> PyResult<Vec<(u32, u8)>> {

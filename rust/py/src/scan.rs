@@ -133,12 +133,16 @@ impl ProvenanceScanner {
         self.0.read(py, 0, |reading| reading.scanner.is_full())
     }
 
-    fn take(&self, py: Python<'_>) -> (ArrowTable, ArrowTable, ArrowTable, Vec<(u32, u64, String)>) {
+    fn take(&self, py: Python<'_>) -> ([ArrowTable; 5], Vec<(u32, u64, String)>) {
         let (tables, rejected) = self.0.write(py, LONG, |reading| reading.scanner.take());
         (
-            ArrowTable::new(core::quantum_schema(), vec![tables.quanta]),
-            ArrowTable::new(core::edge_schema(), vec![tables.edges]),
-            ArrowTable::new(record_table_schema(), vec![tables.records]),
+            [
+                ArrowTable::new(core::quantum_schema(), vec![tables.quanta]),
+                ArrowTable::new(core::edge_schema(), vec![tables.edges]),
+                ArrowTable::new(record_table_schema(), vec![tables.records]),
+                ArrowTable::new(core::earlier_schema(), vec![tables.earlier]),
+                ArrowTable::new(tables.names.schema(), vec![tables.names]),
+            ],
             rejected
                 .into_iter()
                 .map(|rejected| (rejected.source, rejected.offset, rejected.reason))

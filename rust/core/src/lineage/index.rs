@@ -171,6 +171,11 @@ impl LineageIndex {
         Ok(of(Role::ActualOutputs).or_else(|| of(Role::PredictedOutputs)))
     }
 
+    /// Whether a quantum wrote the dataset in that row.
+    pub fn is_written(&self, row: u32) -> Result<bool> {
+        Ok(self.neighbours(row)?.in_roles(bit(Role::ActualOutputs)).next().is_some())
+    }
+
     /// Fails if the list of a neighbour does not have the same edge.
     pub(super) fn confirm(&self, row: u32, neighbour: u32, roles: u8) -> Result<()> {
         let back = self.neighbours(neighbour)?;

@@ -4,14 +4,16 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::Int64Builder;
 use arrow_array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt8Array,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt8Array,
 };
 use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 
 use super::content::Content;
 use super::kinds::{KindColumns, Kinds};
+use super::named::NamesBuilder;
 use crate::arrow_columns::{RepeatingBuilder, TextBuilder, UuidBuilder, repeating_field, uuid_field};
-use crate::log::Attempt;
+use crate::log::{Attempt, Execution, SECONDS, WHOLE};
 use crate::provenance::Field;
 use crate::record_table_schema;
 
@@ -31,6 +33,11 @@ static QUANTA: LazyLock<SchemaRef> = LazyLock::new(|| {
     columns.extend(Field::ALL.map(|field| count(field.name())));
     columns.extend([count("edges"), count("records")]);
     columns.extend(attempt_fields());
+    columns.extend(execution_fields());
+    columns.extend([
+        repeating_field("run", DataType::Int32, true),
+        repeating_field("connections", DataType::Int32, true),
+    ]);
     columns.extend([count("source"), Column::new("offset", DataType::Int64, false)]);
     Arc::new(Schema::new(columns))
 });
@@ -44,6 +51,65 @@ fn attempt_fields() -> [Column; 3] {
     let time =
         |name: &str| Column::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), true);
     [time("begin"), time("end"), Column::new("failed", DataType::Boolean, true)]
+}
+
+/// How an attempt went: whole numbers, seconds, start, host and exception, as lines have them.
+fn execution_fields() -> Vec<Column> {
+    let mut fields: Vec<_> = WHOLE.map(|name| Column::new(name, DataType::Int64, true)).into();
+    fields.extend(SECONDS.map(|name| Column::new(name, DataType::Float64, true)));
+    fields.extend([
+        Column::new("start", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), true),
+        repeating_field("host", DataType::Int32, true),
+        repeating_field("exception_type", DataType::Int32, true),
+        Column::new("exception_message", DataType::Utf8, true),
+    ]);
+    fields
+}
+
+/// The schema of `Tables::earlier`: the quantum, and how an attempt at it went.
+static EARLIER: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut columns = vec![uuid_field("quantum_id")];
+    columns.extend(execution_fields());
+    Arc::new(Schema::new(columns))
+});
+
+/// Collects how attempts went.
+#[derive(Default)]
+struct Executions {
+    whole: [Vec<Option<i64>>; WHOLE.len()],
+    seconds: [Vec<Option<f64>>; SECONDS.len()],
+    starts: Vec<Option<i64>>,
+    hosts: RepeatingBuilder,
+    exception_types: RepeatingBuilder,
+    messages: Vec<Option<String>>,
+    text: usize,
+}
+
+impl Executions {
+    fn push(&mut self, execution: &Execution<'_>) {
+        for (column, value) in self.whole.iter_mut().zip(execution.whole) {
+            column.push(value);
+        }
+        for (column, value) in self.seconds.iter_mut().zip(execution.seconds) {
+            column.push(value);
+        }
+        self.starts.push(execution.start);
+        self.hosts.push(execution.host.as_deref());
+        let exception = execution.exception.as_ref();
+        self.exception_types.push(exception.map(|exception| &*exception.type_name));
+        self.messages.push(exception.map(|exception| exception.message.clone().into_owned()));
+        self.text += exception.map_or(0, |exception| exception.message.len());
+    }
+
+    fn finish(self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        columns.extend(self.whole.map(|column| Arc::new(Int64Array::from(column)) as ArrayRef));
+        columns.extend(self.seconds.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
+        columns.push(Arc::new(TimestampMicrosecondArray::from(self.starts).with_timezone(UTC)));
+        columns.extend([self.hosts.finish(), self.exception_types.finish()]);
+        columns.push(Arc::new(StringArray::from(self.messages)));
+        columns
+    }
 }
 
 /// The schema of `Tables::quanta`: the first columns of the archive's table, then the number of the source, and
@@ -67,6 +133,15 @@ pub struct Tables {
     pub edges: RecordBatch,
     /// Their records, in the schema of `record_table_schema`.
     pub records: RecordBatch,
+    /// What datasets are called; see `NamesBuilder`.
+    pub names: RecordBatch,
+    /// Earlier attempts that lines tell of; see `earlier_schema`.
+    pub earlier: RecordBatch,
+}
+
+/// The schema of `Tables::earlier`.
+pub fn earlier_schema() -> SchemaRef {
+    EARLIER.clone()
 }
 
 pub(super) struct Columns {
@@ -74,6 +149,9 @@ pub(super) struct Columns {
     edge_ids: UuidBuilder,
     edge_roles: Vec<u8>,
     records: Records,
+    names: NamesBuilder,
+    earlier_ids: UuidBuilder,
+    earlier: Executions,
 }
 
 struct Quanta {
@@ -83,6 +161,9 @@ struct Quanta {
     /// Numbers of ids by field, of edges and of records.
     counts: [Vec<i32>; 7],
     attempts: Vec<Attempt>,
+    executions: Executions,
+    runs: RepeatingBuilder,
+    connections: RepeatingBuilder,
     sources: Vec<i32>,
     offsets: Vec<i64>,
 }
@@ -95,6 +176,9 @@ impl Quanta {
             data_ids: TextBuilder::with_text_capacity(rows, text),
             counts: std::array::from_fn(|_| Vec::with_capacity(rows)),
             attempts: Vec::with_capacity(rows),
+            executions: Executions::default(),
+            runs: RepeatingBuilder::with_capacity(rows),
+            connections: RepeatingBuilder::with_capacity(rows),
             sources: Vec::with_capacity(rows),
             offsets: Vec::with_capacity(rows),
         }
@@ -128,6 +212,9 @@ impl Default for Columns {
             edge_ids: UuidBuilder::default(),
             edge_roles: Vec::new(),
             records: Records::with_capacity(0, 0, 0),
+            names: NamesBuilder::default(),
+            earlier_ids: UuidBuilder::default(),
+            earlier: Executions::default(),
         }
     }
 }
@@ -140,7 +227,8 @@ impl Columns {
     /// About how many bytes they hold.
     pub(super) fn bytes(&self) -> usize {
         let text = self.quanta.data_ids.bytes() + self.records.paths.bytes() + self.records.checksums.bytes();
-        text + 100 * self.quanta() + 17 * self.edge_ids.len() + 40 * self.records.kinds.len()
+        let text = text + self.quanta.executions.text + self.earlier.text + self.names.bytes();
+        text + 300 * self.quanta() + 17 * self.edge_ids.len() + 40 * self.records.kinds.len()
     }
 
     /// Tells why a quantum cannot be added, if it cannot.
@@ -184,6 +272,14 @@ impl Columns {
             count.push(i32::try_from(length).unwrap_or(i32::MAX));
         }
         quanta.attempts.push(content.attempt);
+        quanta.executions.push(&content.execution);
+        quanta.runs.push(content.run());
+        quanta.connections.push(content.connections.as_deref());
+        content.datasets.iter().for_each(|group| self.names.push(group));
+        for execution in &content.earlier {
+            self.earlier_ids.push(quantum_id);
+            self.earlier.push(execution);
+        }
         quanta.sources.push(i32::try_from(source).unwrap_or(i32::MAX));
         quanta.offsets.push(i64::try_from(offset).unwrap_or(i64::MAX));
     }
@@ -196,6 +292,8 @@ impl Columns {
             vec![quanta.ids.finish(), quanta.task_labels.finish(), quanta.data_ids.finish()];
         columns.extend(quanta.counts.map(|count| Arc::new(Int32Array::from(count)) as ArrayRef));
         columns.extend(attempt_columns(&quanta.attempts));
+        columns.extend(quanta.executions.finish());
+        columns.extend([quanta.runs.finish(), quanta.connections.finish()]);
         columns.push(Arc::new(Int32Array::from(quanta.sources)));
         columns.push(Arc::new(Int64Array::from(quanta.offsets)));
         let quanta = batch(&QUANTA, columns);
@@ -220,7 +318,11 @@ impl Columns {
             records.checksums.finish(),
             Arc::new(records.file_sizes.finish()),
         ];
-        Tables { quanta, edges, records: batch(&record_table_schema(), columns) }
+        let records = batch(&record_table_schema(), columns);
+        let names = std::mem::take(&mut self.names).finish();
+        let mut columns = vec![std::mem::take(&mut self.earlier_ids).finish()];
+        columns.extend(std::mem::take(&mut self.earlier).finish());
+        Tables { quanta, edges, records, names, earlier: batch(&EARLIER, columns) }
     }
 }
 

@@ -111,6 +111,13 @@ impl Content<'_> {
         format!("{:?}", (quantum_id, task_label, data_id, attempt, details, ids, records.collect::<Vec<_>>()))
     }
 
+    /// The run that it writes to, by the first of its outputs that has a name.
+    pub(super) fn run(&self) -> Option<&str> {
+        let outputs = self.ids.of(Field::PredictedOutputs);
+        let is_output = |group: &&NamedDatasets<'_>| group.ids.first().is_some_and(|id| outputs.contains(id));
+        self.datasets.iter().find(is_output).map(|group| &*group.run)
+    }
+
     /// Forgets what is known of records, whose numbers mean nothing afterwards.
     pub(super) fn forget_kinds(&mut self) {
         self.kinds.clear();

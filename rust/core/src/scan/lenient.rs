@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use super::content::{Content, DataIdText, MOST_DIMENSIONS, Record};
 use super::kinds::{Kinds, Texts};
+use super::lenient_details::{connections, execution, named_datasets};
 use super::plain::{COLUMNS, FILE_RECORDS, component_or_none};
-use crate::log::{Attempt, DataIdValue, Exception, Execution, NamedDatasets, SECONDS, WHOLE, read_any_time};
+use crate::log::{Attempt, read_any_time};
 use crate::provenance::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS};
 use crate::uuid_text;
 
@@ -21,7 +22,7 @@ const MOST_SHOWN: usize = 60;
 /// The most values that are read in this way, since they take many times the memory of their text.
 const MOST_VALUES: usize = 1 << 21;
 
-type Outcome<T> = Result<T, String>;
+pub(super) type Outcome<T> = Result<T, String>;
 
 /// Reads one quantum into empty content; the error is the reason why it cannot be read.
 ///
@@ -156,92 +157,6 @@ fn record<'a>(
     })
 }
 
-fn execution<'a>(value: &Value, place: &str) -> Outcome<Execution<'a>> {
-    let members = object(value, place)?;
-    let known = |name: &str| members.get(name).filter(|value| !value.is_null());
-    let mut found = Execution::default();
-    for (place_of, name) in found.whole.iter_mut().zip(WHOLE) {
-        let number = |value: &Value| {
-            whole_number(value)
-                .ok_or_else(|| format!("{place}.{name}: not a whole number of 64 bits but {}", shown(value)))
-        };
-        *place_of = known(name).map(number).transpose()?;
-    }
-    for (place_of, name) in found.seconds.iter_mut().zip(SECONDS) {
-        let number = |value: &Value| {
-            value.as_f64().ok_or_else(|| format!("{place}.{name}: not a number but {}", shown(value)))
-        };
-        *place_of = known(name).map(number).transpose()?;
-    }
-    found.start = known("start").map(|value| time(value, &format!("{place}.start"))).transpose()?;
-    let text = |value: &Value, name: &str| text_of(value, &format!("{place}.{name}")).map(owned);
-    found.host = known("host").map(|value| text(value, "host")).transpose()?;
-    if let Some(exception) = known("exception") {
-        let place = format!("{place}.exception");
-        let members = object(exception, &place)?;
-        found.exception = Some(Exception {
-            type_name: text(required(members, "type", &place)?, "exception.type")?,
-            message: text(required(members, "message", &place)?, "exception.message")?,
-        });
-    }
-    Ok(found)
-}
-
-/// The text as a line is written, whatever its spaces were.
-fn connections<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
-    for (kind, of_kind) in object(value, "connections")? {
-        for (name, dataset_type) in object(of_kind, &format!("connections[{}]", quoted(kind)))? {
-            text_of(dataset_type, &format!("connections[{}][{}]", quoted(kind), quoted(name)))?;
-        }
-    }
-    Ok(Cow::Owned(value.to_string()))
-}
-
-fn named_datasets<'a>(value: &Value) -> Outcome<NamedDatasets<'a>> {
-    let members = object(value, "datasets")?;
-    let text = |name: &str| text_of(required(members, name, "datasets")?, &format!("datasets.{name}"));
-    let list = |name: &str| array(required(members, name, "datasets")?, &format!("datasets.{name}"));
-    let storage_class = members.get("storage_class").filter(|value| !value.is_null());
-    let mut found = NamedDatasets {
-        dataset_type: owned(text("type")?),
-        run: owned(text("run")?),
-        storage_class: storage_class
-            .map(|value| text_of(value, "datasets.storage_class"))
-            .transpose()?
-            .map(owned),
-        ..NamedDatasets::default()
-    };
-    for dimension in list("dimensions")? {
-        found.dimensions.push(owned(text_of(dimension, "datasets.dimensions")?));
-    }
-    for id in list("ids")? {
-        found.ids.push(uuid(id, "datasets.ids")?);
-    }
-    let data_ids = list("data_ids")?;
-    for data_id in data_ids {
-        let values = array(data_id, "datasets.data_ids")?;
-        if values.len() != found.dimensions.len() {
-            return Err("datasets.data_ids: not as many values as there are dimensions".to_owned());
-        }
-        for value in values {
-            found.values.push(match (value, value.as_i64()) {
-                (Value::String(name), _) => DataIdValue::Text(owned(name)),
-                (_, Some(number)) => DataIdValue::Int(number),
-                (other, _) => {
-                    return Err(format!(
-                        "datasets.data_ids: not a text, nor a whole number of 64 bits, but {}",
-                        shown(other)
-                    ));
-                }
-            });
-        }
-    }
-    if data_ids.len() != found.ids.len() {
-        return Err("datasets.data_ids: not as many as there are ids".to_owned());
-    }
-    Ok(found)
-}
-
 fn data_id<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
     let mut text = DataIdText::default();
     let members = object(value, "data_id")?;
@@ -264,7 +179,7 @@ fn data_id<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
 }
 
 /// A number as a field of whole numbers takes it: also as a truth value, or with nothing after the point.
-fn whole_number(value: &Value) -> Option<i64> {
+pub(super) fn whole_number(value: &Value) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match value {
         Value::Bool(truth) => Some(i64::from(*truth)),
@@ -277,13 +192,13 @@ fn whole_number(value: &Value) -> Option<i64> {
     }
 }
 
-fn time(value: &Value, place: &str) -> Outcome<i64> {
+pub(super) fn time(value: &Value, place: &str) -> Outcome<i64> {
     value.as_str().and_then(read_any_time).ok_or_else(|| {
         format!("{place}: not a date, a time and a zone, as of RFC 3339, but {}", shown(value))
     })
 }
 
-fn uuid(value: &Value, place: &str) -> Outcome<u128> {
+pub(super) fn uuid(value: &Value, place: &str) -> Outcome<u128> {
     value
         .as_str()
         .and_then(uuid_text::parse_any)
@@ -297,31 +212,31 @@ fn key_of_dataset(key: &str) -> Option<u128> {
     uuid_text::parse_hex(&digits.to_ascii_lowercase())
 }
 
-fn required<'v>(members: &'v Map<String, Value>, name: &str, place: &str) -> Outcome<&'v Value> {
+pub(super) fn required<'v>(members: &'v Map<String, Value>, name: &str, place: &str) -> Outcome<&'v Value> {
     members.get(name).ok_or_else(|| match place {
         "" => format!("{name} is missing"),
         place => format!("{place}: {name} is missing"),
     })
 }
 
-fn object<'v>(value: &'v Value, place: &str) -> Outcome<&'v Map<String, Value>> {
+pub(super) fn object<'v>(value: &'v Value, place: &str) -> Outcome<&'v Map<String, Value>> {
     value.as_object().ok_or_else(|| format!("{place}: not an object but {}", shown(value)))
 }
 
-fn array<'v>(value: &'v Value, place: &str) -> Outcome<&'v Vec<Value>> {
+pub(super) fn array<'v>(value: &'v Value, place: &str) -> Outcome<&'v Vec<Value>> {
     value.as_array().ok_or_else(|| format!("{place}: not an array but {}", shown(value)))
 }
 
-fn text_of<'v>(value: &'v Value, place: &str) -> Outcome<&'v str> {
+pub(super) fn text_of<'v>(value: &'v Value, place: &str) -> Outcome<&'v str> {
     value.as_str().ok_or_else(|| format!("{place}: not a text but {}", shown(value)))
 }
 
-fn owned<'a>(text: &str) -> Cow<'a, str> {
+pub(super) fn owned<'a>(text: &str) -> Cow<'a, str> {
     Cow::Owned(text.to_owned())
 }
 
 /// The beginning of a value.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "an array".to_owned(),
@@ -330,7 +245,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", shortened(text.escape_debug()))
 }
 

@@ -8,9 +8,10 @@
 //! - `plain`: reads what writers write, quickly; gives up on anything else.
 //! - `shapes`: how records are written, by which the next of them are read.
 //! - `kinds`: what records have in common.
-//! - `lenient`: reads whatever pydantic takes for upstream's model, or says what is wrong.
+//! - `lenient`: reads whatever pydantic takes for upstream's model, or says what is wrong; `lenient_details` what
+//!   lines have besides.
 //! - `fingerprint`: tells whether two quanta have the same content.
-//! - `columns`: the tables.
+//! - `columns`: the tables; `named`: that of what datasets are called.
 //! - `log_reader`: parts of logs as bytes; `pieces` says where to part them.
 //! - `log_queue`: many small logs, one after the other.
 //! - `documents`: files of one quantum each.
@@ -26,15 +27,17 @@ mod duplicates;
 mod fingerprint;
 mod kinds;
 mod lenient;
+mod lenient_details;
 mod log_queue;
 mod log_reader;
+mod named;
 mod pieces;
 mod plain;
 mod scanner;
 mod shapes;
 
 pub use attempts::Candidate;
-pub use columns::{Tables, edge_schema, quantum_schema};
+pub use columns::{Tables, earlier_schema, edge_schema, quantum_schema};
 pub use duplicates::{Duplicates, Found, Place, Replaced};
 pub use fingerprint::fingerprints;
 pub use log_queue::{LogQueue, WholeLog};

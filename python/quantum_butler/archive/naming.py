@@ -1,0 +1,73 @@
+"""Datasets by type and data ID: a number for each name, by which its row is found."""
+
+from __future__ import annotations
+
+__all__ = ("INDEX", "name_key", "name_keys")
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy
+import pyarrow
+
+INDEX = "names.arrow"
+"""The file with the numbers in ascending order, and the rows of ``datasets.parquet`` that they stand for."""
+
+_Numbers: TypeAlias = numpy.ndarray[Any, numpy.dtype[numpy.uint64]]
+
+
+def name_key(dataset_type: str, data_id: Mapping[str, int | str]) -> int:
+    """Return the number of a name; another name may have the same, if rarely."""
+    columns = {
+        name: pyarrow.array([value], pyarrow.int64() if isinstance(value, int) else pyarrow.string())
+        for name, value in data_id.items()
+    }
+    return int(name_keys(pyarrow.array([dataset_type]), columns)[0])
+
+
+def name_keys(dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> _Numbers:
+    """Return the numbers of names: dataset types, and values of dimensions, null where there is none."""
+    # A sum does not depend on the order of the dimensions.
+    keys = _of_texts(dataset_types)
+    for name, column in data_ids.items():
+        values = _of_texts(column) if _is_text(column.type) else _mixed(_integers(column))
+        values = _mixed(values ^ numpy.uint64(_of_text(name)))
+        keys += numpy.where(_is_valid(column), values, numpy.uint64(0))
+    return _mixed(keys)
+
+
+def _is_text(type_: pyarrow.DataType) -> bool:
+    return bool(pyarrow.types.is_dictionary(type_) or pyarrow.types.is_string(type_))
+
+
+def _is_valid(column: pyarrow.Array) -> numpy.ndarray[Any, Any]:
+    """Return where a column is not null."""
+    return numpy.asarray(column.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _of_text(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _of_texts(column: pyarrow.Array) -> _Numbers:
+    """Return a number for each text; each different one is worked out once."""
+    encoded = column if pyarrow.types.is_dictionary(column.type) else column.dictionary_encode()
+    numbers = numpy.array([0, *map(_of_text, encoded.dictionary.to_pylist())], numpy.uint64)
+    places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(numpy.int64)
+    found: _Numbers = numbers[places + 1]
+    return found
+
+
+def _integers(column: pyarrow.Array) -> _Numbers:
+    values: _Numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(numpy.int64).view("u8")
+    return values
+
+
+def _mixed(numbers: _Numbers) -> _Numbers:
+    """Return numbers in which each bit depends on all of before: the finalizer of SplitMix64."""
+    mixed: _Numbers = numbers ^ (numbers >> numpy.uint64(30))
+    mixed = mixed * numpy.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> numpy.uint64(31)
+    return mixed

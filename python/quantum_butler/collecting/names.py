@@ -1,0 +1,293 @@
+"""Writes what all datasets are called, in the order of the lineage index.
+
+Names come with the quanta, in any order and many times.  They are put into
+files by ranges of ids, and of one range after the other the names are put in
+order: memory does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+__all__ = ("write_datasets",)
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .. import _core
+from ..archive.naming import INDEX, name_keys
+from .ids import ids_of, uuids_of
+from .parts import Part, read_names
+from .tables import TableWriter
+
+# Datasets of one range.
+_RANGE = 1 << 18
+
+# What a name has besides dimensions; of graphs, also who is to write it.
+_FIXED = ("dataset_id", "dataset_type", "run", "storage_class", "producer")
+
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
+
+
+def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: str, result: str) -> int:
+    """Write ``datasets.parquet`` and its index; return how many rows there are.
+
+    Rows of records have the columns ``dataset_id``, ``storage_class``, ``component`` and ``file_size``.
+    """
+    with pa.memory_map(os.path.join(result, "lineage.arrow")) as mapped, pa.ipc.open_file(mapped) as file:
+        nodes = file.read_all()
+        datasets = int(nodes.schema.metadata[b"datasets"])
+        known = _Known(nodes, datasets)
+        dimensions = _dimensions(parts, folder)
+        ranges = _Ranges(known, folder)
+        for part in parts:
+            for names in read_names(part, folder):
+                ranges.add("names", _plain(names, dimensions))
+        for rows in records:
+            ranges.add("records", rows.cast(_records_schema(rows)))
+        schema = _schema(dimensions)
+        keys: list[Any] = []
+        with TableWriter("datasets", result, schema) as writer:
+            for number in range(ranges.count):
+                table = _in_order(ranges, number, known, dimensions)
+                writer.write(table.cast(schema))
+                keys.append(_keys(table, dimensions))
+            # What no quantum has, such as versions of software.
+            for number in range(ranges.count):
+                if (rest := ranges.rest(number)) is not None:
+                    table = _rows(rest, dimensions)
+                    writer.write(table.cast(schema))
+                    keys.append(_keys(table, dimensions))
+        _write_index(np.concatenate([np.zeros(0, np.uint64), *keys]), os.path.join(result, INDEX))
+        return writer.rows
+
+
+class _Known:
+    """The ids of the index, and who writes its datasets."""
+
+    def __init__(self, nodes: pa.Table, datasets: int):
+        self.datasets = datasets
+        self._ids = nodes["id"]
+        self._index = _core.LineageIndex(nodes)
+
+    def ids(self, start: int, stop: int) -> Any:
+        """Return the ids of some rows."""
+        return ids_of(self._ids.slice(start, stop - start))
+
+    def producers(self, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
+        """Return who has written datasets or was to, and whether they are written: null if nobody was to."""
+        rows = range(start, stop)
+        numbers = np.array([-1 if one is None else one for one in self._index.writers(rows)], np.int64)
+        found = numbers >= 0
+        places = pa.array(np.where(found, numbers + self.datasets, 0), mask=~found)
+        written = pa.array(self._index.written(rows), mask=~found, type=pa.bool_())
+        return self._ids.take(places).combine_chunks(), written
+
+
+class _Ranges:
+    """Files with names and records of datasets, by ranges of the ids that the index has."""
+
+    def __init__(self, known: _Known, folder: str):
+        self._known, self._folder = known, folder
+        self._starts = list(range(0, max(known.datasets, 1), _RANGE))
+        first = [known.ids(start, start + 1)[0] for start in self._starts[1:] if start < known.datasets]
+        self._bounds = np.array(first, "S16")
+        self.count = len(self._starts)
+        self._rest: dict[int, pa.Table] = {}
+
+    def bounds(self, number: int) -> tuple[int, int]:
+        """Return the first row of a range and the one after its last."""
+        start = self._starts[number]
+        return start, min(start + _RANGE, self._known.datasets)
+
+    def add(self, kind: str, table: pa.Table) -> None:
+        """Add rows."""
+        ranges = np.searchsorted(self._bounds, ids_of(table["dataset_id"]), side="right")
+        for number in np.unique(ranges).tolist():
+            some = table if len(self._bounds) == 0 else table.filter(pa.array(ranges == number))
+            with (
+                open(self._path(kind, number), "ab") as stream,
+                pa.ipc.new_stream(stream, some.schema) as writer,
+            ):
+                writer.write_table(some)
+
+    def read(self, kind: str, number: int) -> Iterator[pa.Table]:
+        """Yield what was added of a range."""
+        path = self._path(kind, number)
+        if not os.path.exists(path):
+            return
+        size = os.path.getsize(path)
+        with open(path, "rb") as stream:
+            while stream.tell() < size:
+                with pa.ipc.open_stream(stream) as reader:
+                    yield reader.read_all()
+
+    def keep_rest(self, number: int, names: pa.Table) -> None:
+        """Keep names of datasets that the index does not have."""
+        if len(names):
+            self._rest[number] = names
+
+    def rest(self, number: int) -> pa.Table | None:
+        """Return those of a range."""
+        return self._rest.get(number)
+
+    def _path(self, kind: str, number: int) -> str:
+        return os.path.join(self._folder, f"range{number}.{kind}")
+
+
+def _dimensions(parts: Sequence[Part], folder: str) -> dict[str, pa.DataType]:
+    """Return the dimensions of all names, and whether they have numbers or texts."""
+    found: dict[str, pa.DataType] = {}
+    for part in parts:
+        for names in read_names(part, folder):
+            for field in names.schema:
+                if field.name in _FIXED:
+                    continue
+                is_number = (
+                    pa.types.is_integer(field.type) and found.get(field.name, pa.int64()) == pa.int64()
+                )
+                found[field.name] = pa.int64() if is_number else _TEXTS
+    return dict(sorted(found.items()))
+
+
+def _schema(dimensions: dict[str, pa.DataType]) -> pa.Schema:
+    """Return the schema of the table."""
+    return pa.schema(
+        [
+            pa.field("dataset_id", pa.uuid(), nullable=False),
+            pa.field("dataset_type", _TEXTS),
+            pa.field("run", _TEXTS),
+            pa.field("storage_class", _TEXTS),
+            pa.field("size", pa.int64()),
+            pa.field("producer", pa.uuid()),
+            pa.field("produced", pa.bool_()),
+            # A struct has to have something.
+            pa.field("data_id", pa.struct(list(dimensions.items()) or [("instrument", _TEXTS)])),
+        ]
+    )
+
+
+def _records_schema(rows: pa.Table) -> pa.Schema:
+    texts = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in rows.schema
+    ]
+    return pa.schema(texts)
+
+
+def _plain(names: pa.Table, dimensions: dict[str, pa.DataType]) -> pa.Table:
+    """Return names with all columns, texts as such."""
+    columns = {}
+    for name in (*_FIXED, *dimensions):
+        type_ = pa.string()
+        if name in ("dataset_id", "producer"):
+            type_ = pa.uuid()
+        elif dimensions.get(name) == pa.int64():
+            type_ = pa.int64()
+        columns[name] = names[name].cast(type_) if name in names.column_names else pa.nulls(len(names), type_)
+    return pa.table(columns)
+
+
+def _in_order(ranges: _Ranges, number: int, known: _Known, dimensions: dict[str, pa.DataType]) -> pa.Table:
+    """Return the rows of one range, in the order of the index."""
+    start, stop = ranges.bounds(number)
+    ids = known.ids(start, stop)
+    names = pa.concat_tables(
+        [_plain(pa.table({"dataset_id": uuids_of(ids[:0])}), dimensions), *ranges.read("names", number)]
+    )
+    name_ids = ids_of(names["dataset_id"])
+    # Of several the first that has a storage class.
+    order = np.lexsort((names["storage_class"].is_null().to_numpy(), name_ids))
+    unique, first = np.unique(name_ids[order], return_index=True)
+    names = names.take(order[first])
+    place, has_name = _places(unique, ids)
+    ranges.keep_rest(number, names.filter(pa.array(~np.isin(unique, ids))))
+    names = names.take(pa.array(place, mask=~has_name))
+    records = list(ranges.read("records", number))
+    sizes, classes = (
+        _of_records(records, ids)
+        if records
+        else (pa.nulls(len(ids), pa.int64()), pa.nulls(len(ids), pa.string()))
+    )
+    producers, produced = known.producers(start, stop)
+    of_graph = names["producer"].combine_chunks()
+    columns = {
+        "dataset_id": uuids_of(ids),
+        "storage_class": pc.coalesce(names["storage_class"].combine_chunks(), classes),
+        "size": sizes,
+        "producer": _coalesced(producers, of_graph),
+        "produced": produced,
+    }
+    return _rows(names, dimensions, columns)
+
+
+def _coalesced(ids: pa.Array, others: pa.Array) -> pa.Array:
+    """Return ids, or others where there is none."""
+    storage = pc.if_else(ids.is_valid(), ids.storage, others.storage)
+    return pa.ExtensionArray.from_storage(pa.uuid(), storage)
+
+
+def _rows(
+    names: pa.Table, dimensions: dict[str, pa.DataType], known: dict[str, Any] | None = None
+) -> pa.Table:
+    """Return rows of the table from names, and what is known besides."""
+    length = len(names)
+    columns: dict[str, Any] = {name: names[name].combine_chunks() for name in _FIXED}
+    columns |= {
+        "size": pa.nulls(length, pa.int64()),
+        "produced": pa.nulls(length, pa.bool_()),
+        **(known or {}),
+    }
+    for name in ("dataset_type", "run", "storage_class"):
+        columns[name] = columns[name].dictionary_encode()
+    fields = {}
+    for name, type_ in (dimensions or {"instrument": _TEXTS}).items():
+        column = names[name].combine_chunks() if dimensions else pa.nulls(length, pa.string())
+        fields[name] = column if type_ == pa.int64() else column.dictionary_encode()
+    columns["data_id"] = pa.StructArray.from_arrays(
+        list(fields.values()), list(fields), mask=columns["dataset_type"].is_null()
+    )
+    schema = _schema(dimensions)
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _places(ids: Any, wanted: Any) -> tuple[Any, Any]:
+    """Return where ids are among others, which are sorted and each there once, and whether they are."""
+    if not len(ids):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    return places, ids[places] == wanted
+
+
+def _of_records(tables: list[pa.Table], ids: Any) -> tuple[pa.Array, pa.Array]:
+    """Return sizes, of all components together, and storage classes, of datasets in one piece."""
+    records = pa.concat_tables(tables)
+    places, known = _places(ids, ids_of(records["dataset_id"]))
+    sizes = records["file_size"].fill_null(-1).to_numpy()
+    counts = known & (sizes >= 0)
+    total = np.bincount(places[counts], sizes[counts], len(ids)).astype(np.int64)
+    has_size = np.bincount(places[counts], minlength=len(ids)) > 0
+    whole = known & records["component"].is_null().to_numpy()
+    rows = np.full(len(ids), -1, np.int64)
+    rows[places[whole]] = np.flatnonzero(whole)
+    classes = records["storage_class"].take(pa.array(np.maximum(rows, 0), mask=rows < 0))
+    return pa.array(total, mask=~has_size), classes.combine_chunks()
+
+
+def _keys(table: pa.Table, dimensions: dict[str, pa.DataType]) -> Any:
+    """Return the number of each name, 0 where there is none."""
+    data_id = table["data_id"].combine_chunks()
+    fields = {name: data_id.field(name) for name in dimensions}
+    types = table["dataset_type"].combine_chunks()
+    return np.where(types.is_valid().to_numpy(zero_copy_only=False), name_keys(types, fields), np.uint64(0))
+
+
+def _write_index(keys: Any, path: str) -> None:
+    """Write numbers of names in ascending order, each with its row."""
+    order = np.argsort(keys, kind="stable")
+    order = order[np.searchsorted(keys[order], np.uint64(1)) :]
+    table = pa.table({"key": keys[order], "row": order.astype(np.uint32)})
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)

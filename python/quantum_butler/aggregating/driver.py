@@ -64,6 +64,7 @@ def aggregate(
     *,
     jobs: int = 1,
     overwrite: bool = False,
+    mock_storage_classes: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> AggregateReport:
     """Write the provenance graph of a run, from the metadata and logs that its quanta have left.
@@ -80,6 +81,8 @@ def aggregate(
         Number of processes that scan.
     overwrite : `bool`, optional
         Replace a file that is there.
+    mock_storage_classes : `bool`, optional
+        Know the storage classes of upstream's mocked pipelines, in every process.
     progress : `~collections.abc.Callable`, optional
         Called with how far the work is.
 
@@ -106,14 +109,14 @@ def aggregate(
     source = str(local_path(graph))
     planned = PredictedGraph(source)
     with ExitStack() as stack:
-        scanner = Scanner(source, repository)
+        scanner = Scanner(source, repository, mock_storage_classes)
         stack.callback(scanner.close)
         writing = _Writing(target, planned)
         scan = _scan_here(scanner)
         if jobs > 1:
             # A forked process would have its parent's threads and connections.
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(jobs, context, _begin, (source, repository))
+            pool = ProcessPoolExecutor(jobs, context, _begin, (source, repository, mock_storage_classes))
             scan = _scan_there(stack.enter_context(pool), 2 * jobs)
         total, done = planned.headers[0]["n_quanta"], 0
         for quanta in _by_task(scanner, planned):
@@ -166,10 +169,10 @@ def _scan_there(pool: Executor, most: int) -> _Scan:
 _scanner: Scanner | None = None
 
 
-def _begin(graph: str, repository: str) -> None:
+def _begin(graph: str, repository: str, mock_storage_classes: bool) -> None:
     """Open the graph and a butler in a process of the pool."""
     global _scanner
-    _scanner = Scanner(graph, repository)
+    _scanner = Scanner(graph, repository, mock_storage_classes)
 
 
 def _scan_chunk(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Scanned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Block", "Scanned", "Scanner")
 
+import importlib
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -49,7 +50,9 @@ class Scanned:
 class Scanner:
     """Scans quanta of one graph in one repository; each process has one of its own."""
 
-    def __init__(self, graph_file: str, repository: str):
+    def __init__(self, graph_file: str, repository: str, mock_storage_classes: bool):
+        if mock_storage_classes:
+            importlib.import_module("lsst.pipe.base.tests.mocks")
         self._opened = PredictedQuantumGraphReader.open(graph_file, import_mode=TaskImportMode.DO_NOT_IMPORT)
         self._reader = self._opened.__enter__()
         self._reader.read_dimension_data()

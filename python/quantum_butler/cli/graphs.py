@@ -45,8 +45,17 @@ if TYPE_CHECKING:
     help="Number of processes that read.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the graph that is there.")
+@click.option("--mock-storage-classes", is_flag=True, help="For upstream's mocked pipelines.")
 @format_option("json")
-def aggregate(graph: Path, repo: str, output: Path, jobs: int, overwrite: bool, style: str) -> None:
+def aggregate(
+    graph: Path,
+    repo: str,
+    output: Path,
+    jobs: int,
+    overwrite: bool,
+    mock_storage_classes: bool,
+    style: str,
+) -> None:
     """Write the provenance graph of the run of GRAPH in REPO, from the metadata and logs on disk.
 
     \b
@@ -62,7 +71,15 @@ def aggregate(graph: Path, repo: str, output: Path, jobs: int, overwrite: bool, 
 
     try:
         with shown() as progress:
-            report = run(graph, repo, output, jobs=jobs, overwrite=overwrite, progress=progress)
+            report = run(
+                graph,
+                repo,
+                output,
+                jobs=jobs,
+                overwrite=overwrite,
+                mock_storage_classes=mock_storage_classes,
+                progress=progress,
+            )
     except FileExistsError as error:
         raise click.UsageError(f"{error} (--overwrite replaces it)") from error
     except BrokenExecutor as error:

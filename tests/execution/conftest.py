@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
-from graph_runs import NewRun
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
+from graph_runs import NewRun
 from quantum_butler.demo.graph import make_repository, pipetask, read_graph
 from quantum_butler.execution import forking
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graph_runs import left_behind
 from lsst.pipe.base.quantum_reports import Report
 
 import quantum_butler
 from commands import run_exec
+from graph_runs import left_behind
 from quantum_butler.demo.graph import make_repository, pipetask
 from quantum_butler.dropin.graph_executor import StandInGraphExecutor
 

@@ -2,7 +2,9 @@
 
 __all__ = ("main",)
 
+import os
 import sys
+import threading
 
 
 def main() -> None:
@@ -12,8 +14,15 @@ def main() -> None:
 
         sys.exit(launch(sys.argv[2:]))
     from .cli.main import main as command_line
+    from .cli.output import INTERRUPTED
 
-    command_line()
+    try:
+        command_line()
+    except SystemExit as end:
+        if end.code == INTERRUPTED and threading.active_count() > 1:
+            # A thread that waits for a disk or a pipe would be waited for, perhaps for ever.
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

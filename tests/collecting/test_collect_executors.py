@@ -60,7 +60,7 @@ def test_dask(given: list[Path], expected: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         # Dask's own, about what it imports and the sockets that it leaves to the collector.
         warnings.simplefilter("ignore")
-        from distributed import Client, LocalCluster
+        from distributed import Client, LocalCluster, utils
 
         with (
             LocalCluster(
@@ -74,6 +74,9 @@ def test_dask(given: list[Path], expected: Path, tmp_path: Path) -> None:
             client.get_executor(pure=False) as executor,
         ):
             collect(given, tmp_path / "archive", executor=executor)
+        # Its thread would keep later tests in this process from being forked.
+        utils._offload_executor.shutdown()
+        utils._offload_executor = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
     assert_same(tmp_path / "archive", expected)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,21 @@ SCENARIOS: list[Callable[..., None]] = [
     test_uris.test_every_attribute_of_a_location,
     test_uris.test_some_are_missing,
 ]
+
+
+@pytest.fixture(autouse=True)
+def levels_of_loggers() -> Iterator[None]:
+    """Have every logger pass on what the one above it wants, whatever earlier tests have set up."""
+    loggers = {
+        name: logger.level
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and name.startswith(("lsst", "timer"))
+    }
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    yield
+    for name, level in loggers.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.mark.parametrize("this", SCENARIOS, ids=lambda test: test.__name__)

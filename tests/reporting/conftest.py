@@ -15,4 +15,4 @@ from mixed_run import aggregate, make_mixed_run
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a graph with quanta that ended in every way there is; leave it as it is."""
     run = make_mixed_run(tmp_path_factory.mktemp("mixed"))
-    return aggregate(run, run.root.parent / "run.qg")
+    return aggregate(run.root, run.graph_file, run.root.parent / "run.qg")

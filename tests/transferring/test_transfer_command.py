@@ -105,12 +105,12 @@ def test_errors_have_a_line_and_no_traceback(
     no_archive.mkdir()
     future = shutil.copytree(on_sqlite.archive, tmp_path / "future")
     manifest = json.loads(future.joinpath("manifest.json").read_text())
-    future.joinpath("manifest.json").write_text(json.dumps({**manifest, "version": 2}))
+    future.joinpath("manifest.json").write_text(json.dumps({**manifest, "version": 3}))
     broken = shutil.copytree(on_sqlite.archive, tmp_path / "broken")
     broken.joinpath("edges.parquet").write_bytes(b"PAR1")
     for archive, reason in (
         (no_archive, "is not a provenance archive"),
-        (future, "of format version 2, and this release reads version 1"),
+        (future, "of format version 3, and this release reads up to 2"),
         (broken, "edges.parquet"),
     ):
         done = invoke(root, on_sqlite, archive, "--register-dataset-types")

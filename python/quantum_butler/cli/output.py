@@ -77,11 +77,7 @@ class Group(click.Group):
         run = functools.partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
-        status = _run(run)
-        if status == INTERRUPTED:
-            # A thread that waits for a disk or a pipe would be waited for, perhaps for ever.
-            os._exit(status)
-        sys.exit(status)
+        sys.exit(_run(run))
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line, and print help or the version if it says so."""

@@ -10,3 +10,5 @@ that.
 With an engine (`engines`), `batches` hands out what is ready.  A worker runs
 `remote`, which keeps a `server` that runs the quanta.
 """
+
+__all__ = ()

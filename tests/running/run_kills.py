@@ -1,8 +1,8 @@
 """Kills runs of a graph at random moments, starts them again, and prints what was lost.
 
-Run by `test_kills.py`::
+Run by `test_killed_runs.py`::
 
-    python kills.py FOLDER COUNT SEED
+    python run_kills.py FOLDER COUNT SEED
 """
 
 from __future__ import annotations

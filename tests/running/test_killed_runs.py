@@ -23,7 +23,7 @@ SEED = 20263
 @pytest.mark.timeout(300 + 30 * KILLS)
 def test_runs_of_a_graph(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, HERE / "kills.py", tmp_path, str(KILLS), str(SEED)],
+        [sys.executable, HERE / "run_kills.py", tmp_path, str(KILLS), str(SEED)],
         env={**os.environ, "PYTHONPATH": str(HERE.parent / "helpers")},
         stdout=subprocess.PIPE,
         text=True,

@@ -100,7 +100,7 @@ def kept(way: str, folder: Path) -> dict[str, Any]:
     found = {}
     for line in lines:
         values = json.loads(line)
-        heading = {name: values.pop(name) for name in HEADING}
+        heading = {name: values.pop(name, None) for name in HEADING}
         provenance = plain_provenance(json.dumps(values))
         if heading["task_label"] == LABEL and heading["data_id"]:
             found[heading["quantum_id"]] = provenance

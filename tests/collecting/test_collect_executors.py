@@ -60,23 +60,10 @@ def test_dask(given: list[Path], expected: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         # Dask's own, about what it imports and the sockets that it leaves to the collector.
         warnings.simplefilter("ignore")
-        from distributed import Client, LocalCluster, utils
+        from dask_cluster import two_workers
 
-        with (
-            LocalCluster(
-                n_workers=2,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                local_directory=str(tmp_path / "dask"),
-            ) as cluster,
-            Client(cluster) as client,
-            client.get_executor(pure=False) as executor,
-        ):
+        with two_workers(tmp_path) as (_, client), client.get_executor(pure=False) as executor:
             collect(given, tmp_path / "archive", executor=executor)
-        # Its thread would keep later tests in this process from being forked.
-        utils._offload_executor.shutdown()
-        utils._offload_executor = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
     assert_same(tmp_path / "archive", expected)
 
 

@@ -23,7 +23,7 @@ from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorErr
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
 import quantum_butler
-from graph_runs import Deeds, Left, NewRun, left_behind, make_executor, misbehaving
+from graph_runs import Deeds, Left, NewRun, interrupting, left_behind, make_executor, misbehaving
 from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor
 from quantum_butler.upstream import executors
 
@@ -298,16 +298,7 @@ def test_other_threads_are_refused_by_name(new_run: NewRun) -> None:
 @pytest.mark.parametrize("times", [1, 2])
 def test_interruptions(new_run: NewRun, isolation: Isolation, times: int, tmp_path: Path) -> None:
     """After one, what runs comes to its end; after two it is ended."""
-    parent = os.getpid()
-
-    def interrupt() -> None:
-        os.kill(parent, signal.SIGINT)
-        while times == 2:
-            # Two signals that come at once would be one.
-            os.kill(parent, signal.SIGINT)
-            os.sched_yield()
-
-    left, raised = run(new_run, {("first", 0): interrupt}, isolation=isolation, jobs=1, retries=3)
+    left, raised = run(new_run, {("first", 0): interrupting(times)}, isolation=isolation, jobs=1, retries=3)
     assert isinstance(raised, KeyboardInterrupt)
     assert states(left) == ({("first", 0): DONE} if times == 1 else {})
 

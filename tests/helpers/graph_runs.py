@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ("Deeds", "Left", "Mischief", "NewRun", "left_behind", "make_executor", "misbehaving")
+__all__ = (
+    "Deeds",
+    "Left",
+    "Mischief",
+    "NewRun",
+    "interrupting",
+    "left_behind",
+    "make_executor",
+    "misbehaving",
+)
 
 import dataclasses
 import json
+import os
+import signal
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +51,20 @@ class Mischief(TaskFactory):
 
         task.runQuantum = run_quantum  # type: ignore[method-assign]
         return task
+
+
+def interrupting(times: int) -> Callable[[], None]:
+    """Return a deed that interrupts this process, once, or again and again until it is ended itself."""
+    parent = os.getpid()
+
+    def interrupt() -> None:
+        os.kill(parent, signal.SIGINT)
+        while times == 2:
+            # Two signals that come at once would be one.
+            os.kill(parent, signal.SIGINT)
+            os.sched_yield()
+
+    return interrupt
 
 
 def make_executor(root: Path, graph: PredictedQuantumGraph) -> SingleQuantumExecutor:

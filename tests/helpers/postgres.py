@@ -21,10 +21,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy
+
+import debian
 
 USERS = ("postgres", "nobody")
 DATABASE_USER = "tester"
@@ -123,10 +125,10 @@ def _programs() -> Path:
     """Return the folder of the server's programs."""
     if (found := _installed()) is not None:
         return found
-    if os.geteuid() != 0 or os.environ.get("QUANTUM_BUTLER_APT") == "0":
-        raise NoPostgresError("none is installed (Debian's package is called postgresql)")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "postgresql"]):
-        _apt_get(command)
+    try:
+        debian.install("postgresql")
+    except debian.NotInstalledError as error:
+        raise NoPostgresError(str(error)) from error
     if (found := _installed()) is None:
         raise NoPostgresError("Debian's package postgresql has brought none")
     return found
@@ -142,17 +144,6 @@ def _installed() -> Path | None:
     if (program := shutil.which("pg_ctl")) is not None:
         found.insert(0, Path(program).resolve().parent)
     return next((folder for folder in reversed(found) if (folder / "initdb").exists()), None)
-
-
-def _apt_get(command: Sequence[str]) -> None:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        command = ["apt-get", "-q", *command]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoPostgresError(f"{' '.join(command)} failed: {error}") from error
-    if done.returncode:
-        raise NoPostgresError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
 def _unprivileged(folder: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
+import debian
+from quantum_butler import collect
 from quantum_butler.reporting import report, times
+
+FORMAT_1 = Path(__file__).resolve().parents[1] / "archive" / "data" / "format1"
 
 _NAMES = {
     "SUCCESSFUL": "successful",
@@ -98,6 +102,35 @@ def test_times(graph: Path, upstream: Any) -> None:
     assert {one.what for one in made.overheads} >= {"work", "preparation"}
 
 
+def test_an_archive_of_the_graph_says_the_same(graph: Path, tmp_path: Path) -> None:
+    collect(graph, tmp_path / "archive")
+    theirs, ours = report(graph), report(tmp_path / "archive")
+    assert ours.tasks == theirs.tasks and ours.exceptions == theirs.exceptions
+    assert sorted(ours.failures, key=lambda one: one.quantum_id) == sorted(
+        theirs.failures, key=lambda one: one.quantum_id
+    )
+    assert ours.pipeline.edges() == theirs.pipeline.edges() != []
+    theirs_times, ours_times = times(graph), times(tmp_path / "archive")
+    assert [(one.label, one.quanta, one.measures) for one in ours_times.tasks] == [
+        (one.label, one.quanta, one.measures) for one in theirs_times.tasks
+    ]
+    assert ours_times.slowest == theirs_times.slowest
+
+
+def test_an_archive_of_the_first_format(tmp_path: Path) -> None:
+    """It says of a quantum whether it failed; an early one does not even say that."""
+    made = report(FORMAT_1)
+    assert {task.label: task.statuses for task in made.tasks} == {
+        "first": {"successful": 2},
+        "second": {"successful": 2},
+    }
+    assert made.is_complete and times(FORMAT_1).overheads == []
+    early = shutil.copytree(FORMAT_1, tmp_path / "early")
+    quanta = pq.read_table(early / "quanta.parquet")
+    pq.write_table(quanta.drop_columns(["begin", "end", "failed", "attempts"]), early / "quanta.parquet")
+    assert report(early).total.statuses == {"unknown": 4}
+
+
 def test_command(graph: Path, tmp_path: Path) -> None:
     told = ask("report", graph)
     assert (told.returncode, told.stderr) == (3, "")
@@ -130,9 +163,13 @@ def test_tables_of_data_ids(graph: Path, tmp_path: Path) -> None:
 @pytest.mark.proof
 def test_page_in_a_browser(graph: Path, tmp_path: Path) -> None:
     """The page is laid out, finds failures, and asks no network."""
-    browser = shutil.which("chromium") or _install("chromium")
-    if browser is None:
-        pytest.skip("no chromium here, and it cannot be installed")
+    if shutil.which("chromium") is None:
+        try:
+            debian.install("chromium")
+        except debian.NotInstalledError as error:
+            pytest.skip(str(error))
+    browser = shutil.which("chromium")
+    assert browser is not None
     page = tmp_path / "run.html"
     assert ask("report", graph, "--html", page).returncode == 3
     text = page.read_text()
@@ -160,12 +197,3 @@ def _browse(browser: str, folder: Path, *arguments: str) -> subprocess.Completed
         f"--user-data-dir={folder / 'profile'}",
     ]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, timeout=200)
-
-
-def _install(package: str) -> str | None:
-    """Install one of Debian's packages, where that can and may be."""
-    if os.geteuid() or os.environ.get("QUANTUM_BUTLER_APT") == "0" or shutil.which("apt-get") is None:
-        return None
-    for command in (["update"], ["install", "-y", package]):
-        subprocess.run(["apt-get", "-q", *command], capture_output=True)
-    return shutil.which(package)

@@ -74,18 +74,9 @@ class Killer:
 @contextmanager
 def dask(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], list[int]]]]:
     """Start a cluster of two processes; give the option, and what tells their numbers."""
-    from distributed import Client, LocalCluster
+    from dask_cluster import two_workers
 
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            local_directory=str(folder / "dask"),
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with two_workers(folder) as (cluster, client):
         yield {"dask": cluster.scheduler_address}, lambda: list(client.run(os.getpid).values())
 
 

@@ -15,7 +15,7 @@ from campaign_runs import DETECTORS, Runs
 from lsst.ctrl.mpexec.cli.script.pre_exec_init_qbb import pre_exec_init_qbb
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
 
-from graph_runs import Deeds, left_behind, make_executor
+from graph_runs import Deeds, interrupting, left_behind, make_executor
 from quantum_butler.demo.graph import read_graph
 from quantum_butler.running.campaign import Campaign
 
@@ -146,16 +146,7 @@ def quantum_of(line: str) -> tuple[str, int]:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_interruptions(runs: Runs, times: int) -> None:
-    parent = os.getpid()
-
-    def interrupt() -> None:
-        os.kill(parent, signal.SIGINT)
-        while times == 2:
-            # Two signals that come at once would be one.
-            os.kill(parent, signal.SIGINT)
-            os.sched_yield()
-
-    deeds: Deeds = {("first", 0): interrupt}
+    deeds: Deeds = {("first", 0): interrupting(times)}
     result = runs.run(deeds, jobs=1)
     assert result.was_interrupted and not result.is_success
     assert result.tally.total("done") == (1 if times == 1 else 0)

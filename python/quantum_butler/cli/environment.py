@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
+from .options import drop_in_options
 from .output import show
-from .paths import LocalPath
 
 
 @click.command(
@@ -27,18 +27,7 @@ from .paths import LocalPath
     show_default=True,
     help="For which shell, or for a program.",
 )
-@click.option(
-    "--require",
-    is_flag=True,
-    help="Where quantum_butler cannot be imported, let the import of lsst.daf.butler fail, "
-    "instead of going on with the stock classes and a warning.",
-)
-@click.option(
-    "--provenance-log",
-    type=LocalPath(),
-    metavar="FOLDER",
-    help="Leave the provenance of every quantum in logs in this folder, one for each process.",
-)
+@drop_in_options
 def env(style: str, require: bool, provenance_log: Path | None) -> None:
     """Print the environment in which Python commands use our classes, as exec sets it.
 

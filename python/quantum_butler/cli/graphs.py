@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import new_graph_option, overwrite_graph_option
 from .output import format_option, show
 from .paths import LocalPath
 
@@ -28,14 +29,7 @@ if TYPE_CHECKING:
 )
 @click.argument("graph", metavar="GRAPH", type=LocalPath(exists=True, file_okay=True))
 @click.argument("repo", metavar="REPO")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    required=True,
-    type=LocalPath(file_okay=True),
-    help="The provenance graph to write.",
-)
+@new_graph_option
 @click.option(
     "-j",
     "--jobs",
@@ -44,7 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of processes that read.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the graph that is there.")
+@overwrite_graph_option
 @click.option("--mock-storage-classes", is_flag=True, help="For upstream's mocked pipelines.")
 @format_option("json")
 def aggregate(
@@ -103,20 +97,13 @@ def aggregate(
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=LocalPath(exists=True, file_okay=True)
 )
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    required=True,
-    type=LocalPath(file_okay=True),
-    help="The graph to write.",
-)
+@new_graph_option
 @click.option(
     "--by-pipeline",
     is_flag=True,
     help="Make one graph for each pipeline and run; numbers are added to the name if these are several.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the graph that is there.")
+@overwrite_graph_option
 @click.option("--scratch", metavar="FOLDER", type=LocalPath(), help="Where to put what memory does not hold.")
 @format_option("json")
 def merge_graphs(

@@ -19,6 +19,7 @@ from .ask import COMMANDS
 from .collect import collect
 from .environment import env
 from .graphs import aggregate, merge_graphs
+from .options import drop_in_options
 from .output import INTERRUPTED, READER_GONE, Group, format_option, show
 from .paths import LocalPath
 from .report import report, times
@@ -136,19 +137,7 @@ def demo(detectors: int, keep: Path | None, style: str) -> None:
     epilog="The exit status is that of COMMAND; 127 if there is no such command, 126 if it cannot be "
     "run, 125 if no provenance log can be written in FOLDER.",
 )
-@click.option(
-    "--require",
-    is_flag=True,
-    help="Where quantum_butler cannot be imported, let the import of lsst.daf.butler fail, "
-    "instead of going on with the stock classes and a warning.",
-)
-@click.option(
-    "--provenance-log",
-    type=LocalPath(),
-    metavar="FOLDER",
-    help="Leave the provenance of every quantum in logs in this folder, one for each process; "
-    "gather them with quantum-butler collect.",
-)
+@drop_in_options
 @click.argument("command", metavar="COMMAND [ARGUMENTS]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) -> None:
     """Run COMMAND, unchanged, with our classes in place of the stock ones.

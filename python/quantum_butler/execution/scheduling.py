@@ -12,13 +12,10 @@ __all__ = ("GraphRun",)
 import itertools
 import selectors
 import signal
-import threading
 import time
 import uuid
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lsst.pipe.base import InvalidQuantumError
@@ -29,12 +26,11 @@ from lsst.utils.logging import getLogger
 from .. import _core
 from ..upstream.executors import FINAL_EXIT_CODES, make_butler, write_provenance
 from .child import Outcome, Settings
+from .interruptions import Interruptions
 from .watching import Watcher
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     import networkx
 
 # People look for its messages under this name.
@@ -45,6 +41,10 @@ _GRACE = 1.0
 
 # How often a quantum may come to a process that ends before it has read which one it is.
 _MOST_LOST = 3
+
+
+def _say_how_to_end() -> None:
+    _LOG.warning("Interrupted: waiting for the quanta that run. Interrupt again to end them.")
 
 
 class GraphRun:
@@ -89,7 +89,7 @@ class GraphRun:
         self._n_done = 0
         self._failed: dict[uuid.UUID, str] = {}
         self._timed_out: set[uuid.UUID] = set()
-        self._interruptions = 0
+        self._interruptions = Interruptions(_say_how_to_end)
         self._has_told_of_interruption = False
         self._error: MPGraphExecutorError | None = None
 
@@ -99,7 +99,7 @@ class GraphRun:
 
     def execute(self) -> None:
         """Run all quanta; raise `MPGraphExecutorError` if one failed, `KeyboardInterrupt` if interrupted."""
-        with self._interruptible():
+        with self._interruptions.counted():
             try:
                 while self._is_going_on():
                     self._start_quanta()
@@ -108,21 +108,21 @@ class GraphRun:
                 self._end_all()
         if self._error is not None:
             raise self._error
-        if self._interruptions:
+        if self._interruptions.count:
             raise KeyboardInterrupt
         if self._failed:
             self._raise_failed()
 
     def _is_going_on(self) -> bool:
         """Return whether there is anything left to do or to wait for."""
-        if self._interruptions > 1 or self._error is not None:
+        if self._interruptions.count > 1 or self._error is not None:
             return False
         return self._n_busy() > 0 or (self._frontier.has_ready and not self._is_over)
 
     @property
     def _is_over(self) -> bool:
         """Whether no further quantum is started."""
-        return self._interruptions > 0 or self._watcher.wants_end
+        return self._interruptions.count > 0 or self._watcher.wants_end
 
     def _n_busy(self) -> int:
         return sum(worker.quantum_id is not None for worker in self._workers)
@@ -140,23 +140,6 @@ class GraphRun:
         self._selector.unregister(worker.sentinel)
         self._workers.remove(worker)
         worker.dispose()
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let the first Ctrl-C end the run after what runs, and the second one end that, too."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._interruptions += 1
-        if self._interruptions == 1:
-            _LOG.warning("Interrupted: waiting for the quanta that run. Interrupt again to end them.")
 
     def _start_quanta(self) -> None:
         """Hand the next quanta to processes as long as there are both."""
@@ -181,7 +164,7 @@ class GraphRun:
 
     def _wait(self) -> None:
         """Wait until something has happened, and see to it."""
-        if self._interruptions and not self._has_told_of_interruption:
+        if self._interruptions.count and not self._has_told_of_interruption:
             self._has_told_of_interruption = True
             self._watcher.interrupted()
         self._watcher.waits()

@@ -8,7 +8,7 @@ import html
 import io
 import os
 import shlex
-import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,10 +19,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from .. import _core
 from ..archive.graph import GraphvizError, NoGraphvizError, svg_of_dot
 from ..archive.reports import counted, data_id_text, size_text
 from .counts import STATUSES, RunReport, TaskCounts
-from .text import seconds_text
+from .text import remarks_on, seconds_text
 from .times import RunTimes
 
 # A page stays below 5 MB, and a browser lays it out at once.
@@ -62,22 +63,7 @@ def write_page(report: RunReport, times: RunTimes, file: Path) -> None:
         overheads=_overheads(times),
         commands=_commands(report),
     )
-    _replace(file, text)
-
-
-def _replace(file: Path, text: str) -> None:
-    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        # Private is only what is not finished.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(scratch, 0o666 & ~mask)
-        os.replace(scratch, file)
-    except BaseException:
-        os.unlink(scratch)
-        raise
+    _core.write_file(os.fspath(file), f".{uuid.uuid4().hex}", text.encode())
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], name: str = "") -> str:
@@ -111,11 +97,16 @@ def _statuses(report: RunReport) -> str:
     seen = [name for name in STATUSES.values() if any(task.statuses[name] for task in report.tasks)]
     rows = []
     for task in [*report.tasks, report.total]:
-        remarks = [f"{count:,} {html.escape(caveat)}" for caveat, count in sorted(task.caveats.items())]
-        remarks += [f"{task.retried:,} retried"] if task.retried else []
-        remarks += [f"blocked by {html.escape(', '.join(task.because_of))}"] if task.because_of else []
         counts = [f"{task.statuses[name]:,}" for name in seen]
-        rows.append([html.escape(task.label), f"{task.total:,}", *counts, _bar(task), "; ".join(remarks)])
+        rows.append(
+            [
+                html.escape(task.label),
+                f"{task.total:,}",
+                *counts,
+                _bar(task),
+                html.escape("; ".join(remarks_on(task))),
+            ]
+        )
     return _table(["task", "quanta", *seen, "", "remarks"], rows, "statuses")
 
 

@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError, unreadable
-from ..archive.format import MANIFEST
 from ..paths import Name, local_path
-from ..quantum_graphs import ProvenanceGraph
+from ..quantum_graphs import ProvenanceGraph, QuantumStatus
 
 _COLUMNS = (
     "quantum_id",
@@ -74,7 +73,7 @@ class Runs:
         """Where they are (`tuple` [`str`, ...])."""
         self._archive: Archive | None = None
         self._graph: ProvenanceGraph | None = None
-        if len(places) == 1 and (Path(self.places[0]).is_dir() or Path(self.places[0]).name == MANIFEST):
+        if len(places) == 1 and Path(self.places[0]).is_dir():
             self._archive = Archive(places[0])
         elif any(Path(place).is_dir() for place in self.places):
             raise ArchiveError(f"{self.places[0]}: one archive, or graphs; several archives are merged first")
@@ -107,9 +106,7 @@ class Runs:
                 for batch in file.iter_batches(_AT_ONCE, columns=there):
                     table = pyarrow.Table.from_batches([batch])
                     if "status" in columns and "status" not in there:
-                        # Archives of the first format say no more than whether it failed.
-                        status = pc.if_else(table["failed"], -1, 1)
-                        table = table.append_column("status", status.cast(pyarrow.int8()))
+                        table = table.append_column("status", _status_of_failed(table))
                     yield table
         except (OSError, pyarrow.ArrowException) as error:
             raise unreadable(path, error) from error
@@ -147,6 +144,16 @@ class Runs:
                 for kind in ("inputs", "outputs")
             )
         )
+
+
+def _status_of_failed(table: pyarrow.Table) -> pyarrow.ChunkedArray:
+    """Return what archives of the first format tell of a status: no more than whether it failed, if that."""
+    if "failed" not in table.column_names:
+        return pyarrow.chunked_array(
+            [pyarrow.array([QuantumStatus.UNKNOWN.value] * len(table), pyarrow.int8())]
+        )
+    status = pc.if_else(table["failed"], QuantumStatus.FAILED.value, QuantumStatus.SUCCESSFUL.value)
+    return pc.fill_null(status, QuantumStatus.UNKNOWN.value).cast(pyarrow.int8())
 
 
 def _null_type(name: str) -> pyarrow.DataType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("of_report", "of_times", "seconds_text")
+__all__ = ("of_report", "of_times", "remarks_on", "seconds_text")
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,18 +30,23 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def remarks_on(task: TaskCounts) -> list[str]:
+    """Return what is to be said of a task's quanta besides their counts."""
+    remarks = [f"{count:,} {caveat}" for caveat, count in sorted(task.caveats.items())]
+    if task.retried:
+        remarks.append(f"{task.retried:,} retried")
+    if task.because_of:
+        remarks.append(f"blocked by {', '.join(task.because_of)}")
+    return remarks
+
+
 def of_report(report: RunReport, limit: int | None = _MOST_LINES) -> Report:
     """Report what became of the quanta of a run."""
     seen = [name for name in STATUSES.values() if any(task.statuses[name] for task in report.tasks)]
 
     def row(task: TaskCounts) -> list[str]:
-        remarks = [f"{count:,} {caveat}" for caveat, count in sorted(task.caveats.items())]
-        if task.retried:
-            remarks.append(f"{task.retried:,} retried")
-        if task.because_of:
-            remarks.append(f"blocked by {', '.join(task.because_of)}")
         counts = (f"{task.statuses[name]:,}" for name in seen)
-        return [task.label, f"{task.total:,}", *counts, "; ".join(remarks)]
+        return [task.label, f"{task.total:,}", *counts, "; ".join(remarks_on(task))]
 
     def text() -> str:
         rows = [row(task) for task in report.tasks]

@@ -9,23 +9,18 @@ import dataclasses
 import json
 import os
 import queue
-import signal
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lsst.pipe.base import InvalidQuantumError
 from lsst.pipe.base.quantum_reports import QuantumReport
 
+from ..execution.interruptions import Interruptions
 from .errors import RunError
 from .remote import Batch, StartError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from .. import _core
     from .engines import Engine, Submitted
     from .notes import Notes
@@ -76,45 +71,30 @@ class BatchRun:
         self._lost: Counter[int] = Counter()
         self._failed_starts = 0
         self._seconds: dict[str, float] = {}
-        self._interruptions = 0
+        self._interruptions = Interruptions()
         self._is_over = False
 
     def execute(self) -> None:
         """Run all quanta that can be run; raise `KeyboardInterrupt` if interrupted."""
         told = False
-        with self._interruptible():
+        with self._interruptions.counted():
             try:
                 while self._given or (self._frontier.has_ready and not self._wants_end()):
                     self._submit()
                     self._wait()
-                    if self._interruptions and not told:
+                    if self._interruptions.count and not told:
                         told = True
                         self._notes.interrupted()
-                    if self._interruptions > 1 or self._is_over:
+                    if self._interruptions.count > 1 or self._is_over:
                         break
             finally:
                 if self._given:
                     self._engine.stop()
-        if self._interruptions:
+        if self._interruptions.count:
             raise KeyboardInterrupt
 
     def _wants_end(self) -> bool:
-        return self._interruptions > 0 or self._is_over or self._notes.wants_end
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let the first Ctrl-C end the run after what runs, and the second one end that, too."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._interruptions += 1
+        return self._interruptions.count > 0 or self._is_over or self._notes.wants_end
 
     def _submit(self) -> None:
         """Give the engine as many batches as its workers can take."""

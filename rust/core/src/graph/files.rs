@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
+use serde::de::DeserializeOwned;
 
 use super::addresses::{Address, Row, number};
+use super::blocks::Blocks;
 use super::file::{GraphFile, Kind};
 use super::models::Header;
 use super::names::{Index, Named, Wanted, fingerprint, matches, whole};
@@ -173,4 +175,34 @@ fn fingerprints(of_files: &[Option<&Dimensions>], name: &str, wanted: &Wanted) -
         whole(dimensions, wanted).map(|values| fingerprint(name, values.into_iter()))
     };
     of_files.iter().flatten().map(of_file).collect()
+}
+
+/// Goes through all blocks of a member, file by file.
+pub(super) struct Walk {
+    member: &'static str,
+    file: usize,
+    blocks: Option<Blocks>,
+}
+
+impl Walk {
+    pub(super) fn new(member: &'static str) -> Self {
+        Self { member, file: 0, blocks: None }
+    }
+
+    /// What the next block tells, and the number of the file that it is in.
+    pub(super) fn next<T: DeserializeOwned>(&mut self, files: &Files) -> Result<Option<(usize, T)>> {
+        while self.file < files.len() {
+            let file = files.get(self.file);
+            let blocks = match &mut self.blocks {
+                Some(blocks) => blocks,
+                none => none.insert(file.blocks(self.member)?),
+            };
+            if let Some((_, model)) = file.next_model(blocks)? {
+                return Ok(Some((self.file, model)));
+            }
+            self.blocks = None;
+            self.file += 1;
+        }
+        Ok(None)
+    }
 }

@@ -7,8 +7,8 @@ use arrow_array::{Int32Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashSet;
 
-use super::blocks::Blocks;
 use super::columns::{DataIds, OptionalUuids, optional_uuid_field};
+use super::files::Walk;
 use super::json::Uuid;
 use super::models::{PlannedDataset, PlannedQuantum};
 use super::pipeline::{Dimensions, KeyKind};
@@ -22,37 +22,9 @@ const PACKAGES: &str = "packages";
 
 static NO_DIMENSIONS: Dimensions = Dimensions { names: Vec::new(), required: 0 };
 
-/// Goes through all quanta, file by file, with those before them if these are wanted.
-struct Walk {
-    graph: Arc<PredictedGraph>,
-    file: usize,
-    blocks: Option<Blocks>,
-}
-
-impl Walk {
-    fn new(graph: Arc<PredictedGraph>) -> Self {
-        Self { graph, file: 0, blocks: None }
-    }
-
-    fn next(&mut self) -> Result<Option<(usize, PlannedQuantum)>> {
-        while self.file < self.graph.files().len() {
-            let file = self.graph.files().get(self.file);
-            let blocks = match &mut self.blocks {
-                Some(blocks) => blocks,
-                none => none.insert(file.blocks(BLOCKS)?),
-            };
-            if let Some((_, quantum)) = file.next_model(blocks)? {
-                return Ok(Some((self.file, quantum)));
-            }
-            self.blocks = None;
-            self.file += 1;
-        }
-        Ok(None)
-    }
-}
-
 /// Reads all planned quanta with their edges.
 pub struct PlannedQuantaReader {
+    graph: Arc<PredictedGraph>,
     walk: Walk,
     rows: usize,
     dimensions: Vec<(String, KeyKind)>,
@@ -67,7 +39,7 @@ impl PlannedQuantaReader {
         let mut fields = with_names(uuid_field("quantum_id"), "task_label", &dimensions);
         fields.push(Field::new("source", DataType::Int32, false));
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { walk: Walk::new(graph), rows: rows.max(1), dimensions, schema, begun: false })
+        Ok(Self { graph, walk: Walk::new(BLOCKS), rows: rows.max(1), dimensions, schema, begun: false })
     }
 
     /// The next quanta and their edges, if there are any; a graph without any gives one empty batch.
@@ -77,8 +49,10 @@ impl PlannedQuantaReader {
         let (mut data_ids, mut sources) = (DataIds::new(&self.dimensions), Vec::new());
         let mut edges = Edges::default();
         while ids.len() < self.rows && edges.len() < MOST_MEMBERS {
-            let Some((number, quantum)) = self.walk.next()? else { break };
-            let files = self.walk.graph.files();
+            let Some((number, quantum)) = self.walk.next::<PlannedQuantum>(self.graph.files())? else {
+                break;
+            };
+            let files = self.graph.files();
             let file = files.get(number);
             let task = files.pipeline(number)?.tasks.get(&quantum.task_label);
             let task = task
@@ -110,6 +84,7 @@ type Planned = (PlannedDataset, Option<Uuid>, usize);
 
 /// Reads all planned datasets, each once: outputs with their quanta, then overall inputs.
 pub struct PlannedDatasetsReader {
+    graph: Arc<PredictedGraph>,
     walk: Walk,
     rows: usize,
     dimensions: Vec<(String, KeyKind)>,
@@ -129,9 +104,9 @@ impl PlannedDatasetsReader {
         fields.push(Field::new("source", DataType::Int32, false));
         let schema = Arc::new(Schema::new(fields));
         let (waiting, told) = (VecDeque::new(), HashSet::new());
-        let walk = Walk::new(graph);
         let mut reader = Self {
-            walk,
+            graph,
+            walk: Walk::new(BLOCKS),
             rows: rows.max(1),
             dimensions,
             schema,
@@ -140,7 +115,7 @@ impl PlannedDatasetsReader {
             of_inputs: false,
             begun: false,
         };
-        for (number, quantum) in reader.walk.graph.init_quanta()? {
+        for (number, quantum) in reader.graph.init_quanta()? {
             reader.add(number, quantum);
         }
         Ok(reader)
@@ -154,7 +129,7 @@ impl PlannedDatasetsReader {
         let mut producers = OptionalUuids::with_capacity(0);
         while ids.len() < self.rows {
             let Some((dataset, producer, number)) = self.next()? else { break };
-            let files = self.walk.graph.files();
+            let files = self.graph.files();
             let file = files.get(number);
             let name = &dataset.dataset_type_name;
             let known = files.pipeline(number)?.dataset_types.get(name).map(|found| &found.dimensions);
@@ -183,16 +158,15 @@ impl PlannedDatasetsReader {
             if let Some(next) = self.waiting.pop_front() {
                 return Ok(Some(next));
             }
-            if let Some((number, quantum)) = self.walk.next()? {
+            if let Some((number, quantum)) = self.walk.next::<PlannedQuantum>(self.graph.files())? {
                 self.add(number, quantum);
             } else if self.of_inputs {
                 return Ok(None);
             } else {
                 // Only when all outputs are known it is clear which inputs are none of them.
                 self.of_inputs = true;
-                let graph = self.walk.graph.clone();
-                self.walk = Walk::new(graph.clone());
-                for (number, quantum) in graph.init_quanta()? {
+                self.walk = Walk::new(BLOCKS);
+                for (number, quantum) in self.graph.init_quanta()? {
                     self.add(number, quantum);
                 }
             }

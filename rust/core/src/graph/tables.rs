@@ -6,12 +6,11 @@ use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use hashbrown::HashSet;
 
-use super::blocks::Blocks;
 use super::columns::{
     Attempts, DataIds, OptionalUuids, UuidLists, attempt_fields, data_id_fields, optional_uuid_field,
     uuid_list_field,
 };
-use super::files::Files;
+use super::files::{Files, Walk};
 use super::models::{Dataset, Quantum};
 use super::pipeline::KeyKind;
 use super::provenance::{BlockKind, ProvenanceGraph};
@@ -135,34 +134,9 @@ impl Edges {
     }
 }
 
-/// Goes through all blocks of a kind, file by file.
-struct Walk {
-    graph: Arc<ProvenanceGraph>,
-    kind: BlockKind,
-    file: usize,
-    blocks: Option<Blocks>,
-}
-
-impl Walk {
-    fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<(usize, T)>> {
-        while self.file < self.graph.files().len() {
-            let file = self.graph.files().get(self.file);
-            let blocks = match &mut self.blocks {
-                Some(blocks) => blocks,
-                none => none.insert(file.blocks(self.kind.member())?),
-            };
-            if let Some((_, model)) = file.next_model(blocks)? {
-                return Ok(Some((self.file, model)));
-            }
-            self.blocks = None;
-            self.file += 1;
-        }
-        Ok(None)
-    }
-}
-
 /// Reads all quanta, in the order in which they were written.
 pub struct QuantaReader {
+    graph: Arc<ProvenanceGraph>,
     walk: Walk,
     rows: usize,
     dimensions: Vec<(String, KeyKind)>,
@@ -175,8 +149,8 @@ impl QuantaReader {
     pub fn new(graph: Arc<ProvenanceGraph>, rows: usize) -> Result<Self> {
         let dimensions = all_dimensions(graph.files())?;
         let schema = quanta_schema(&dimensions);
-        let walk = Walk { graph, kind: BlockKind::Quanta, file: 0, blocks: None };
-        Ok(Self { walk, rows: rows.max(1), dimensions, schema, begun: false })
+        let walk = Walk::new(BlockKind::Quanta.member());
+        Ok(Self { graph, walk, rows: rows.max(1), dimensions, schema, begun: false })
     }
 
     /// The next ones, if there are any; a graph without any gives one empty batch.
@@ -193,9 +167,9 @@ impl QuantaReader {
             && edges.len() < MOST_MEMBERS
             && numbers.len() < MOST_MEMBERS
         {
-            let Some((number, quantum)) = self.walk.next::<Quantum>()? else { break };
-            let file = self.walk.graph.files().get(number);
-            let task = self.walk.graph.files().pipeline(number)?.tasks.get(&quantum.task_label);
+            let Some((number, quantum)) = self.walk.next::<Quantum>(self.graph.files())? else { break };
+            let file = self.graph.files().get(number);
+            let task = self.graph.files().pipeline(number)?.tasks.get(&quantum.task_label);
             let task = task
                 .ok_or_else(|| file.damaged(format!("the pipeline has no task {:?}", quantum.task_label)))?;
             data_ids.push(&task.dimensions, &quantum.data_coordinate).map_err(|what| file.damaged(what))?;
@@ -235,6 +209,7 @@ impl QuantaReader {
 
 /// Reads all datasets, in the order in which they were written.
 pub struct DatasetsReader {
+    graph: Arc<ProvenanceGraph>,
     walk: Walk,
     rows: usize,
     dimensions: Vec<(String, KeyKind)>,
@@ -247,18 +222,17 @@ impl DatasetsReader {
     pub fn new(graph: Arc<ProvenanceGraph>, rows: usize) -> Result<Self> {
         let dimensions = all_dimensions(graph.files())?;
         let schema = datasets_schema(&dimensions);
-        let walk = Walk { graph, kind: BlockKind::Datasets, file: 0, blocks: None };
-        Ok(Self { walk, rows: rows.max(1), dimensions, schema, begun: false })
+        let walk = Walk::new(BlockKind::Datasets.member());
+        Ok(Self { graph, walk, rows: rows.max(1), dimensions, schema, begun: false })
     }
 
     /// The next ones, if there are any; a graph without any gives one empty batch.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut rows = DatasetRows::new(&self.dimensions);
         while rows.len() < self.rows {
-            let Some((number, dataset)) = self.walk.next::<Dataset>()? else { break };
-            let file = self.walk.graph.files().get(number);
-            let found =
-                self.walk.graph.files().pipeline(number)?.dataset_types.get(&dataset.dataset_type_name);
+            let Some((number, dataset)) = self.walk.next::<Dataset>(self.graph.files())? else { break };
+            let file = self.graph.files().get(number);
+            let found = self.graph.files().pipeline(number)?.dataset_types.get(&dataset.dataset_type_name);
             let found = found.ok_or_else(|| {
                 file.damaged(format!("the pipeline has no dataset type {:?}", dataset.dataset_type_name))
             })?;

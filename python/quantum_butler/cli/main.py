@@ -8,8 +8,6 @@ from __future__ import annotations
 
 __all__ = ("main",)
 
-import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -17,11 +15,11 @@ import click
 
 from .ask import COMMANDS
 from .collect import collect
+from .demo import demo
 from .environment import env
 from .graphs import aggregate, merge_graphs
 from .options import drop_in_options
-from .output import INTERRUPTED, READER_GONE, Group, format_option, show
-from .paths import LocalPath
+from .output import INTERRUPTED, READER_GONE, Group
 from .report import report, times
 from .run import run
 from .transfer import transfer
@@ -65,70 +63,6 @@ def main(quiet: bool, verbose: int, log_level: str | None) -> None:
         logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-@main.command()
-@click.option(
-    "--detectors",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    help="Size of the graph: two quanta for each detector.",
-)
-@click.option(
-    "--keep",
-    type=LocalPath(is_text=True),
-    help="Work in this new or empty folder, and leave everything there to look at.",
-)
-@format_option("json")
-def demo(detectors: int, keep: Path | None, style: str) -> None:
-    """Run a real quantum graph with the stock butler and with ours, and compare.
-
-    Makes a data repository in a temporary folder and a graph of two chained
-    mock tasks, runs it through pipetask run-qbb once with each butler,
-    transfers the outputs, reads them back and compares.  Collects the
-    provenance that the run with ours has logged, and asks the archive.  The
-    exit status is 1 if anything differs.
-
-    Times are those of a run, divided by its quanta.  The first ones pay for
-    what the others use, so a graph of few detectors shows little of the gain.
-    """
-    import tempfile
-    from contextlib import ExitStack
-
-    from rich.console import Console
-
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
-    try:
-        from ..demo import DemoError, run_demo
-        from ..demo.report import progress, table
-        from ..progress import unfailing
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error}; the demo needs the executors: pip install 'quantum-butler[demo]'"
-        ) from error
-
-    with ExitStack() as stack:
-        if keep is None:
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantum-butler-demo-")))
-        else:
-            root = keep.resolve()
-            root.mkdir(parents=True, exist_ok=True)
-        step = stack.enter_context(progress(Console(file=unfailing(sys.stderr))))
-        try:
-            report = run_demo(root, detectors, step)
-        except DemoError as error:
-            raise click.ClickException(str(error)) from error
-    if style == "json":
-        show(f"{json.dumps(dataclasses.asdict(report))}\n")
-    else:
-        console = Console()
-        with console.capture() as text:
-            # The answers of the archive are in columns of their own width.
-            console.print(table(report), soft_wrap=True)
-        show(text.get())
-    sys.exit(1 if report.differences else 0)
-
-
 @main.command(
     "exec",
     short_help="Run a command with our classes in place of the stock ones.",
@@ -161,5 +95,5 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (run, collect, env, *COMMANDS, report, times, transfer, aggregate, merge_graphs):
+for _command in (demo, run, collect, env, *COMMANDS, report, times, transfer, aggregate, merge_graphs):
     main.add_command(_command)

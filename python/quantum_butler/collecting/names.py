@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from .. import _core
 from ..archive.naming import INDEX, name_keys
+from ..archive.schemas import DATASETS
 from .ids import ids_of, uuids_of
 from .parts import Part, read_names
 from .tables import TableWriter
@@ -155,19 +156,9 @@ def _dimensions(parts: Sequence[Part], folder: str) -> dict[str, pa.DataType]:
 
 def _schema(dimensions: dict[str, pa.DataType]) -> pa.Schema:
     """Return the schema of the table."""
-    return pa.schema(
-        [
-            pa.field("dataset_id", pa.uuid(), nullable=False),
-            pa.field("dataset_type", _TEXTS),
-            pa.field("run", _TEXTS),
-            pa.field("storage_class", _TEXTS),
-            pa.field("size", pa.int64()),
-            pa.field("producer", pa.uuid()),
-            pa.field("produced", pa.bool_()),
-            # A struct has to have something.
-            pa.field("data_id", pa.struct(list(dimensions.items()) or [("instrument", _TEXTS)])),
-        ]
-    )
+    # A struct has to have something.
+    fields = list(dimensions.items()) or [("instrument", _TEXTS)]
+    return DATASETS.append(pa.field("data_id", pa.struct(fields)))
 
 
 def _records_schema(rows: pa.Table) -> pa.Schema:
@@ -267,7 +258,10 @@ def _of_records(tables: list[pa.Table], ids: Any) -> tuple[pa.Array, pa.Array]:
     places, known = _places(ids, ids_of(records["dataset_id"]))
     sizes = records["file_size"].fill_null(-1).to_numpy()
     counts = known & (sizes >= 0)
-    total = np.bincount(places[counts], sizes[counts], len(ids)).astype(np.int64)
+    # Sums of floating point would not be exact; what goes beyond the type is as much as it can hold.
+    total = np.zeros(len(ids), np.uint64)
+    np.add.at(total, places[counts], sizes[counts].astype(np.uint64))
+    total = np.minimum(total, np.uint64(np.iinfo(np.int64).max)).astype(np.int64)
     has_size = np.bincount(places[counts], minlength=len(ids)) > 0
     whole = known & records["component"].is_null().to_numpy()
     rows = np.full(len(ids), -1, np.int64)

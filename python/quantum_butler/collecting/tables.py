@@ -31,110 +31,19 @@ import pyarrow.parquet as pq
 
 from .. import _core
 from ..archive.format import ROLES
+from ..archive.schemas import (
+    ATTEMPTS,
+    EDGES,
+    EXCEPTIONS,
+    EXECUTION,
+    KNOWN_FROM,
+    QUANTA,
+    RECORDS,
+    SIZES,
+    TASKS,
+)
 from .origins import Origin
 from .parts import Part, read_part
-
-_BYTES = tuple(f"{role}s_bytes" for role in ROLES)
-
-# When an attempt began and ended, and whether it failed.
-_ATTEMPT = (
-    pa.field("begin", pa.timestamp("us", tz="UTC")),
-    pa.field("end", pa.timestamp("us", tz="UTC")),
-    pa.field("failed", pa.bool_()),
-)
-
-_TIME = pa.timestamp("us", tz="UTC")
-_TEXTS = pa.dictionary(pa.int32(), pa.string())
-
-EXECUTION = (
-    pa.field("status", pa.int64()),
-    pa.field("caveats", pa.int64()),
-    pa.field("attempt", pa.int64()),
-    pa.field("process", pa.int64()),
-    pa.field("memory", pa.int64()),
-    pa.field("earlier_quanta", pa.int64()),
-    pa.field("n_get", pa.int64()),
-    pa.field("n_put", pa.int64()),
-    pa.field("prep_time", pa.float64()),
-    pa.field("init_time", pa.float64()),
-    pa.field("run_time", pa.float64()),
-    pa.field("run_time_cpu", pa.float64()),
-    pa.field("time_in_get", pa.float64()),
-    pa.field("time_in_put", pa.float64()),
-    pa.field("start_time_cpu", pa.float64()),
-    pa.field("graph_read_time", pa.float64()),
-    pa.field("start", _TIME),
-    pa.field("host", _TEXTS),
-    pa.field("exception_type", _TEXTS),
-    pa.field("exception_message", pa.string()),
-)
-"""Columns that tell how an attempt went (`tuple` [`pyarrow.Field`])."""
-
-QUANTA = pa.schema(
-    [
-        pa.field("quantum_id", pa.uuid(), nullable=False),
-        pa.field("task_label", pa.dictionary(pa.int32(), pa.string())),
-        pa.field("data_id", pa.string()),
-        *(pa.field(f"{role}s", pa.int32(), nullable=False) for role in ROLES),
-        pa.field("edges", pa.int32(), nullable=False),
-        pa.field("records", pa.int32(), nullable=False),
-        *(pa.field(name, pa.int64(), nullable=False) for name in _BYTES),
-        *_ATTEMPT,
-        pa.field("attempts", pa.int32(), nullable=False),
-        pa.field("run", _TEXTS),
-        *EXECUTION,
-        pa.field("known_from", _TEXTS, nullable=False),
-        pa.field("source", pa.int32()),
-    ]
-)
-"""Schema of ``quanta.parquet`` (`pyarrow.Schema`)."""
-
-ATTEMPTS = pa.schema(
-    [
-        pa.field("quantum_id", pa.uuid(), nullable=False),
-        *_ATTEMPT,
-        pa.field("actual_inputs", pa.int32()),
-        pa.field("actual_outputs", pa.int32()),
-        pa.field("content", pa.binary(16)),
-        pa.field("task_label", _TEXTS),
-        pa.field("data_id", pa.string()),
-        pa.field("run", _TEXTS),
-        *EXECUTION,
-    ]
-)
-"""Schema of ``attempts.parquet`` (`pyarrow.Schema`)."""
-
-EXCEPTIONS = pa.schema(
-    [
-        pa.field("quantum_id", pa.uuid(), nullable=False),
-        pa.field("task_label", _TEXTS),
-        pa.field("data_id", pa.string()),
-        pa.field("run", _TEXTS),
-        *(field for field in EXECUTION if field.name in ("attempt", "status", "host", "start")),
-        pa.field("exception_type", _TEXTS),
-        pa.field("exception_message", pa.string()),
-    ]
-)
-"""Schema of ``exceptions.parquet`` (`pyarrow.Schema`)."""
-
-TASKS = pa.schema(
-    [
-        pa.field("task_label", pa.string(), nullable=False),
-        pa.field("kind", pa.string()),
-        pa.field("connection", pa.string()),
-        pa.field("dataset_type", pa.string()),
-    ]
-)
-"""Schema of ``tasks.parquet`` (`pyarrow.Schema`)."""
-
-EDGES = pa.schema(
-    [
-        pa.field("quantum_id", pa.uuid(), nullable=False),
-        pa.field("dataset_id", pa.uuid(), nullable=False),
-        *(pa.field(role, pa.bool_(), nullable=False) for role in ROLES),
-    ]
-)
-"""Schema of ``edges.parquet`` (`pyarrow.Schema`)."""
 
 
 @cache
@@ -147,10 +56,6 @@ def part_schemas() -> dict[str, pa.Schema]:
     }
     schemas["quanta"] = schemas["quanta"].append(pa.field("origin", pa.int8(), nullable=False))
     return schemas
-
-
-RECORDS: pa.Schema = part_schemas()["records"]
-"""Schema of ``records.parquet``, that of upstream's tables of records (`pyarrow.Schema`)."""
 
 
 class _Layout(NamedTuple):
@@ -282,10 +187,6 @@ def edge_rows(quanta: pa.Table, edges: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=EDGES)
 
 
-KNOWN_FROM = ("predicted graph", "provenance graph", "line")
-"""What ``known_from`` says of each `Origin` (`tuple` [`str`, ...])."""
-
-
 def quantum_rows(quanta: pa.Table, sizes: pa.Table, attempts: np.ndarray[Any, Any]) -> pa.Table:
     """Return rows of ``quanta.parquet``: quanta of a part, bytes of their datasets by role, and attempts."""
     # There may have been some before that only the last one tells of.
@@ -294,7 +195,7 @@ def quantum_rows(quanta: pa.Table, sizes: pa.Table, attempts: np.ndarray[Any, An
     had_line = quanta["origin"].to_numpy() == Origin.LINE
     attempts = np.maximum(attempts * had_line, np.minimum(told, np.iinfo(np.int32).max)).astype(np.int32)
     columns = {**dict(zip(quanta.column_names, quanta.columns, strict=True)), "attempts": pa.array(attempts)}
-    columns.update((name, sizes[name]) for name in _BYTES)
+    columns.update((name, sizes[name]) for name in SIZES)
     origins = pa.array(quanta["origin"].to_numpy().astype(np.int32))
     columns["known_from"] = pa.DictionaryArray.from_arrays(origins, pa.array(KNOWN_FROM))
     rows = pa.table([columns[name] for name in QUANTA.names], QUANTA.names)

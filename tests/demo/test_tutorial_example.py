@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
+import lsst.pipe.base.tests.mocks  # noqa: F401 - its storage classes
 from lsst.daf.butler import Butler, FileIntegrityError
 
 from quantum_butler import PredictedGraph

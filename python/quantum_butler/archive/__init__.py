@@ -6,6 +6,7 @@
 - `reader`: what the archive has, by number; `columns`: rows of one table by
   number; `index`: the file of the lineage index.
 - `rows`: all tables side by side, from beginning to end.
+- `checks`: whether the archive is sound.
 - `statistics`: counts of quanta, datasets and bytes.
 - `reports`, `graph`, `plots`: the answers in words, graphs and pictures.
 
@@ -22,6 +23,7 @@ __all__ = (
     "Dataset",
     "Difference",
     "Edge",
+    "Finding",
     "Lineage",
     "Manifest",
     "Quantum",
@@ -30,9 +32,11 @@ __all__ = (
     "TaskStatistics",
     "UnknownIdError",
     "Use",
+    "Verification",
 )
 
 from .archive import Archive
+from .checks.findings import Finding, Verification
 from .errors import ArchiveError, UnknownIdError
 from .format import Manifest
 from .lineage import Edge, Lineage

@@ -24,10 +24,12 @@ from .results import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow.dataset
 
+    from ..progress import Progress
+    from .checks.findings import Verification
     from .reader import Id, Reader
     from .rows import WrittenBatch
 
@@ -278,6 +280,37 @@ class Archive:
         if at_once < 1:
             raise ValueError(f"a batch has at least one quantum, not {at_once}")
         return read_written(self._path, at_once)
+
+    def verify(
+        self,
+        *,
+        scratch: str | os.PathLike[str] | None = None,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Verification:
+        """Check the archive whole: every table, and whether they agree.
+
+        Parameters
+        ----------
+        scratch : `str` or `os.PathLike`, optional
+            Folder for what memory does not hold, some 40 bytes an edge; by
+            default that of the system for temporary files.
+        progress : `~collections.abc.Callable`, optional
+            Called with how far the work is.
+
+        Returns
+        -------
+        verification : `Verification`
+            What is wrong: the file, the row and the id of each finding.
+
+        Notes
+        -----
+        Every table is read to its end, and the lineage index is made once
+        more, in about 300 MiB of memory whatever the size of the archive.
+        """
+        from .checks.whole import verify
+
+        place = None if scratch is None else Path(text_path(scratch))
+        return verify(self._path, self._manifest, place, progress)
 
     def describe_quanta(self, numbers: Sequence[int]) -> list[Quantum]:
         """Look up quanta by their numbers.

@@ -23,6 +23,7 @@ from .output import INTERRUPTED, READER_GONE, Group
 from .report import report, times
 from .run import run
 from .transfer import transfer
+from .verify import verify
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -95,5 +96,17 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     sys.exit(launch(command, require=require, provenance_log=provenance_log))
 
 
-for _command in (demo, run, collect, env, *COMMANDS, report, times, transfer, aggregate, merge_graphs):
+for _command in (
+    demo,
+    run,
+    collect,
+    env,
+    *COMMANDS,
+    verify,
+    report,
+    times,
+    transfer,
+    aggregate,
+    merge_graphs,
+):
     main.add_command(_command)

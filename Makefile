@@ -29,7 +29,7 @@ say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench docs sdist wheel wheels notices lock \
+.PHONY: help venv build test test-rust test-python test-upstream prove lint journeys api fuzz sanitize demo bench docs tutorial sdist wheel wheels notices lock \
     clean
 
 help: ## List the targets
@@ -144,6 +144,9 @@ docs: $(BUILT) ## Build the site into docs/_build/html; a warning is an error
 
 wheels: ## Make wheels for Linux, x86_64 and aarch64, and try those that run here (half an hour; needs rustup's targets)
 	@.ci/wheels.sh dist/wheels
+
+tutorial: $(BUILT) ## Run the tutorial, and write anew what it prints, its pictures and its notebook
+	@$(BIN)/python tests/documentation/walk_through.py
 
 notices: $(LOCKED) ## Write anew the licences of the crates that wheels are linked with
 	@$(BIN)/python .ci/notices.py THIRD_PARTY_NOTICES.txt

@@ -5,7 +5,7 @@ python tests/habits/api.py --renew    writes api.txt anew; without it, prints th
 
 from __future__ import annotations
 
-__all__ = ("SNAPSHOT", "describe")
+__all__ = ("SNAPSHOT", "describe", "names_in")
 
 import inspect
 import re
@@ -29,6 +29,20 @@ _PASSED_OVER = {"model_config", "model_fields", "model_computed_fields"}
 def describe() -> str:
     """Return the whole text."""
     return "\n".join((*_names(), "", *_command("quantum-butler", main))) + "\n"
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names in a description: of Python, and of commands with each of their options."""
+    found, command = set(), ""
+    for line in text.splitlines():
+        if line.startswith("quantum-butler"):
+            command = line
+            found.add(command)
+        elif option := re.match(r" +option ([-\w/]+)", line):
+            found |= {f"{command} {name}" for name in option[1].split("/")}
+        elif name := re.match(r"(?:class | +)?([A-Za-z_][\w.]*)", line.removeprefix("    argument ")):
+            found |= set() if line.startswith("    argument") else {name[1]}
+    return found
 
 
 def _names() -> Iterator[str]:

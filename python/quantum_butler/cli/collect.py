@@ -64,6 +64,12 @@ def collect(
     """Gather the provenance of many quanta into ARCHIVE.
 
     \b
+    quantum-butler collect logs -o campaign                 from logs
+    quantum-butler collect graph.qg logs -o campaign        and what was planned
+    quantum-butler collect night1 night2 -o both            archives: a merge
+    quantum-butler collect more -o campaign --append
+
+    \b
     Each SOURCE is
       a provenance log: .jsonl, .jsonl.zst or .jsonl.gz,
       the file of one quantum, whose name starts with its id:

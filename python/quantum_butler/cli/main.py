@@ -51,7 +51,8 @@ def main(quiet: bool, verbose: int, log_level: str | None) -> None:
     quantum-butler collect logs -o campaign             gather what its quanta logged
     quantum-butler stats campaign                       ask
 
-    Options of a command come after its name: quantum-butler stats --help.
+    Options of a command come after its name: quantum-butler stats --help. To learn it:
+    quantum-butler demo --tutorial FOLDER, and docs/tutorial.md.
     """  # noqa: D301 - click wants the character \b itself
     if quiet:
         from ..progress import be_quiet

@@ -48,7 +48,7 @@ def _plain_errors() -> Iterator[None]:
 
 @click.command(
     epilog=f"Exit status: 0 if every quantum has succeeded, {INCOMPLETE} if not, "
-    "1 if the report could not be made."
+    "1 if the report could not be made, 2 if the command was called wrongly."
 )
 @_places
 @click.option(
@@ -122,7 +122,10 @@ def _write_page(made: RunReport, places: tuple[Path, ...], file: Path) -> None:
     write_page(made, sum_up(*places), file)
 
 
-@click.command()
+@click.command(
+    epilog="Exit status: 0 when the times were summed up; 1 when they could not be; 2 when the command was "
+    "called wrongly.",
+)
 @_places
 @click.option(
     "--slowest",

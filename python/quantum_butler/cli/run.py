@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     help="Append log messages to this file, in JSON if its name ends with .json.",
 )
 @click.option(
+    "-o",
     "--output",
     type=LocalPath(file_okay=True),
     metavar="FILE",

@@ -64,6 +64,10 @@ def transfer(
 ) -> None:
     """Put what the quanta of a graph have written into their repository.
 
+    \b
+    quantum-butler transfer campaign REPO --graph GRAPH.qg --dry-run
+    quantum-butler transfer campaign REPO --graph GRAPH.qg --register-dataset-types --update-output-chain
+
     ARCHIVE is a provenance archive that quantum-butler collect has made; REPO is the root or
     configuration of the repository whose datastores have the files. The outputs that the archive
     knows to be written are registered, with the datastore records that it has of them. What is
@@ -72,7 +76,7 @@ def transfer(
     The exit status is 1, too, if records differ from those in the repository, or the archive has
     outputs that the graph does not predict. It is 3 if outputs of the graph are on disk, and neither
     the archive nor the repository knows of them: of quanta that were not logged, or not collected.
-    """
+    """  # noqa: D301 - click wants the character \b itself
     try:
         from lsst.daf.butler import Butler, ButlerUserError
         from sqlalchemy.exc import SQLAlchemyError

@@ -7,7 +7,10 @@ alone does not import ``lsst``, which takes more than a second.
 from __future__ import annotations
 
 __all__ = (
+    "AggregateError",
     "AggregateReport",
+    "Compression",
+    "IngestOptions",
     "Archive",
     "ArchiveError",
     "BusyArchiveError",
@@ -57,6 +60,8 @@ pin_log_folder()
 
 if TYPE_CHECKING:
     from .aggregating.driver import AggregateReport, aggregate
+    from .aggregating.errors import AggregateError
+    from .aggregating.options import Compression, IngestOptions
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
     from .butler.butler import QuantumBackedButler
@@ -83,7 +88,10 @@ if TYPE_CHECKING:
     __version__: str
 else:
     _MODULES = {
+        "AggregateError": "aggregating.errors",
         "AggregateReport": "aggregating.driver",
+        "Compression": "aggregating.options",
+        "IngestOptions": "aggregating.options",
         "Archive": "archive",
         "ArchiveError": "archive",
         "BusyArchiveError": "collecting.scratch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,20 @@ import pytest
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
 from click.testing import CliRunner
+from final_jobs import Finished
 
 from graph_contents import upstream_provenance
-from mixed_run import MixedRun, make_mixed_run
+from mixed_run import MixedRun
 from mixed_run import aggregate as upstream_aggregate
-from quantum_butler import QuantumGraphError, aggregate
+from quantum_butler import Compression, QuantumGraphError, aggregate
 from quantum_butler.aggregating import driver
 from quantum_butler.cli.main import main
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> MixedRun:
+def run(finished: Callable[[str], Finished]) -> MixedRun:
     """Return a run in which quanta end in every way there is; leave it as it is."""
-    return make_mixed_run(tmp_path_factory.mktemp("mixed"))
+    return finished("sqlite").run
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +47,16 @@ def test_the_graph_is_that_of_upstream(
     run: MixedRun, theirs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
 ) -> None:
     # With few samples the dictionary is there before the last quanta are.
-    monkeypatch.setattr(driver, "_SAMPLES", samples)
     monkeypatch.setattr(driver, "_CHUNK", 3)
     path = tmp_path / "ours.qg"
     seen = []
-    report = aggregate(run.graph_file, str(run.root), path, progress=seen.append)
+    report = aggregate(
+        run.graph_file,
+        str(run.root),
+        path,
+        compression=Compression(samples=samples),
+        progress=seen.append,
+    )
     assert (report.path, report.quanta, report.failed) == (str(path), 31, 5)
     assert report.datasets == len(theirs["datasets"])
     assert (seen[-1].done, seen[-1].total) == (31, 31)
@@ -98,3 +105,26 @@ def test_command(run: MixedRun, tmp_path: Path) -> None:
         (tmp_path / "nothing.qg").write_text("")
         aggregate(tmp_path / "nothing.qg", str(run.root), tmp_path / "other.qg")
     assert not (tmp_path / "other.qg").exists()
+
+
+def test_command_registers(on_sqlite: Finished, tmp_path: Path) -> None:
+    root = on_sqlite.repository()
+
+    def call(*arguments: object, status: int = 0) -> str:
+        command = ["aggregate", str(on_sqlite.graph_file), str(root), *map(str, arguments)]
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == status, result.output
+        return result.stdout if status == 0 else result.output
+
+    assert "say what to do" in call(status=2)
+    assert "--batch is for --ingest" in call("--incomplete", "--batch", 5, status=2)
+    assert "31 quanta: 26 have succeeded, 2 have not yet, 3 wait for others" in call("--incomplete")
+    told = call("--ingest", "--incomplete", "--keep-files", "--batch", 5)
+    assert "26 have succeeded" in told
+    assert " datasets registered, 0 were there already" in told
+    path = tmp_path / "ours.qg"
+    told = call("--ingest", "-o", path, "--zstd-level", 1)
+    assert "ours.qg: 31 quanta (5 failed or blocked), 106 datasets" in told
+    assert path.exists()
+    found = json.loads(call("--ingest", "--format", "json"))
+    assert (found["quanta"], found["failed"], found["datasets"], found["registered"]) == (31, 5, 106, 0)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lsst.daf.butler import Butler, LimitedButler, Quantum
+from lsst.daf.butler import Butler, Config, LimitedButler, Quantum
 from lsst.pipe.base import AnnotatedPartialOutputsError, NoWorkFound, TaskFactory
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, ProvenanceTaskMetadataModel
 from lsst.pipe.base.quantum_graph.aggregator import AggregatorConfig, aggregate_graph
@@ -40,7 +40,9 @@ class MixedRun:
     """Upstream's provenance graph from before anything was tried again, or taken away."""
 
 
-def make_mixed_run(folder: Path, detectors: int = 6, visit: int = 7) -> MixedRun:
+def make_mixed_run(
+    folder: Path, detectors: int = 6, visit: int = 7, config: Config | None = None
+) -> MixedRun:
     """Make a repository and a graph, and run it.
 
     Of task ``one``, detector 1 fails twice, which blocks others; of ``two``, detector 2 has no work, and
@@ -49,7 +51,7 @@ def make_mixed_run(folder: Path, detectors: int = 6, visit: int = 7) -> MixedRun
     ``four``, the log of detector 0, the metadata and the log of detector 4.
     """
     root, graph_file = folder / "repo", folder / "graph.qg"
-    _make_graph(root, graph_file, detectors, visit)
+    _make_graph(root, graph_file, detectors, visit, config)
     graph = PredictedQuantumGraph.read_execution_quanta(str(graph_file))
     graph.build_execution_quanta()
     nodes = graph.quantum_only_xgraph.nodes
@@ -76,8 +78,8 @@ def make_mixed_run(folder: Path, detectors: int = 6, visit: int = 7) -> MixedRun
     return MixedRun(root, graph_file, quanta, first_try)
 
 
-def _make_graph(root: Path, graph_file: Path, detectors: int, visit: int) -> None:
-    Butler.makeRepo(str(root))
+def _make_graph(root: Path, graph_file: Path, detectors: int, visit: int, config: Config | None) -> None:
+    Butler.makeRepo(str(root), config=config)
     with Butler.from_config(str(root), writeable=True) as butler:
         insert = butler.registry.insertDimensionData
         insert("instrument", {"name": CAMERA, "visit_max": 9, "exposure_max": 9, "detector_max": detectors})
@@ -194,6 +196,7 @@ def _with_odd_numbers(path: Path) -> None:
 
 def aggregate(root: Path, graph_file: Path, path: Path, **options: Any) -> Path:
     """Have upstream's aggregator write a provenance graph."""
-    config = AggregatorConfig(output_path=str(path), mock_storage_classes=True, dry_run=True, **options)
+    options = {"dry_run": True, **options}
+    config = AggregatorConfig(output_path=str(path), mock_storage_classes=True, **options)
     aggregate_graph(str(graph_file), str(root), config)
     return path

@@ -7,32 +7,25 @@ __all__ = ("AggregateReport", "aggregate")
 import itertools
 import multiprocessing
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from lsst.pipe.base.quantum_graph import ProvenanceDatasetModel, ProvenanceInitQuantumModel
-from lsst.utils.packages import Packages
+from lsst.daf.butler import Butler
 
-from .. import _core
 from ..paths import Name, local_path
 from ..progress import Progress
-from ..quantum_graphs import PredictedGraph
-from .consumers import Consumers
-from .scanning import Block, Scanned, Scanner
+from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
+from .finishing import finish_ingest, registered_graph, verify_graph
+from .options import Compression, IngestOptions
+from .registering import Registration, errors_of_repositories
+from .scanning import Scanned, Scanner
+from .writing import GraphFile
 
-# Quanta that are scanned at once, and those that a dictionary is trained with.
+# Quanta that are scanned at once.
 _CHUNK = 128
-_SAMPLES = 512
-
-# Bytes of the dictionary, upstream's level of compression, and about so much memory for addresses.
-_DICTIONARY = 32768
-_LEVEL = 10
-_MEMORY = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -41,29 +34,43 @@ class AggregateReport:
 
     Parameters
     ----------
-    path : `str`
-        The provenance graph.
+    path : `str` or `None`
+        The provenance graph, or `None` if none was to be written.
     quanta : `int`
-        Number of quanta in it.
+        Number of quanta in the graph.
     datasets : `int`
         Number of datasets in it.
     failed : `int`
-        Number of quanta that failed or were blocked.
+        Number of quanta that failed or were blocked; where the run was not taken for complete, of those that
+        have not succeeded yet, and those that wait for them.
+    unfinished : `int`
+        Number of those that have not succeeded yet and wait for nothing, where the run was not taken for
+        complete.
+    registered : `int`
+        Number of datasets that have been registered.
+    already_registered : `int`
+        Number of datasets that were registered before.
     """
 
-    path: str
+    path: str | None
     quanta: int
     datasets: int
     failed: int
+    unfinished: int = 0
+    registered: int = 0
+    already_registered: int = 0
 
 
 def aggregate(
     graph: Name,
     repository: str,
-    output: Name,
+    output: Name | None = None,
     *,
     jobs: int = 1,
     overwrite: bool = False,
+    incomplete: bool = False,
+    ingest: IngestOptions | None = None,
+    compression: Compression | None = None,
     mock_storage_classes: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> AggregateReport:
@@ -75,12 +82,19 @@ def aggregate(
         The predicted graph.
     repository : `str`
         The repository that the run wrote to.
-    output : `str` or `os.PathLike`
-        The provenance graph to write. It takes its place as a whole, at the end.
+    output : `str` or `os.PathLike`, optional
+        The provenance graph to write. It takes its place as a whole, at the end. Without a name, it is
+        beside the predicted graph until it is registered.
     jobs : `int`, optional
         Number of processes that scan.
     overwrite : `bool`, optional
         Replace a file that is there.
+    incomplete : `bool`, optional
+        The run goes on: write no graph, and register only what quanta have written that have succeeded.
+    ingest : `IngestOptions`, optional
+        How datasets are registered in the repository. Without, nothing is registered.
+    compression : `Compression`, optional
+        How the graph is compressed.
     mock_storage_classes : `bool`, optional
         Know the storage classes of upstream's mocked pipelines, in every process.
     progress : `~collections.abc.Callable`, optional
@@ -89,7 +103,7 @@ def aggregate(
     Returns
     -------
     report : `AggregateReport`
-        What has been written.
+        What has been done.
 
     Raises
     ------
@@ -97,35 +111,120 @@ def aggregate(
         Raised if the graph is no predicted graph.
     FileExistsError
         Raised if the output is there, and ``overwrite`` is not given.
+    AggregateError
+        Raised if the repository does not take the datasets.
+    ValueError
+        Raised if there is nothing to do.
 
     Notes
     -----
-    The graph tells what that of upstream's ``butler aggregate-graph`` tells. Nothing is registered in the
-    repository.
+    The graph tells what that of upstream's ``butler aggregate-graph`` tells.
     """
-    target = Path(local_path(output))
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already")
     source = str(local_path(graph))
     planned = PredictedGraph(source)
-    with ExitStack() as stack:
-        scanner = Scanner(source, repository, mock_storage_classes)
+    target = _target(source, output, incomplete, ingest)
+    if ingest is not None and ingest.graph and not incomplete:
+        # Its contents are in the graph.
+        ingest = replace(ingest, promise_graph=True)
+    with errors_of_repositories(repository), ExitStack() as stack:
+        scanner = Scanner(source, repository, mock_storage_classes, incomplete)
         stack.callback(scanner.close)
-        writing = _Writing(target, planned)
-        scan = _scan_here(scanner)
-        if jobs > 1:
-            # A forked process would have its parent's threads and connections.
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(jobs, context, _begin, (source, repository, mock_storage_classes))
-            scan = _scan_there(stack.enter_context(pool), 2 * jobs)
-        total, done = planned.headers[0]["n_quanta"], 0
-        for quanta in _by_task(scanner, planned):
-            for scanned in scan(quanta, writing.lost):
+        run = scanner.reader.header.output_run
+        butler = None
+        if ingest is not None:
+            butler = stack.enter_context(Butler.from_config(repository, writeable=not ingest.dry_run))
+            if ingest.graph and (there := registered_graph(butler, run)):
+                # The small files are gone, or about to be.
+                if not ingest.dry_run:
+                    finish_ingest(repository, run, None, keep=False, batch=ingest.batch)
+                return _report_of(there)
+        if target is not None and target.exists() and not overwrite:
+            raise FileExistsError(f"{target} is there already")
+        with ExitStack() as work:
+            registration = None
+            if ingest is not None and butler is not None:
+                registration = work.enter_context(Registration(butler, scanner, ingest))
+            writing = None if target is None else GraphFile(target, planned, compression or Compression())
+            scan = _scan_here(scanner)
+            if jobs > 1:
+                # A forked process would have its parent's threads and connections.
+                context = multiprocessing.get_context("spawn")
+                arguments = (source, repository, mock_storage_classes, incomplete)
+                pool = ProcessPoolExecutor(jobs, context, _begin, arguments)
+                scan = _scan_there(work.enter_context(pool), 2 * jobs)
+            report = _scan_all(scanner, planned, scan, writing, registration, progress)
+        if target is None or writing is None:
+            return report
+        report = replace(report, path=str(target), datasets=writing.datasets)
+        if ingest is not None and ingest.graph and butler is not None and not ingest.dry_run:
+            verify_graph(target, report.quanta, report.datasets, progress)
+            finish_ingest(repository, run, target, keep=output is not None, batch=ingest.batch)
+            if output is None:
+                report = replace(report, path=registered_graph(butler, run))
+        return report
+
+
+def _scan_all(
+    scanner: Scanner,
+    planned: PredictedGraph,
+    scan: _Scan,
+    writing: GraphFile | None,
+    registration: Registration | None,
+    progress: Callable[[Progress], object] | None,
+) -> AggregateReport:
+    """Scan the quanta of a graph, and hand on what they have left."""
+    total, done, failed, unfinished = planned.headers[0]["n_quanta"], 0, 0, 0
+    lost: set[uuid.UUID] = set()
+    for quanta in _by_task(scanner, planned):
+        for scanned in scan(quanta, lost):
+            if writing is not None:
                 writing.add(scanned)
-                done += sum(block[0] == "quantum" for block in scanned.blocks)
-                if progress is not None:
-                    progress(Progress("scanning quanta", done, total, done, False))
-        return writing.finish(scanner)
+            if registration is not None:
+                registration.add(scanned)
+            lost.update(
+                dataset.dataset_id for producer, dataset in scanned.outputs if producer in scanned.failed
+            )
+            failed += len(scanned.failed)
+            unfinished += len(scanned.abandoned)
+            done += sum(block[0] == "quantum" for block in scanned.blocks)
+            if progress is not None:
+                progress(Progress("scanning quanta", done, total, done, False))
+    if writing is not None:
+        writing.finish(scanner)
+    report = AggregateReport(None, done, 0, failed, unfinished)
+    if registration is None:
+        return report
+    registration.finish()
+    return replace(report, registered=registration.registered, already_registered=registration.already_there)
+
+
+def _target(source: str, output: Name | None, incomplete: bool, ingest: IngestOptions | None) -> Path | None:
+    """Return which graph is written, if any."""
+    if incomplete:
+        return None
+    if output is not None:
+        return Path(local_path(output))
+    if ingest is None:
+        raise ValueError("there is nothing to do: no graph is to be written, and nothing to be registered")
+    if not ingest.graph:
+        return None
+    path = Path(source)
+    return path.with_name(f"{path.name.removesuffix('.qg')}.provenance.qg")
+
+
+def _report_of(path: str) -> AggregateReport:
+    """Return what there is in a graph that has been registered."""
+    graph = ProvenanceGraph(path)
+    header = graph.headers[0]
+    states = [state for tables in graph.quanta_tables() for state in tables.quanta["status"].to_pylist()]
+    failed = sum(state not in (QuantumStatus.SUCCESSFUL, QuantumStatus.ABORTED_SUCCESS) for state in states)
+    return AggregateReport(
+        path,
+        len(states),
+        sum(table.num_rows for table in graph.datasets_tables()),
+        failed,
+        already_registered=header["n_datasets"],
+    )
 
 
 def _by_task(scanner: Scanner, planned: PredictedGraph) -> Iterator[list[uuid.UUID]]:
@@ -169,99 +268,12 @@ def _scan_there(pool: Executor, most: int) -> _Scan:
 _scanner: Scanner | None = None
 
 
-def _begin(graph: str, repository: str, mock_storage_classes: bool) -> None:
+def _begin(graph: str, repository: str, mock_storage_classes: bool, incomplete: bool) -> None:
     """Open the graph and a butler in a process of the pool."""
     global _scanner
-    _scanner = Scanner(graph, repository, mock_storage_classes)
+    _scanner = Scanner(graph, repository, mock_storage_classes, incomplete)
 
 
 def _scan_chunk(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Scanned:
     assert _scanner is not None
     return _scanner.scan(quanta, lost)
-
-
-class _Writing:
-    """The graph as far as it has been written."""
-
-    def __init__(self, path: Path, planned: PredictedGraph):
-        self._path = path
-        self._planned = planned
-        self._consumers = Consumers(planned)
-        self._writer: _core.GraphWriter | None = None
-        self._waiting: list[Block] = []
-        self._quanta = 0
-        self._failed = 0
-        self._datasets: set[uuid.UUID] = set()
-        self._inputs: dict[uuid.UUID, Any] = {}
-        self.lost: set[uuid.UUID] = set()
-        """What failed or blocked quanta were to write."""
-
-    def add(self, scanned: Scanned) -> None:
-        """Take over what some quanta have left."""
-        blocks = list(scanned.blocks)
-        self._quanta += sum(block[0] == "quantum" for block in blocks)
-        self._failed += len(scanned.failed)
-        for producer, dataset in scanned.outputs:
-            blocks.append(self._dataset(dataset))
-            if producer in scanned.failed:
-                self.lost.add(dataset.dataset_id)
-        self._inputs.update(scanned.inputs)
-        self._put(blocks)
-
-    def finish(self, scanner: Scanner) -> AggregateReport:
-        """Write what belongs to no quantum, and the file."""
-        blocks = [self._dataset(dataset) for _, dataset in scanner.init_outputs()]
-        components = scanner.reader.components
-        for quantum in components.init_quanta.root:
-            if quantum.task_label:
-                for dataset in itertools.chain.from_iterable(quantum.inputs.values()):
-                    self._inputs[dataset.dataset_id] = dataset
-        for dataset_id, dataset in self._inputs.items():
-            if dataset_id not in self._datasets:
-                blocks.append(self._dataset(ProvenanceDatasetModel.from_predicted(dataset)))
-        self._put(blocks)
-        writer = self._writer or self._begin()
-        header = components.header.model_copy(update={"graph_type": "provenance"})
-        init_quanta = ",".join(
-            _init_quantum(quantum) for quantum in components.init_quanta.root if quantum.task_label
-        )
-        packages = Packages.fromSystem(include_all=True).toBytes("json")
-        members = [
-            ("pipeline_graph", self._planned.member("pipeline_graph")),
-            ("packages", packages),
-            ("init_quanta", f"[{init_quanta}]".encode()),
-        ]
-        writer.finish(header.model_dump_json().encode(), members)
-        return AggregateReport(str(self._path), self._quanta, len(self._datasets), self._failed)
-
-    def _dataset(self, dataset: ProvenanceDatasetModel) -> Block:
-        self._datasets.add(dataset.dataset_id)
-        dataset.consumers = self._consumers.of(dataset.dataset_id)
-        return "dataset", dataset.dataset_id.int, None, dataset.model_dump_json().encode()
-
-    def _put(self, blocks: list[Block]) -> None:
-        if self._writer is not None:
-            self._writer.add(blocks)
-            return
-        self._waiting += blocks
-        if sum(block[0] == "quantum" for block in self._waiting) >= _SAMPLES:
-            self._begin()
-
-    def _begin(self) -> _core.GraphWriter:
-        """Train the dictionary with what there is, as much of each kind, and begin the file."""
-        taken: Counter[str] = Counter()
-        samples = []
-        for kind, _, _, text in self._waiting:
-            taken[kind] += 1
-            if taken[kind] <= _SAMPLES:
-                samples.append(text)
-        dictionary = _core.train_dictionary(samples, _DICTIONARY)
-        self._writer = _core.GraphWriter(self._path, self._path.parent, dictionary, _LEVEL, _MEMORY)
-        self._writer.add(self._waiting)
-        self._waiting = []
-        return self._writer
-
-
-def _init_quantum(predicted: Any) -> str:
-    text: str = ProvenanceInitQuantumModel.from_predicted(predicted).model_dump_json()
-    return text

@@ -46,11 +46,17 @@ class Scanned:
     failed: set[uuid.UUID] = field(default_factory=set)
     """Quanta that failed or were blocked; what they were to write stands in the way of others."""
 
+    abandoned: set[uuid.UUID] = field(default_factory=set)
+    """Those of them that have not succeeded yet, where the run is not complete."""
+
 
 class Scanner:
     """Scans quanta of one graph in one repository; each process has one of its own."""
 
-    def __init__(self, graph_file: str, repository: str, mock_storage_classes: bool):
+    def __init__(
+        self, graph_file: str, repository: str, mock_storage_classes: bool, incomplete: bool = False
+    ):
+        self._incomplete = incomplete
         if mock_storage_classes:
             importlib.import_module("lsst.pipe.base.tests.mocks")
         self._opened = PredictedQuantumGraphReader.open(graph_file, import_mode=TaskImportMode.DO_NOT_IMPORT)
@@ -77,6 +83,11 @@ class Scanner:
         """Upstream's reader of the graph."""
         return self._reader
 
+    @property
+    def butler(self) -> QuantumBackedButler:
+        """A butler that has no records, and so looks for files where they would be."""
+        return self._butler
+
     def scan(self, quanta: Iterable[uuid.UUID], lost: Collection[uuid.UUID]) -> Scanned:
         """Scan quanta; those that were to read one of the lost datasets were blocked."""
         scanned = Scanned()
@@ -96,6 +107,13 @@ class Scanner:
                 for dataset in chain.from_iterable(predicted.outputs.values()):
                     yield predicted.quantum_id, self._output(predicted, dataset, self._is_stored(dataset))
 
+    def stored_init_outputs(self) -> Iterator[Any]:
+        """Yield what there is of what was to be written before the quanta, the versions of packages too."""
+        for predicted in self._reader.components.init_quanta.root:
+            for dataset in chain.from_iterable(predicted.outputs.values()):
+                if self._is_stored(dataset):
+                    yield dataset
+
     def _predicted(self, quanta: Iterable[uuid.UUID]) -> Iterator[PredictedQuantumDatasetsModel]:
         wanted = list(quanta)
         self._reader.read_quantum_datasets(wanted)
@@ -114,7 +132,13 @@ class Scanner:
         (metadata,) = predicted.outputs[acc.METADATA_OUTPUT_CONNECTION_NAME]
         records: ButlerLogRecords | None = self._get(log)
         task_metadata: TaskMetadata | None = self._get(metadata, storageClass="TaskMetadata")
-        models = ProvenanceQuantumScanModels.from_metadata_and_logs(predicted, task_metadata, records)
+        models = ProvenanceQuantumScanModels.from_metadata_and_logs(
+            predicted, task_metadata, records, incomplete=self._incomplete
+        )
+        if models.status is ProvenanceQuantumScanStatus.ABANDONED:
+            scanned.abandoned.add(predicted.quantum_id)
+            self._add_blocked(scanned, predicted)
+            return
         outputs = list(chain.from_iterable(predicted.outputs.values()))
         for dataset in outputs:
             if dataset.dataset_id not in models.output_existence:

@@ -10,7 +10,7 @@ __all__ = ("aggregate", "merge_graphs")
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,17 +19,25 @@ from .output import format_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
+    from ..aggregating.driver import AggregateReport
     from ..quantum_graphs.merging import MergedGraph
 
 
 @click.command(
-    short_help="Write the provenance graph of a run.",
-    epilog="Exit status: 0 when the graph was written; 1 when the command failed, and what was there before "
-    "is there still; 2 when it was called wrongly.",
+    short_help="Write the provenance graph of a run, and register its datasets.",
+    epilog="Exit status: 0 when all was done; 1 when the command failed, and what was there before is there "
+    "still; 2 when it was called wrongly.",
 )
 @click.argument("graph", metavar="GRAPH", type=LocalPath(exists=True, file_okay=True))
 @click.argument("repo", metavar="REPO")
-@new_graph_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=LocalPath(file_okay=True),
+    help="The provenance graph to write. With --ingest it need not be named: it is beside GRAPH, and moves "
+    "into REPO at the end.",
+)
 @click.option(
     "-j",
     "--jobs",
@@ -39,14 +47,69 @@ if TYPE_CHECKING:
     help="Number of processes that read.",
 )
 @overwrite_graph_option
+@click.option(
+    "--incomplete",
+    is_flag=True,
+    help="The run goes on: write no graph, and register what quanta have written that have succeeded.",
+)
+@click.option(
+    "--ingest",
+    is_flag=True,
+    help="Register the datasets in REPO, and then the graph. What is in the graph, the metadata, logs and "
+    "configurations, is read from there afterwards, and the small files are removed.",
+)
+@click.option(
+    "--keep-files",
+    is_flag=True,
+    help="With --ingest: register metadata, logs and configurations in their small files, and not the graph.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=10000,
+    show_default=True,
+    help="With --ingest: datasets that are registered at once.",
+)
+@click.option(
+    "--defensive",
+    is_flag=True,
+    help="With --ingest: expect that datasets are registered already. Else the first conflict shows it.",
+)
+@click.option(
+    "--register-dataset-types/--no-register-dataset-types",
+    default=True,
+    help="With --ingest: whether to register types of outputs; by default they are.",
+)
+@click.option(
+    "--update-output-chain/--no-update-output-chain",
+    default=True,
+    help="With --ingest: whether to put the run first in its output chain; by default it is.",
+)
+@click.option("--dry-run", is_flag=True, help="With --ingest: change nothing in REPO.")
+@click.option(
+    "--zstd-level",
+    type=click.IntRange(1, 22),
+    default=10,
+    show_default=True,
+    help="How much the graph is compressed.",
+)
 @click.option("--mock-storage-classes", is_flag=True, help="For upstream's mocked pipelines.")
 @format_option("json")
 def aggregate(
     graph: Path,
     repo: str,
-    output: Path,
+    output: Path | None,
     jobs: int,
     overwrite: bool,
+    incomplete: bool,
+    ingest: bool,
+    keep_files: bool,
+    batch: int,
+    defensive: bool,
+    register_dataset_types: bool,
+    update_output_chain: bool,
+    dry_run: bool,
+    zstd_level: int,
     mock_storage_classes: bool,
     style: str,
 ) -> None:
@@ -54,15 +117,34 @@ def aggregate(
 
     \b
     quantum-butler aggregate graph.qg repo --output run.qg --jobs 16
+    quantum-butler aggregate graph.qg repo --ingest --jobs 16
+    quantum-butler aggregate graph.qg repo --ingest --incomplete
 
-    The graph tells what that of upstream's butler aggregate-graph tells. Nothing is registered in REPO:
-    quantum-butler transfer does that.
+    The graph tells what that of upstream's butler aggregate-graph tells. With --ingest the repository is what
+    it is after upstream's butler aggregate-graph and butler ingest-graph. What was registered stays when the
+    command is interrupted, and the same command goes on from there; once all is done, it changes nothing.
     """  # noqa: D301 - click wants the character \b itself
     from concurrent.futures import BrokenExecutor
 
     from ..aggregating.driver import aggregate as run
+    from ..aggregating.options import Compression, IngestOptions
+    from ..errors import QuantumButlerError
     from ..progress import shown
 
+    if output is None and not (ingest or incomplete):
+        raise click.UsageError("say what to do: --output writes a graph, --ingest registers datasets")
+    context = click.get_current_context()
+    for name, given in context.params.items():
+        if name in _OF_INGEST and not ingest and given != _default(context, name):
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --ingest")
+    options = IngestOptions(
+        graph=not keep_files,
+        batch=batch,
+        defensive=defensive,
+        register_dataset_types=register_dataset_types,
+        update_output_chain=update_output_chain,
+        dry_run=dry_run,
+    )
     try:
         with shown() as progress:
             report = run(
@@ -71,6 +153,9 @@ def aggregate(
                 output,
                 jobs=jobs,
                 overwrite=overwrite,
+                incomplete=incomplete,
+                ingest=options if ingest else None,
+                compression=Compression(level=zstd_level),
                 mock_storage_classes=mock_storage_classes,
                 progress=progress,
             )
@@ -78,15 +163,43 @@ def aggregate(
         raise click.UsageError(f"{error} (--overwrite replaces it)") from error
     except BrokenExecutor as error:
         raise click.ClickException(f"a process that reads has ended: {error}") from error
-    except (LookupError, ValueError, OSError) as error:
+    except (QuantumButlerError, LookupError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if style == "json":
         show(f"{json.dumps(dataclasses.asdict(report))}\n")
     else:
-        show(
+        show(_told(report, incomplete=incomplete, ingest=ingest))
+
+
+# Options that say how datasets are registered.
+_OF_INGEST = frozenset(
+    ("keep_files", "batch", "defensive", "register_dataset_types", "update_output_chain", "dry_run")
+)
+
+
+def _default(context: click.Context, name: str) -> Any:
+    """Return what an option is without the command line."""
+    return next(one.get_default(context) for one in context.command.params if one.name == name)
+
+
+def _told(report: AggregateReport, *, incomplete: bool, ingest: bool) -> str:
+    """Return what has been done, a line for each thing."""
+    lines = []
+    if report.path is not None:
+        lines.append(
             f"{report.path}: {report.quanta:,} quanta ({report.failed:,} failed or blocked), "
             f"{report.datasets:,} datasets\n"
         )
+    if incomplete:
+        lines.append(
+            f"{report.quanta:,} quanta: {report.quanta - report.failed:,} have succeeded, "
+            f"{report.unfinished:,} have not yet, {report.failed - report.unfinished:,} wait for others\n"
+        )
+    if ingest:
+        lines.append(
+            f"{report.registered:,} datasets registered, {report.already_registered:,} were there already\n"
+        )
+    return "".join(lines)
 
 
 @click.command(

@@ -25,8 +25,9 @@ from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from ..archive import Archive
 from ..progress import Progress
 from ..upstream.paths import is_within
+from .datasets import Records
 from .report import TransferError, TransferReport
-from .repository import Records, Repository
+from .repository import Repository
 
 if TYPE_CHECKING:
     from ..archive.rows import WrittenBatch
@@ -147,7 +148,7 @@ def transfer(
             tell("looking for init-outputs")
             repository.add_init_outputs()
             if update_output_chain and not dry_run:
-                repository.update_chain()
+                repository.update_chain(outputs.header)
     return report
 
 

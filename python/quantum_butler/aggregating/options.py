@@ -1,0 +1,65 @@
+"""How a run is aggregated, where that may be chosen."""
+
+from __future__ import annotations
+
+__all__ = ("Compression", "IngestOptions")
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How the blocks of a graph are compressed; the defaults are upstream's.
+
+    Parameters
+    ----------
+    level : `int`, optional
+        Level of zstandard.
+    dictionary : `int`, optional
+        Bytes of the dictionary; with 0 there is none.
+    samples : `int`, optional
+        Blocks of each kind that it is trained with.
+    """
+
+    level: int = 10
+    dictionary: int = 32768
+    samples: int = 512
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How the datasets of a run are registered in its repository.
+
+    Parameters
+    ----------
+    graph : `bool`, optional
+        Register the provenance graph, too, and in it what quanta have left in small files: metadata, logs and
+        configurations. The small files are removed.
+    batch : `int`, optional
+        Datasets that are registered at once.
+    defensive : `bool`, optional
+        Expect that datasets are registered already. Else this is found out by a conflict.
+    register_dataset_types : `bool`, optional
+        Register the types of outputs.
+    update_output_chain : `bool`, optional
+        Put the output run at the beginning of the output chain, which is made if there is none.
+    dry_run : `bool`, optional
+        Change nothing in the repository.
+    promise_graph : `bool`, optional
+        Leave out metadata, logs and configurations, since ``butler ingest-graph`` will register them.
+    lenient : `bool`, optional
+        Do not mind if the run has left nothing at all in the repository.
+    """
+
+    graph: bool = True
+    batch: int = 10000
+    defensive: bool = False
+    register_dataset_types: bool = True
+    update_output_chain: bool = True
+    dry_run: bool = False
+    promise_graph: bool = False
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"a batch has one dataset at least, not {self.batch}")

@@ -1,0 +1,35 @@
+"""What tests of the final job share: a run in a repository with either kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registries import Registries
+
+if TYPE_CHECKING:
+    from final_jobs import Finished
+
+
+@pytest.fixture(scope="session")
+def finished(registries: Registries, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finished]:
+    """Return what gives a run in a repository with some kind of database; leave it as it is."""
+    pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
+    from final_jobs import make_finished
+
+    made: dict[str, Finished] = {}
+
+    def get(database: str) -> Finished:
+        if database not in made:
+            made[database] = make_finished(registries, tmp_path_factory.mktemp("finished"), database)
+        return made[database]
+
+    return get
+
+
+@pytest.fixture
+def on_sqlite(finished: Callable[[str], Finished]) -> Finished:
+    """Return the run in a repository with SQLite."""
+    return finished("sqlite")

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = (
     "AggregateError",
     "AggregateReport",
+    "AmbiguousNameError",
     "Compression",
     "IngestOptions",
     "Archive",
@@ -16,10 +17,13 @@ __all__ = (
     "BusyArchiveError",
     "ClosedButlerError",
     "CollectReport",
+    "ConditionError",
     "DifferentGraphsError",
     "ExistingArchiveError",
     "FileHasQuantumError",
+    "Found",
     "GraphError",
+    "GraphRun",
     "MergedGraph",
     "NoSuchSourceError",
     "NotASourceError",
@@ -45,6 +49,7 @@ __all__ = (
     "collect",
     "install",
     "merge_graphs",
+    "open_run",
     "report",
     "times",
     "transfer",
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from .aggregating.options import Compression, IngestOptions
     from .archive import Archive, ArchiveError
     from .archive.errors import UnknownIdError
+    from .asking import GraphRun, open_run
     from .butler.butler import QuantumBackedButler
     from .butler.factory import QuantumBackedButlerFactory
     from .butler.state import ClosedButlerError
@@ -77,6 +83,8 @@ if TYPE_CHECKING:
     from .quantum_graphs import PredictedGraph, ProvenanceGraph
     from .quantum_graphs.errors import QuantumGraphError, UnknownNameError
     from .quantum_graphs.merging import DifferentGraphsError, MergedGraph, merge_graphs
+    from .queries.errors import AmbiguousNameError, ConditionError
+    from .queries.found import Found
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
     from .reporting.counts import RunReport, report
@@ -90,6 +98,7 @@ else:
     _MODULES = {
         "AggregateError": "aggregating.errors",
         "AggregateReport": "aggregating.driver",
+        "AmbiguousNameError": "queries.errors",
         "Compression": "aggregating.options",
         "IngestOptions": "aggregating.options",
         "Archive": "archive",
@@ -97,10 +106,13 @@ else:
         "BusyArchiveError": "collecting.scratch",
         "ClosedButlerError": "butler.state",
         "CollectReport": "collecting.driver",
+        "ConditionError": "queries.errors",
         "DifferentGraphsError": "quantum_graphs.merging",
         "ExistingArchiveError": "collecting.driver",
         "FileHasQuantumError": "record_file.errors",
+        "Found": "queries.found",
         "GraphError": "transferring.graph_outputs",
+        "GraphRun": "asking",
         "MergedGraph": "quantum_graphs.merging",
         "NoSuchSourceError": "collecting.sources",
         "NotASourceError": "collecting.sources",
@@ -125,6 +137,7 @@ else:
         "collect": "collecting.driver",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",
+        "open_run": "asking",
         "report": "reporting.counts",
         "times": "reporting.times",
         "transfer": "transferring.archive",

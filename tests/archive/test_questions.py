@@ -248,7 +248,9 @@ def test_unknown_ids_are_named_with_the_archive(archive: Archive) -> None:
             assert isinstance(caught.value, ArchiveError)
             assert str(unknown) in str(caught.value)
             assert str(archive.path) in str(caught.value)
-        for odd in ("b7e1", 7, None, b"x" * 16):
+        with pytest.raises(UnknownIdError, match="'b7e1' is no"):
+            question("b7e1")
+        for odd in (7, None, b"x" * 16):
             with pytest.raises(ValueError, match="an id is a uuid"):
                 question(odd)  # type: ignore[arg-type]
 

@@ -70,7 +70,7 @@ def test_tasks() -> None:
     ("where", "message"),
     [
         ("dector = 1", "dector is no dimension .* which have band, detector, instrument"),
-        ("visit.exposure_time > 3", "no dimension"),
+        ("visit.exposure_time > 3", "only dimensions"),
         ("detector = 'one'", "do not compare"),
         ("detector", "neither true nor false"),
         ("detector = ", ""),

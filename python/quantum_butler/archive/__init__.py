@@ -20,7 +20,9 @@ __all__ = (
     "Archive",
     "ArchiveError",
     "Change",
+    "Consumer",
     "Dataset",
+    "DatasetDetails",
     "Difference",
     "Edge",
     "Finding",
@@ -42,7 +44,9 @@ from .format import Manifest
 from .lineage import Edge, Lineage
 from .results import (
     Change,
+    Consumer,
     Dataset,
+    DatasetDetails,
     Difference,
     Quantum,
     QuantumDetails,

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..paths import PathError, text_path
+from ..queries.found import Name
+from ..queries.place import Place
 from .errors import ArchiveError, unreadable
 from .format import Manifest, read_manifest, role_bit, role_names
 from .lineage import Lineage
 from .results import (
     Change,
     Dataset,
+    DatasetDetails,
     Difference,
     Quantum,
     QuantumDetails,
@@ -29,12 +32,13 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
     from ..progress import Progress
+    from ..queries.resolving import Source
     from .checks.findings import Verification
-    from .reader import Id, Reader
+    from .reader import Reader
     from .rows import WrittenBatch
 
 
-class Archive:
+class Archive(Place):
     """The provenance of many quanta, gathered by ``quantum-butler collect``.
 
     Parameters
@@ -51,8 +55,9 @@ class Archive:
     Notes
     -----
     Opening an archive reads its manifest; other files are opened when a
-    question needs them.  Quanta and datasets are asked for by their id, a
-    `uuid.UUID` or its text.
+    question needs them.  Quanta and datasets are asked for by any name that
+    `resolve` knows: an id, a part of one, a task or a dataset type with a
+    data ID, a path.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -91,6 +96,31 @@ class Archive:
         """The table ``records.parquet`` (`pyarrow.dataset.Dataset`)."""
         return _dataset(self._path / "records.parquet")
 
+    @property
+    def datasets(self) -> pyarrow.dataset.Dataset:
+        """The table ``datasets.parquet``: names (`pyarrow.dataset.Dataset`)."""
+        return _dataset(self._path / "datasets.parquet")
+
+    @property
+    def attempts(self) -> pyarrow.dataset.Dataset:
+        """The table ``attempts.parquet``, of those that are not kept (`pyarrow.dataset.Dataset`)."""
+        return _dataset(self._path / "attempts.parquet")
+
+    @property
+    def exceptions(self) -> pyarrow.dataset.Dataset:
+        """The table ``exceptions.parquet`` (`pyarrow.dataset.Dataset`)."""
+        return _dataset(self._path / "exceptions.parquet")
+
+    @property
+    def tasks(self) -> pyarrow.dataset.Dataset:
+        """The table ``tasks.parquet``: connections of tasks (`pyarrow.dataset.Dataset`)."""
+        return _dataset(self._path / "tasks.parquet")
+
+    @property
+    def source(self) -> Source:
+        """Where names are looked up."""
+        return self._reader.names
+
     def stats(self) -> Statistics:
         """Count quanta, datasets and bytes, task by task.
 
@@ -103,13 +133,13 @@ class Archive:
 
         return count(self._reader)
 
-    def show(self, quantum: Id) -> QuantumDetails:
+    def show(self, quantum: Name) -> QuantumDetails:
         """Look up a quantum and its datasets.
 
         Parameters
         ----------
         quantum : `uuid.UUID` or `str`
-            Id of the quantum.
+            Id of the quantum, or another name of it; see `resolve`.
 
         Returns
         -------
@@ -128,9 +158,29 @@ class Archive:
         uses = [Use(dataset, role_names(roles)) for dataset, (_, roles) in zip(datasets, found, strict=True)]
         return QuantumDetails(description, uses, **self._reader.describe_attempt(number))
 
+    def show_dataset(self, dataset: Name) -> DatasetDetails:
+        """Look up a dataset, and the quanta that have to do with it.
+
+        Parameters
+        ----------
+        dataset : `uuid.UUID` or `str`
+            Id of the dataset, or another name of it; see `resolve`.
+
+        Returns
+        -------
+        details : `DatasetDetails`
+            The dataset, its producer and its consumers.
+
+        Raises
+        ------
+        UnknownIdError
+            Raised if the archive does not have the dataset.
+        """
+        return self._reader.show_dataset(dataset)
+
     def lineage(
         self,
-        dataset: Id,
+        dataset: Name,
         *,
         direction: Literal["up", "down"] = "up",
         depth: int | None = None,
@@ -141,7 +191,7 @@ class Archive:
         Parameters
         ----------
         dataset : `uuid.UUID` or `str`
-            Id of the dataset.
+            Id of the dataset, or another name of it; see `resolve`.
         direction : `str`, optional
             ``up`` goes to the quanta that wrote a dataset and to their inputs,
             ``down`` to the quanta that read it and to their outputs.
@@ -168,20 +218,20 @@ class Archive:
             raise ValueError(f"a direction is 'up' or 'down', not {direction!r}")
         if depth is not None and depth < 0:
             raise ValueError(f"a depth is a number of quanta, not {depth}")
-        dataset, row = self._reader.find_dataset(dataset)
+        dataset_id, row = self._reader.find_dataset(dataset)
         # More than all quanta there can be is no limit.
         most = None if depth is None else min(depth, 2**32 - 1)
         up = direction == "up"
         closure = self._reader.ask(lambda index: index.closure([row], up=up, actual=actual, depth=most))
-        return Lineage(self._reader, dataset, direction, actual, depth, closure)
+        return Lineage(self._reader, dataset_id, direction, actual, depth, closure)
 
-    def producer(self, dataset: Id, *, actual: bool = True) -> Quantum | None:
+    def producer(self, dataset: Name, *, actual: bool = True) -> Quantum | None:
         """Find the quantum that wrote a dataset.
 
         Parameters
         ----------
         dataset : `uuid.UUID` or `str`
-            Id of the dataset.
+            Id of the dataset, or another name of it; see `resolve`.
         actual : `bool`, optional
             Whether it has to have written it, or only to have been expected to.
 
@@ -201,13 +251,13 @@ class Archive:
         )
         return self.describe_quanta(quanta[:1])[0] if quanta else None
 
-    def consumers(self, dataset: Id, *, actual: bool = True) -> list[Quantum]:
+    def consumers(self, dataset: Name, *, actual: bool = True) -> list[Quantum]:
         """Find the quanta that read a dataset.
 
         Parameters
         ----------
         dataset : `uuid.UUID` or `str`
-            Id of the dataset.
+            Id of the dataset, or another name of it; see `resolve`.
         actual : `bool`, optional
             Whether they have to have used it, or only to have been expected to.
 

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy
 import pyarrow
 
+from ..queries.arrays import array_of, numpy_of, scalar_of
+
 INDEX = "names.arrow"
 """The file with the numbers in ascending order, and the rows of ``datasets.parquet`` that they stand for."""
 
@@ -20,10 +22,10 @@ _Numbers: TypeAlias = numpy.ndarray[Any, numpy.dtype[numpy.uint64]]
 def name_key(dataset_type: str, data_id: Mapping[str, int | str]) -> int:
     """Return the number of a name; another name may have the same, if rarely."""
     columns = {
-        name: pyarrow.array([value], pyarrow.int64() if isinstance(value, int) else pyarrow.string())
+        name: array_of([value], pyarrow.int64() if isinstance(value, int) else pyarrow.string())
         for name, value in data_id.items()
     }
-    return int(name_keys(pyarrow.array([dataset_type]), columns)[0])
+    return int(name_keys(array_of([dataset_type], pyarrow.string()), columns)[0])
 
 
 def name_keys(dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> _Numbers:
@@ -43,7 +45,7 @@ def _is_text(type_: pyarrow.DataType) -> bool:
 
 def _is_valid(column: pyarrow.Array) -> numpy.ndarray[Any, Any]:
     """Return where a column is not null."""
-    return numpy.asarray(column.is_valid().to_numpy(zero_copy_only=False))
+    return numpy.asarray(numpy_of(column.is_valid()))
 
 
 def _of_text(text: str) -> int:
@@ -54,13 +56,13 @@ def _of_texts(column: pyarrow.Array) -> _Numbers:
     """Return a number for each text; each different one is worked out once."""
     encoded = column if pyarrow.types.is_dictionary(column.type) else column.dictionary_encode()
     numbers = numpy.array([0, *map(_of_text, encoded.dictionary.to_pylist())], numpy.uint64)
-    places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(numpy.int64)
+    places = numpy_of(encoded.indices.fill_null(scalar_of(-1, encoded.indices.type))).astype(numpy.int64)
     found: _Numbers = numbers[places + 1]
     return found
 
 
 def _integers(column: pyarrow.Array) -> _Numbers:
-    values: _Numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(numpy.int64).view("u8")
+    values: _Numbers = numpy_of(column.fill_null(scalar_of(0, column.type))).astype(numpy.int64).view("u8")
     return values
 
 

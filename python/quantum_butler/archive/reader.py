@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ("Id", "Reader", "to_uuid")
+__all__ = ("Reader",)
 
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy
 
+from ..queries.data_ids import data_id_of
+from ..queries.found import DATASET, QUANTUM, Name
+from ..queries.statuses import STATUS_WORDS
 from .columns import TableFile, whole
 from .errors import ArchiveError, UnknownIdError, unreadable
-from .format import ROLES
+from .format import INPUT_ROLES, ROLES, role_bit
 from .index import read_index
-from .results import Dataset, Quantum
+from .named import NamedRows
+from .results import Consumer, Dataset, DatasetDetails, Quantum
 
 if TYPE_CHECKING:
     import pyarrow
 
     from .. import _core
-
-Id: TypeAlias = uuid.UUID | str
 
 _T = TypeVar("_T")
 
@@ -46,6 +48,11 @@ class Reader:
         self._path = path
 
     @cached_property
+    def names(self) -> NamedRows:
+        """Where names are looked up."""
+        return NamedRows(self._path)
+
+    @cached_property
     def index(self) -> _core.LineageIndex:
         """The lineage index; see `ask`."""
         return read_index(self._path / "lineage.arrow")
@@ -62,16 +69,16 @@ class Reader:
         except ValueError as error:
             raise unreadable(self._path / "lineage.arrow", error) from error
 
-    def find_quantum(self, quantum: Id) -> int:
+    def find_quantum(self, quantum: Name) -> int:
         """Return the number of a quantum that the archive has to have."""
-        id_ = to_uuid(quantum)
+        id_ = _whole_id(quantum) or self.names.resolve(quantum, (QUANTUM,)).id
         if (number := self.ask(lambda index: index.quantum(id_.int))) is None:
             raise UnknownIdError(self._unknown("quantum", "dataset", "lineage, producer, consumers", id_))
         return number
 
-    def find_dataset(self, dataset: Id) -> tuple[uuid.UUID, int]:
+    def find_dataset(self, dataset: Name) -> tuple[uuid.UUID, int]:
         """Return the id and the row of a dataset that the archive has to have."""
-        id_ = to_uuid(dataset)
+        id_ = _whole_id(dataset) or self.names.resolve(dataset, (DATASET,)).id
         if (row := self.ask(lambda index: index.dataset(id_.int))) is None:
             raise UnknownIdError(self._unknown("dataset", "quantum", "show", id_))
         return id_, row
@@ -83,7 +90,7 @@ class Reader:
             return text
         return f"{text}; it is the id of a {other}, which is asked for with {questions}"
 
-    def quanta_with(self, dataset: Id, role: int) -> list[int]:
+    def quanta_with(self, dataset: Name, role: int) -> list[int]:
         """Return the numbers of the quanta that have a dataset in a role, which is given as its bit."""
         _, row = self.find_dataset(dataset)
         return self.ask(lambda index: index.quanta_of(row, role))
@@ -98,11 +105,19 @@ class Reader:
         """Look up quanta by their numbers."""
         ids = self.ask(lambda index: index.quantum_ids(numbers))
         order = sorted(set(numbers))
-        labels, data_ids = self._quanta.rows(order, ["task_label", "data_id"])
-        place = {number: row for row, number in enumerate(order)}
+        # Sees to it that the tables belong together.
+        assert self._quanta is not None
+        rows = [row for table in self.names.rows_at(QUANTUM, order) for row in table.to_pylist()]
+        found = dict(zip(order, rows, strict=True))
         return [
-            Quantum(id_, labels[row], self._parse_data_id(data_ids[row]))
-            for id_, row in zip(ids, map(place.__getitem__, numbers), strict=True)
+            Quantum(
+                id_,
+                row["task_label"],
+                self._parse_data_id(row["data_id"]),
+                row["run"],
+                STATUS_WORDS.get(row["status"]),
+            )
+            for id_, row in zip(ids, map(found.__getitem__, numbers), strict=True)
         ]
 
     def describe_attempt(self, number: int) -> dict[str, Any]:
@@ -116,7 +131,44 @@ class Reader:
         # Records of a dataset come with the quantum that wrote it.
         writers = self.ask(lambda index: index.writers(rows))
         records = self._records_of(sorted({writer for writer in writers if writer is not None}), set(ids))
-        return [_dataset(id_, records.get(id_, [])) for id_ in ids]
+        called: dict[int, dict[str, Any]] = {}
+        order = sorted(set(rows))
+        if self.has_names:
+            names = (row for table in self.names.rows_at(DATASET, order) for row in table.to_pylist())
+            called = dict(zip(order, names, strict=True))
+        return [
+            _dataset(id_, records.get(id_, []), called.get(row)) for id_, row in zip(ids, rows, strict=True)
+        ]
+
+    def show_dataset(self, dataset: Name) -> DatasetDetails:
+        """Look up a dataset, and the quanta that have to do with it."""
+        id_ = _whole_id(dataset) or self.names.resolve(dataset, (DATASET,)).id
+        row = self.ask(lambda index: index.dataset(id_.int))
+        if row is None:
+            return DatasetDetails(self._describe_lone(id_), None, [])
+        (found,) = self.describe_datasets([row])
+        (writer,) = self.ask(lambda index: index.writers([row]))
+        producer = None if writer is None else self.describe_quanta([writer])[0]
+        roles = {name: set(self.quanta_with(id_, role_bit(name))) for name in INPUT_ROLES}
+        numbers = sorted(set[int]().union(*roles.values()))
+        consumers = [
+            Consumer(quantum, tuple(name for name in INPUT_ROLES if number in roles[name]))
+            for number, quantum in zip(numbers, self.describe_quanta(numbers), strict=True)
+        ]
+        return DatasetDetails(found, producer, consumers)
+
+    def _describe_lone(self, id_: uuid.UUID) -> Dataset:
+        """Look up a dataset that no quantum has in any role."""
+        if self.has_names:
+            for row in self.names.rows_with(DATASET, id_.hex, True):
+                for table in self.names.rows_at(DATASET, [row]):
+                    return _dataset(id_, [], table.to_pylist()[0])
+        raise UnknownIdError(self._unknown("dataset", "quantum", "show", id_))
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the archive has names of datasets; those of the first format have none."""
+        return (self._path / "datasets.parquet").exists()
 
     def empty_datasets(self) -> Iterator[uuid.UUID]:
         """Return the datasets of which some file is known to have no bytes, if quanta have them."""
@@ -172,14 +224,16 @@ class Reader:
         return data_id
 
 
-def to_uuid(id_: Id) -> uuid.UUID:
-    """Return an id that is given as such or as text."""
-    if isinstance(id_, uuid.UUID):
-        return id_
+def _whole_id(name: Name) -> uuid.UUID | None:
+    """Return the id that a name is, if it is a whole one."""
+    if isinstance(name, uuid.UUID):
+        return name
     try:
-        return uuid.UUID(id_)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"an id is a uuid.UUID or its text, not {id_!r}") from error
+        return uuid.UUID(name if isinstance(name, str) else " ".join(name))
+    except ValueError:
+        return None
+    except TypeError as error:
+        raise ValueError(f"an id is a uuid.UUID or its text, not {name!r}") from error
 
 
 def _id(value: Any) -> uuid.UUID:
@@ -187,12 +241,21 @@ def _id(value: Any) -> uuid.UUID:
     return value if isinstance(value, uuid.UUID) else uuid.UUID(bytes=value)
 
 
-def _dataset(id_: uuid.UUID, records: list[tuple[str, str | None, int | None]]) -> Dataset:
+def _dataset(
+    id_: uuid.UUID, records: list[tuple[str, str | None, int | None]], called: dict[str, Any] | None
+) -> Dataset:
     # Upstream has a negative number where it does not know the size.
     sizes = [size for _, _, size in records if size is not None and size >= 0]
+    row = called or {}
+    producer = row.get("producer")
     return Dataset(
         id_,
         tuple(path for path, _, _ in records if path is not None),
-        records[0][1] if records else None,
-        sum(sizes) if sizes else None,
+        records[0][1] if records else row.get("storage_class"),
+        sum(sizes) if sizes else row.get("size"),
+        row.get("dataset_type"),
+        data_id_of(row.get("data_id")),
+        row.get("run"),
+        row.get("produced"),
+        None if producer is None else _id(producer),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = (
     "Change",
+    "Consumer",
     "Dataset",
+    "DatasetDetails",
     "Difference",
     "Quantum",
     "QuantumDetails",
@@ -31,11 +33,18 @@ class Quantum:
         Label of its task, if that is known.
     data_id : `dict` or `None`
         Its data ID, if that is known.
+    run : `str` or `None`
+        The run that it writes to, if that is known.
+    status : `str` or `None`
+        How it ended: ``successful``, ``failed``, ``blocked``, ``aborted``, ``log lost``, ``unknown`` or
+        ``not seen``.
     """
 
     quantum_id: uuid.UUID
     task_label: str | None
     data_id: dict[str, Any] | None
+    run: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,27 @@ class Dataset:
         Storage class of the first of them.
     size : `int` or `None`
         Bytes of all of them, as far as that is known.
+    dataset_type : `str` or `None`
+        Name of its type, if that is known.
+    data_id : `dict` or `None`
+        Its data ID, if that is known.
+    run : `str` or `None`
+        The run that it is in, if that is known.
+    produced : `bool` or `None`
+        Whether a quantum wrote it; `None` if none was to, or nobody has told.
+    producer : `uuid.UUID` or `None`
+        The quantum that wrote it or was to, if that is known.
     """
 
     dataset_id: uuid.UUID
     paths: tuple[str, ...] = ()
     storage_class: str | None = None
     size: int | None = None
+    dataset_type: str | None = None
+    data_id: dict[str, Any] | None = None
+    run: str | None = None
+    produced: bool | None = None
+    producer: uuid.UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,41 @@ class QuantumDetails:
     end: datetime | None = None
     failed: bool | None = None
     attempts: int | None = None
+
+
+@dataclass(frozen=True)
+class DatasetDetails:
+    """A dataset with the quanta that have to do with it.
+
+    Parameters
+    ----------
+    dataset : `Dataset`
+        The dataset.
+    producer : `Quantum` or `None`
+        The quantum that wrote it or was to, if that is known.
+    consumers : `list` [`Consumer`]
+        The quanta that were to read it.
+    """
+
+    dataset: Dataset
+    producer: Quantum | None
+    consumers: list[Consumer]
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A quantum that was to read a dataset.
+
+    Parameters
+    ----------
+    quantum : `Quantum`
+        The quantum.
+    roles : `tuple` [`str`, ...]
+        Names of the roles that it has the dataset in.
+    """
+
+    quantum: Quantum
+    roles: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,429 @@
+"""What the tables of an archive have of quanta and datasets, by name: the archive's side of `queries`."""
+
+from __future__ import annotations
+
+__all__ = ("COLUMNS", "NamedRows")
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy
+import pyarrow
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..queries.arrays import array_of, indices_of, numpy_of, scalar_of
+from ..queries.choice import Choice
+from ..queries.conditions import Columns
+from ..queries.data_ids import data_id_of, fields_of, parse_texts
+from ..queries.errors import ConditionError
+from ..queries.expressions import Binary, Identifier, Literal, Node, Word
+from ..queries.found import DATASET, QUANTUM, Found, Kind
+from ..queries.resolving import Source
+from .errors import ArchiveError, UnknownIdError, unreadable
+from .naming import INDEX, name_key
+
+_LABELS = {QUANTUM: "task_label", DATASET: "dataset_type"}
+_IDS = {QUANTUM: "quantum_id", DATASET: "dataset_id"}
+
+COLUMNS = {
+    QUANTUM: ("quantum_id", "task_label", "data_id", "run", "status"),
+    DATASET: (
+        "dataset_id",
+        "dataset_type",
+        "data_id",
+        "run",
+        "storage_class",
+        "size",
+        "producer",
+        "produced",
+    ),
+}
+"""What a row of an answer has."""
+
+_NULLS = {"status": pyarrow.int64(), "run": pyarrow.string()}
+
+_NO_NAMES = "it is of the first format, which has no names of datasets; ask for ids, or collect it anew"
+
+# What archives of the first format tell of a status: no more than whether it failed.
+_UNKNOWN, _FAILED, _SUCCESSFUL = -3, -1, 1
+
+_ERRORS = (pyarrow.ArrowException, OSError, ValueError, KeyError)
+
+
+class NamedRows(Source):
+    """Finds quanta and datasets by what they are called, and reads no column that nobody asks for."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def shown(self) -> str:
+        """Return what the archive is called in messages."""
+        return str(self._path)
+
+    def unknown(self, message: str) -> Exception:
+        """Return the error that says that there is no such thing."""
+        return UnknownIdError(message)
+
+    def labels(self, kind: Kind) -> Sequence[str]:
+        """Return the tasks of the quanta, or the types of the datasets."""
+        return self._labels[kind]
+
+    def found_by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
+        """Return what has an id."""
+        return next(self._found_at(kind, self.rows_with(kind, id_.hex, True)), None)
+
+    def found_by_part(self, kind: Kind, digits: str) -> Iterator[Found]:
+        """Yield what has an id that begins or ends with some digits."""
+        begin, end = (self.rows_with(kind, digits, at_start) for at_start in (True, False))
+        return self._found_at(kind, numpy.union1d(begin, end))
+
+    def found_by_path(self, path: str) -> Iterator[Found]:
+        """Yield the datasets that are in a file, given by its path in the datastore, or an absolute one."""
+        yield from self._found_of_path(path)
+
+    def found(self, kind: Kind, choice: Choice) -> Iterator[Found]:
+        """Yield what is wanted."""
+        if kind == DATASET and (rows := self._rows_by_index(choice)):
+            yield from self._found_at(kind, rows)
+            return
+        for table in self.scan(kind, choice, ("run", "data_id", _IDS[kind], _LABELS[kind])):
+            yield from self.rows_of(kind, table)
+
+    def scan(self, kind: Kind, choice: Choice, columns: Sequence[str] = ()) -> Iterator[pyarrow.Table]:
+        """Yield the wanted rows, some at a time, with some columns or all that an answer has."""
+        file = self._file(kind)
+        if file is None:
+            raise ArchiveError(f"{self._path}: {_NO_NAMES}")
+        self._require_dimensions(kind, choice)
+        wanted = [name for name in columns or COLUMNS[kind]]
+        for group in range(file.num_row_groups):
+            table = self._read(file, kind, group, _needed(kind, choice))
+            mask = choice.simple_mask(table, _LABELS[kind])
+            rows = None if mask is None else pc.indices_nonzero(mask)
+            if choice.where is not None and (rows is None or len(rows)):
+                data_ids = self._read(file, kind, group, _data_id_columns(kind, choice))["data_id"]
+                some = data_ids if rows is None else data_ids.take(rows)
+                met = choice.met(lambda some=some: self._fields(kind, some, choice), len(some))  # type: ignore[misc]
+                places = pc.indices_nonzero(met)
+                rows = places if rows is None else rows.take(places)
+            if rows is None or len(rows):
+                found = self._read(file, kind, group, wanted)
+                yield found if rows is None or len(rows) == len(found) else found.take(rows)
+
+    def rows_of(self, kind: Kind, table: pyarrow.Table) -> Iterator[Found]:
+        """Yield what the rows of a table are the names of."""
+        label, id_ = _LABELS[kind], _IDS[kind]
+        for row in table.select([id_, label, "data_id", "run"]).to_pylist():
+            yield Found(kind, _uuid(row[id_]), row[label], self._data_id(kind, row["data_id"]), row["run"])
+
+    def empty(self, kind: Kind) -> pyarrow.Table:
+        """Return a table as `scan` yields them, without rows."""
+        file = self._file(kind)
+        if file is None:
+            raise ArchiveError(f"{self._path}: {_NO_NAMES}")
+        there = {field.name: field for field in file.schema_arrow}
+        fields = [there.get(name, pyarrow.field(name, _NULLS.get(name))) for name in COLUMNS[kind]]
+        return pyarrow.schema(fields).empty_table()
+
+    def rows_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[pyarrow.Table]:
+        """Yield some rows, which are in ascending order; none of a table that is not there."""
+        if (file := self._file(kind)) is None:
+            return
+        rows = numpy.fromiter(rows, numpy.int64)
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            some = rows[(rows >= start) & (rows < stop)] - start
+            if len(some):
+                yield self._read(file, kind, group, COLUMNS[kind]).take(indices_of(some))
+            start = stop
+
+    def _data_id(self, kind: Kind, value: Any) -> dict[str, Any] | None:
+        try:
+            return data_id_of(value)
+        except (ValueError, RecursionError) as error:
+            raise ArchiveError(f"{self._table(kind)}: a data ID is not a JSON object") from error
+
+    def _table(self, kind: Kind) -> Path:
+        return self._path / f"{'quanta' if kind == QUANTUM else 'datasets'}.parquet"
+
+    @cached_property
+    def _labels(self) -> dict[Kind, list[str]]:
+        found: dict[Kind, list[str]] = {}
+        for kind, name in _LABELS.items():
+            file, names = self._file(kind), set[str]()
+            for group in range(file.num_row_groups if file is not None else 0):
+                column = self._read(file, kind, group, [name])[name]
+                names.update(filter(None, pc.unique(column).to_pylist()))
+            found[kind] = sorted(names)
+        return found
+
+    @cached_property
+    def dimensions(self) -> dict[str, pyarrow.DataType]:
+        """The dimensions of all datasets with names."""
+        file = self._file(DATASET)
+        if file is None:
+            return {}
+        return {field.name: field.type for field in file.schema_arrow.field("data_id").type}
+
+    def _require_dimensions(self, kind: Kind, choice: Choice) -> None:
+        """Raise if a condition is about something that is no dimension."""
+        unknown = choice.dimensions - self.dimensions.keys()
+        if unknown and kind == QUANTUM:
+            unknown -= self._dimensions_of_quanta
+        if unknown:
+            there = ", ".join(sorted({*self.dimensions, *self._dimensions_of_quanta})) or "none"
+            raise ConditionError(
+                f"{', '.join(sorted(unknown))} is no dimension of these data IDs, which have {there}"
+            )
+
+    @cached_property
+    def _dimensions_of_quanta(self) -> set[str]:
+        """The dimensions of a quantum of each task, of each part of the table."""
+        file = self._file(QUANTUM)
+        found: set[str] = set()
+        for group in range(file.num_row_groups if file is not None else 0):
+            table = self._read(file, QUANTUM, group, ["task_label", "data_id"])
+            for label in pc.unique(table["task_label"]).to_pylist():
+                mine = pc.equal(table["task_label"], scalar_of(label, pyarrow.string()))
+                row = pc.index(mine, scalar_of(True)).as_py()
+                found.update(self._data_id(QUANTUM, table["data_id"][max(row, 0)].as_py()) or ())
+        return found
+
+    def _fields(self, kind: Kind, data_ids: pyarrow.ChunkedArray, choice: Choice) -> Columns:
+        if kind == QUANTUM:
+            fields = parse_texts(data_ids, choice.dimensions)
+            types = self.dimensions
+            return {
+                name: pyarrow.nulls(len(column), types[name]) if _is_unknown(column, name, types) else column
+                for name, column in fields.items()
+            }
+        return fields_of(data_ids) if choice.dimensions else {}
+
+    def _file(self, kind: Kind) -> pq.ParquetFile | None:
+        """Return a table; archives of the first format have none of datasets."""
+        if kind not in self._files:
+            path = self._table(kind)
+            try:
+                self._files[kind] = pq.ParquetFile(path, memory_map=True)
+            except FileNotFoundError as error:
+                if kind == QUANTUM:
+                    raise unreadable(path, error) from error
+                self._files[kind] = None
+            except _ERRORS as error:
+                raise unreadable(path, error) from error
+        return self._files[kind]
+
+    @cached_property
+    def _files(self) -> dict[Kind, pq.ParquetFile | None]:
+        return {}
+
+    def _read(
+        self, file: pq.ParquetFile | None, kind: Kind, group: int, columns: Iterable[str]
+    ) -> pyarrow.Table:
+        """Read columns of a part of a table; those that archives of earlier releases lack are null."""
+        assert file is not None
+        names = [*dict.fromkeys(columns)]
+        there = set(file.schema_arrow.names)
+        read = [name for name in names if name.partition(".")[0] in there]
+        if "status" in names and "status" not in there and "failed" in there:
+            read.append("failed")
+        try:
+            table = file.read_row_group(group, columns=read)
+        except _ERRORS as error:
+            raise unreadable(self._table(kind), error) from error
+        if not read:
+            table = pyarrow.table({"": pyarrow.nulls(file.metadata.row_group(group).num_rows)})
+        for name in names:
+            if name.partition(".")[0] not in table.column_names:
+                missing = pyarrow.nulls(len(table), _NULLS.get(name, pyarrow.string()))
+                table = table.append_column(name, _status(table) if name == "status" else missing)
+        return table
+
+    @cached_property
+    def _ids(self) -> tuple[pyarrow.ChunkedArray, int]:
+        """The ids of the lineage index, and how many of them, the first ones, are of datasets."""
+        path = self._path / "lineage.arrow"
+        try:
+            with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
+                nodes = file.read_all()
+            return nodes["id"], int(nodes.schema.metadata[b"datasets"])
+        except (*_ERRORS, TypeError) as error:
+            raise unreadable(path, error) from error
+
+    def _parts_of_ids(self, kind: Kind) -> Iterator[tuple[int, Any]]:
+        """Yield the bytes of ids, with the row of the first of them."""
+        ids, datasets = self._ids
+        start, stop = (0, datasets) if kind == DATASET else (datasets, len(ids))
+        place = 0
+        for chunk in ids.slice(start, stop - start).chunks:
+            yield place, _bytes(chunk)
+            place += len(chunk)
+        # After them come datasets that no quantum has.
+        file = self._file(DATASET)
+        if kind == DATASET and file is not None:
+            row = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if row + rows > place:
+                    column = self._read(file, kind, group, ["dataset_id"])["dataset_id"].combine_chunks()
+                    skipped = max(place - row, 0)
+                    yield row + skipped, _bytes(column)[skipped:]
+                row += rows
+
+    def rows_with(self, kind: Kind, digits: str, at_start: bool) -> Any:
+        """Return the rows whose id begins, or ends, with some digits."""
+        found = [numpy.zeros(0, numpy.int64)]
+        for first, ids in self._parts_of_ids(kind):
+            rows = numpy.arange(0)
+            is_first = True
+            for place, wanted, bits in _wanted_bytes(digits, at_start):
+                if is_first:
+                    rows = numpy.flatnonzero(ids[:, place] & bits == wanted)
+                    is_first = False
+                else:
+                    rows = rows[ids[rows, place] & bits == wanted]
+            found.append(rows + first)
+        return numpy.concatenate(found)
+
+    def _found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
+        """Yield what some rows, in ascending order, have."""
+        if self._file(kind) is None:
+            ids, _ = self._ids
+            yield from (Found(kind, _uuid(ids[int(row)].as_py())) for row in rows)
+            return
+        for table in self.rows_at(kind, rows):
+            yield from self.rows_of(kind, table)
+
+    def _rows_by_index(self, choice: Choice) -> list[int]:
+        """Return the rows of a name, if it is a whole one."""
+        path = self._path / INDEX
+        values = None if choice.where is None else _values(choice.where, self.dimensions)
+        if values is None or choice.labels is None or len(choice.labels) != 1 or not path.exists():
+            return []
+        (label,) = choice.labels
+        key = numpy.uint64(name_key(label, values))
+        try:
+            with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
+                table = file.read_all()
+            rows: list[int] = []
+            for batch in table.to_batches():
+                keys = numpy_of(batch["key"])
+                start, stop = (int(numpy.searchsorted(keys, key, side=side)) for side in ("left", "right"))
+                rows += batch["row"].slice(start, stop - start).to_pylist()
+        except _ERRORS as error:
+            raise unreadable(path, error) from error
+        # Two names may have one key.
+        rows.sort()
+        pairs = zip(rows, self._found_at(DATASET, rows), strict=True)
+        return [
+            row
+            for row, one in pairs
+            if one.name == label and one.data_id == values and (choice.runs is None or one.run in choice.runs)
+        ]
+
+    def _found_of_path(self, path: str) -> Iterator[Found]:
+        file_path = self._path / "records.parquet"
+        wanted = _path_candidates(path)
+        found: dict[str, list[uuid.UUID]] = {}
+        try:
+            with pq.ParquetFile(file_path, memory_map=True) as file:
+                for group in range(file.num_row_groups):
+                    paths = file.read_row_group(group, columns=["path"])["path"].cast(pyarrow.string())
+                    bare = paths if "#" in path else pc.replace_substring_regex(paths, "#.*", "")
+                    rows = pc.indices_nonzero(pc.is_in(bare, array_of(wanted, pyarrow.string()))).to_pylist()
+                    if rows:
+                        ids = file.read_row_group(group, columns=["dataset_id"])["dataset_id"]
+                        for row in rows:
+                            found.setdefault(bare[row].as_py(), []).append(_uuid(ids[row].as_py()))
+        except _ERRORS as error:
+            raise unreadable(file_path, error) from error
+        for one in wanted:
+            if one in found:
+                for id_ in dict.fromkeys(found[one]):
+                    yield self.found_by_id(DATASET, id_) or Found(DATASET, id_)
+                return
+
+
+def _needed(kind: Kind, choice: Choice) -> list[str]:
+    """Return the columns that a choice is made by, besides data IDs."""
+    wanted = ((_LABELS[kind], choice.labels), ("run", choice.runs), ("status", choice.statuses))
+    return [name for name, values in wanted if values is not None]
+
+
+def _data_id_columns(kind: Kind, choice: Choice) -> list[str]:
+    if kind == QUANTUM or not choice.dimensions:
+        return ["data_id"]
+    return [f"data_id.{name}" for name in sorted(choice.dimensions)]
+
+
+def _is_unknown(column: Any, name: str, types: dict[str, pyarrow.DataType]) -> bool:
+    return name in types and pyarrow.types.is_null(column.type)
+
+
+def _status(table: pyarrow.Table) -> pyarrow.Array:
+    """Return what archives of the first format tell of a status: no more than whether it failed, if that."""
+    if "failed" not in table.column_names:
+        return pyarrow.repeat(scalar_of(_UNKNOWN), len(table))
+    known = pc.if_else(table["failed"], scalar_of(_FAILED), scalar_of(_SUCCESSFUL))
+    return pc.fill_null(known, scalar_of(_UNKNOWN))
+
+
+def _bytes(ids: pyarrow.Array) -> Any:
+    """Return ids as rows of 16 bytes."""
+    storage = ids.storage if isinstance(ids, pyarrow.ExtensionArray) else ids
+    if isinstance(storage, pyarrow.ChunkedArray):
+        storage = storage.combine_chunks()
+    buffer = storage.buffers()[1]
+    if buffer is None:
+        return numpy.zeros((0, 16), numpy.uint8)
+    return numpy.frombuffer(buffer, numpy.uint8, 16 * len(storage), 16 * storage.offset).reshape(-1, 16)
+
+
+def _wanted_bytes(digits: str, at_start: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield places in an id, what is to be there, and which of its bits."""
+    padded = digits.ljust(32, "x") if at_start else digits.rjust(32, "x")
+    for place in range(16):
+        high, low = padded[2 * place], padded[2 * place + 1]
+        bits = (0 if high == "x" else 0xF0) | (0 if low == "x" else 0x0F)
+        if bits:
+            yield place, int(f"{high}{low}".replace("x", "0"), 16), bits
+
+
+def _values(where: Node, dimensions: dict[str, pyarrow.DataType]) -> dict[str, int | str] | None:
+    """Return the values that a condition asks for, if it is nothing but a data ID."""
+    match where:
+        case Binary("AND", left, right):
+            one, other = _values(left, dimensions), _values(right, dimensions)
+            return None if one is None or other is None else {**one, **other}
+        case Binary("=", Identifier(name), Literal(value) | Word(value)) if name in dimensions:
+            if not pyarrow.types.is_integer(dimensions[name]):
+                return {name: value} if isinstance(value, str) else None
+            if isinstance(value, int):
+                return {name: value}
+            is_number = isinstance(where.right, Word) and isinstance(value, str) and value.isdecimal()
+            return {name: int(value)} if is_number else None
+    return None
+
+
+def _path_candidates(path: str) -> list[str]:
+    """Return the paths within a datastore that a path may stand for, the longest first."""
+    found: dict[str, None] = {}
+    _, scheme, rest = path.partition("://")
+    parts = (rest if scheme else path).split("/")
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        if tail:
+            found |= dict.fromkeys((tail, quote(tail), unquote(tail)))
+    # Files that are outside of the datastore have absolute paths or URIs in their records.
+    return [*dict.fromkeys((path, f"file://{path}" if path.startswith("/") else path, *found))]
+
+
+def _uuid(value: Any) -> uuid.UUID:
+    """Return an id as a table has it, with or without Arrow's type for them."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(bytes=value)

@@ -1,0 +1,69 @@
+"""Names of quanta and datasets on the command line, and what is asked about them."""
+
+from __future__ import annotations
+
+__all__ = ("NAME_HELP", "opened_run", "place_and_name", "split_words")
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .paths import LocalPath
+
+if TYPE_CHECKING:
+    from ..archive.archive import Archive
+    from ..asking import GraphRun
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_PLACE = LocalPath(exists=True, is_text=True, file_okay=True)
+
+NAME_HELP = (
+    "NAME is an id, the beginning or the end of one (four digits at least), a task or a dataset type with a "
+    "data ID (calexp visit=7 detector=3), or the path of a file. Dimensions may be left out as long as only "
+    "one has the others; run=RUN may be among them. A name that several have ends with a list of these and "
+    "with status 2."
+)
+
+
+def place_and_name(command: _F) -> _F:
+    """Add the arguments: an archive or graphs, and then a name, which may have several words."""
+    return click.argument("words", metavar="ARCHIVE|GRAPH... NAME...", nargs=-1, required=True)(command)
+
+
+def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the archive or the graphs, and the name: whatever comes after the first, or the last ``.qg``."""
+    count = 1
+    while count < len(words) and words[count].endswith(".qg") and "=" not in words[count]:
+        count += 1
+    if count == len(words):
+        raise click.UsageError("no name is given: say what is asked for after the archive or the graphs")
+    context = click.get_current_context()
+    paths = [_PLACE.convert(word, _parameter(context), context) for word in words[:count]]
+    return paths, [*words[count:]]
+
+
+def _parameter(context: click.Context) -> click.Parameter:
+    return next(one for one in context.command.params if one.name == "words")
+
+
+@contextmanager
+def opened_run(*places: Path) -> Iterator[Archive | GraphRun]:
+    """Open an archive or graphs; what is wrong with them takes one line, and what a name may mean some."""
+    from ..archive.errors import ArchiveError
+    from ..archive.reports import plain
+    from ..asking import open_run
+    from ..quantum_graphs import QuantumGraphError
+    from ..queries.errors import AmbiguousNameError, ConditionError
+
+    try:
+        yield open_run(*places)
+    except AmbiguousNameError as error:
+        raise click.UsageError("\n".join(map(plain, str(error).split("\n")))) from error
+    except ConditionError as error:
+        raise click.UsageError(plain(str(error))) from error
+    except (ArchiveError, QuantumGraphError, OSError) as error:
+        raise click.ClickException(plain(str(error))) from error

@@ -1,0 +1,10 @@
+"""What people write to name quanta and datasets, or to choose among them, without ``lsst``.
+
+- `expressions`: conditions on data IDs, parsed; `conditions`: worked out for many rows at once.
+- `spoken`: a name as it is written; `resolving`: what it is the name of.
+- `found`: what has been found; `errors`: what goes wrong.
+"""
+
+from __future__ import annotations
+
+__all__ = ()

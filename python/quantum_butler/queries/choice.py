@@ -1,0 +1,77 @@
+"""Which quanta or datasets are wanted, and which rows of a table that are."""
+
+from __future__ import annotations
+
+__all__ = ("Choice", "make_choice")
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pyarrow
+import pyarrow.compute as pc
+
+from .arrays import array_of
+from .conditions import Columns, dimensions_of, evaluate
+from .errors import ConditionError
+from .expressions import Node, parse
+from .statuses import status_of_word
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is wanted; `None` stands for all."""
+
+    labels: frozenset[str] | None = None
+    """Tasks of quanta, or types of datasets."""
+
+    runs: frozenset[str] | None = None
+    statuses: frozenset[int | None] | None = None
+    """Statuses of quanta; `None` among them is that of those that nobody has tried."""
+
+    where: Node | None = None
+    """Condition on data IDs."""
+
+    @property
+    def dimensions(self) -> set[str]:
+        """The dimensions that the condition is about."""
+        return set() if self.where is None else dimensions_of(self.where)
+
+    def simple_mask(self, table: pyarrow.Table, label: str) -> pyarrow.ChunkedArray | None:
+        """Return which rows are wanted as far as label, run and status tell; `None` if that is all."""
+        mask = None
+        for name, wanted in ((label, self.labels), ("run", self.runs), ("status", self.statuses)):
+            if wanted is None:
+                continue
+            column = table[name]
+            type_ = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+            values = array_of([*wanted], type_)
+            # A status that is not known is a value like others.
+            among = pc.is_in(column, values, skip_nulls=None not in wanted)
+            mask = among if mask is None else pc.and_(mask, among)
+        return mask
+
+    def met(self, columns: Callable[[], Columns], length: int) -> pyarrow.Array | None:
+        """Return which rows meet the condition; `None` if there is none."""
+        return None if self.where is None else evaluate(self.where, columns(), length)
+
+
+def make_choice(
+    labels: str | Iterable[str] | None,
+    runs: str | Iterable[str] | None,
+    statuses: str | Iterable[str] | None,
+    where: str | None,
+) -> Choice:
+    """Return what is wanted, as callers say it and people on the command line."""
+    condition = None
+    if where is not None:
+        try:
+            condition = parse(where)
+        except ConditionError as error:
+            raise ConditionError(f"{where!r}: {error}") from error
+    wanted = _several(statuses)
+    numbers = None if wanted is None else frozenset(map(status_of_word, wanted))
+    return Choice(_several(labels), _several(runs), numbers, condition)
+
+
+def _several(values: str | Iterable[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset((values,) if isinstance(values, str) else values)

@@ -1,0 +1,101 @@
+"""Data IDs in a column of a table, as texts with JSON or as structs, taken apart by dimension."""
+
+from __future__ import annotations
+
+__all__ = ("data_id_of", "fields_of", "parse_texts")
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow
+import pyarrow.compute as pc
+import pyarrow.json
+
+from .arrays import array_of, scalar_of
+from .conditions import Columns
+from .errors import ConditionError
+
+_EMPTY = scalar_of("{}")
+
+
+def data_id_of(value: Any) -> dict[str, Any] | None:
+    """Return a data ID as a dictionary, whether a row has it as JSON or as a struct of all dimensions."""
+    if isinstance(value, str):
+        value = json.loads(value)
+        if not isinstance(value, dict):
+            raise ValueError("a data ID is not a JSON object")
+        return value
+    return None if value is None else {name: one for name, one in value.items() if one is not None}
+
+
+def fields_of(structs: pyarrow.Array | pyarrow.ChunkedArray) -> Columns:
+    """Return the fields of structs by name."""
+    whole = structs.combine_chunks() if isinstance(structs, pyarrow.ChunkedArray) else structs
+    # Where the struct is null its fields are.
+    return dict(zip((field.name for field in whole.type), whole.flatten(), strict=True))
+
+
+def parse_texts(texts: pyarrow.Array | pyarrow.ChunkedArray, dimensions: Iterable[str]) -> Columns:
+    """Return some dimensions of data IDs that are JSON; those that none of them has are null throughout."""
+    whole = texts.combine_chunks() if isinstance(texts, pyarrow.ChunkedArray) else texts
+    found = _parsed(pc.fill_null(whole, _EMPTY).to_pylist() if len(whole) < 64 else whole, [*dimensions])
+    return found
+
+
+def _parsed(texts: Any, names: list[str]) -> Columns:
+    if isinstance(texts, list):
+        return _slowly(texts, names)
+    lines = pc.binary_join_element_wise(pc.fill_null(texts, _EMPTY), scalar_of(""), scalar_of("\n"))
+    content = _bytes_of(lines)
+    schema: dict[str, pyarrow.DataType] = {}
+    while True:
+        options = pyarrow.json.ParseOptions(
+            explicit_schema=pyarrow.schema(schema.items()) if schema else None,
+            unexpected_field_behavior="infer",
+        )
+        blocks = pyarrow.json.ReadOptions(block_size=1 << 22)
+        try:
+            table = pyarrow.json.read_json(pyarrow.BufferReader(content), blocks, options)
+        except pyarrow.ArrowException:
+            return _slowly(pc.fill_null(texts, _EMPTY).to_pylist(), names)
+        # A text that looks like a date is a text all the same.
+        odd = [name for name in names if name in table.column_names and not _is_plain(table[name].type)]
+        if not odd or len(table) != len(texts):
+            break
+        schema = dict.fromkeys(odd, pyarrow.string())
+    if len(table) != len(texts):
+        return _slowly(pc.fill_null(texts, _EMPTY).to_pylist(), names)
+    return {name: table[name] if name in table.column_names else pyarrow.nulls(len(texts)) for name in names}
+
+
+def _is_plain(type_: pyarrow.DataType) -> bool:
+    types = pyarrow.types
+    return bool(types.is_int64(type_) or types.is_string(type_) or types.is_null(type_))
+
+
+def _bytes_of(lines: pyarrow.Array) -> pyarrow.Buffer:
+    """Return texts one after the other."""
+    offsets = lines.buffers()[1]
+    first, last = (
+        int.from_bytes(offsets[4 * place : 4 * place + 4].to_pybytes(), "little")
+        for place in (lines.offset, lines.offset + len(lines))
+    )
+    return lines.buffers()[2][first:last]
+
+
+def _slowly(texts: Iterable[str], names: list[str]) -> Columns:
+    try:
+        rows = [json.loads(text) for text in texts]
+        return {name: _column([row.get(name) for row in rows]) for name in names}
+    except (ValueError, RecursionError, AttributeError, pyarrow.ArrowException) as error:
+        raise ConditionError(f"a data ID is not a JSON object of numbers and texts: {error}") from error
+
+
+def _column(values: list[Any]) -> pyarrow.Array:
+    if any(isinstance(value, str) for value in values):
+        # What is a number in some tasks and a text in others is compared as text.
+        return array_of([None if value is None else str(value) for value in values], pyarrow.string())
+    if all(value is None for value in values):
+        return pyarrow.nulls(len(values))
+    return array_of(values, pyarrow.int64())

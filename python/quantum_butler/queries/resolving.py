@@ -1,0 +1,174 @@
+"""The one decision what a name is the name of, in an archive or in graphs."""
+
+from __future__ import annotations
+
+__all__ = ("MOST_CANDIDATES", "Source")
+
+import difflib
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import pyarrow
+
+from .choice import Choice, make_choice
+from .conditions import conjunction
+from .errors import AmbiguousNameError, ConditionError
+from .expressions import Binary, Identifier, Literal, Node, Word
+from .found import DATASET, QUANTUM, Found, Kind, Name
+from .spoken import Spoken, read_name
+
+MOST_CANDIDATES = 20
+"""As many are listed of those that a name may mean."""
+
+# Names that are told to whoever asks for one that is not there and like none.
+_MOST_NAMES = 10
+
+_SORTS = {QUANTUM: "task", DATASET: "dataset type"}
+
+
+class Source(ABC):
+    """What has quanta and datasets: an archive, or graphs."""
+
+    @abstractmethod
+    def shown(self) -> str:
+        """Return what it is called in messages."""
+
+    @abstractmethod
+    def labels(self, kind: Kind) -> Sequence[str]:
+        """Return the tasks of its quanta, or the types of its datasets."""
+
+    @abstractmethod
+    def found_by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
+        """Return what has an id."""
+
+    @abstractmethod
+    def found_by_part(self, kind: Kind, digits: str) -> Iterator[Found]:
+        """Yield what has an id that begins or ends with some digits."""
+
+    @abstractmethod
+    def found_by_path(self, path: str) -> Iterator[Found]:
+        """Yield the datasets that are in a file."""
+
+    @abstractmethod
+    def found(self, kind: Kind, choice: Choice) -> Iterator[Found]:
+        """Yield what is wanted."""
+
+    @abstractmethod
+    def scan(self, kind: Kind, choice: Choice) -> Iterator[pyarrow.Table]:
+        """Yield the rows that are wanted, some at a time."""
+
+    @abstractmethod
+    def empty(self, kind: Kind) -> pyarrow.Table:
+        """Return a table as `scan` yields them, without rows."""
+
+    @abstractmethod
+    def rows_of(self, kind: Kind, table: pyarrow.Table) -> Iterator[Found]:
+        """Yield what the rows of a table are the names of."""
+
+    @abstractmethod
+    def unknown(self, message: str) -> Exception:
+        """Return the error that says that there is no such thing."""
+
+    def resolve(self, name: Name, kinds: Sequence[Kind]) -> Found:
+        """Return what has a name, or raise; of two kinds, it may be of either."""
+        spoken = read_name(name)
+        first = [*islice(_candidates(self, spoken, kinds), MOST_CANDIDATES + 1)]
+        if not first:
+            raise _unknown(self, spoken, kinds)
+        if len(first) > 1:
+            lines = [f"{self.shown()}: {spoken.text!r} may be any of these:"]
+            lines += map(str, first[:MOST_CANDIDATES])
+            if len(first) > MOST_CANDIDATES:
+                lines.append("and more")
+            raise AmbiguousNameError("\n  ".join(lines), first[:MOST_CANDIDATES])
+        return first[0]
+
+    def find(
+        self,
+        kind: Kind,
+        labels: str | Iterable[str] | None,
+        runs: str | Iterable[str] | None,
+        statuses: str | Iterable[str] | None,
+        where: str | None,
+        limit: int | None,
+    ) -> pyarrow.Table:
+        """Return the rows that are wanted, or the first of them."""
+        found: list[pyarrow.Table] = []
+        left = limit
+        for table in self.scan(kind, make_choice(labels, runs, statuses, where)):
+            found.append(table if left is None else table.slice(0, left))
+            if left is not None and (left := left - len(found[-1])) <= 0:
+                break
+        return pyarrow.concat_tables(found) if found else self.empty(kind)
+
+
+def _candidates(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Iterator[Found]:
+    """Yield what a name may mean: the first way to read it that leads to anything counts."""
+    if (id_ := spoken.id) is not None:
+        yield from filter(None, (source.found_by_id(kind, id_) for kind in kinds))
+        return
+    labelled = [kind for kind in kinds if spoken.word in source.labels(kind)]
+    if labelled:
+        choice = _choice_of(spoken)
+        for kind in labelled:
+            yield from source.found(kind, choice)
+        return
+    if (digits := spoken.id_part) is not None:
+        found = False
+        for kind in kinds:
+            for one in source.found_by_part(kind, digits):
+                found = True
+                yield one
+        if found:
+            return
+    if not spoken.values and DATASET in kinds:
+        yield from source.found_by_path(spoken.word)
+
+
+def _choice_of(spoken: Spoken) -> Choice:
+    """Return what the values of a name ask for; a run is no dimension, but has a value like one."""
+    nodes: list[Node] = []
+    runs = None
+    for name, text in spoken.values:
+        value = text[1:-1] if text[0] == text[-1] == "'" and len(text) > 1 else text
+        if name == "run":
+            runs = frozenset((value,))
+            continue
+        nodes.append(Binary("=", Identifier(name), Literal(value) if value is not text else Word(text)))
+    return Choice(frozenset((spoken.word,)), runs, where=conjunction(nodes))
+
+
+def _unknown(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Exception:
+    """Return the error that says that there is nothing of that name, and what is near."""
+    place, word = source.shown(), spoken.word
+    what = " or ".join(kinds)
+    if (id_ := spoken.id) is not None:
+        text = f"{place}: there is no {what} {id_}"
+        for kind in {QUANTUM, DATASET}.difference(kinds):
+            if source.found_by_id(kind, id_) is not None:
+                text += f"; it is the id of a {kind}"
+        return source.unknown(text)
+    for kind in kinds:
+        if word in source.labels(kind):
+            text = f"{place}: there is no {kind} {spoken.text!r}"
+            example = next(source.found(kind, Choice(frozenset((word,)))), None)
+            return source.unknown(text if example is None else f"{text}; there is {example}, for instance")
+    known = {kind: source.labels(kind) for kind in (QUANTUM, DATASET)}
+    head, _, rest = word.partition(" ")
+    if rest and any(head in labels for labels in known.values()):
+        return ConditionError(f"{spoken.text!r}: {rest!r} is no dimension=value")
+    for kind in {QUANTUM, DATASET}.difference(kinds):
+        if word in known[kind]:
+            return source.unknown(f"{place}: {word} is a {_SORTS[kind]}, and a {what} is asked for")
+    names = [name for kind in kinds for name in known[kind]]
+    near = difflib.get_close_matches(word, names, MOST_CANDIDATES, 0.5) or sorted(names)[:_MOST_NAMES]
+    sorts = " or ".join(_SORTS[kind] for kind in kinds)
+    text = f"{place}: {word!r} is no {sorts}"
+    if not spoken.values:
+        text += f", no beginning or end of the id of a {what}"
+        text += ", and no path of a file" if DATASET in kinds else ""
+    if near:
+        text += f"; there are {', '.join(near)}{' and others' if len(near) < len(names) else ''}"
+    return source.unknown(text)

@@ -17,6 +17,7 @@ __all__ = (
     "BusyArchiveError",
     "ClosedButlerError",
     "CollectReport",
+    "Comparison",
     "ConditionError",
     "DifferentGraphsError",
     "ExistingArchiveError",
@@ -47,6 +48,7 @@ __all__ = (
     "__version__",
     "aggregate",
     "collect",
+    "compare",
     "install",
     "merge_graphs",
     "open_run",
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from .queries.found import Found
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
+    from .reporting.comparison import Comparison, compare
     from .reporting.counts import RunReport, report
     from .reporting.times import RunTimes, times
     from .transferring.archive import transfer
@@ -106,6 +109,7 @@ else:
         "BusyArchiveError": "collecting.scratch",
         "ClosedButlerError": "butler.state",
         "CollectReport": "collecting.driver",
+        "Comparison": "reporting.comparison",
         "ConditionError": "queries.errors",
         "DifferentGraphsError": "quantum_graphs.merging",
         "ExistingArchiveError": "collecting.driver",
@@ -135,6 +139,7 @@ else:
         "UnknownNameError": "quantum_graphs.errors",
         "aggregate": "aggregating.driver",
         "collect": "collecting.driver",
+        "compare": "reporting.comparison",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",
         "open_run": "asking",

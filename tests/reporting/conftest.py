@@ -8,11 +8,16 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from mixed_run import aggregate, make_mixed_run
+from mixed_run import MixedRun, aggregate, make_mixed_run
 
 
 @pytest.fixture(scope="session")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a graph with quanta that ended in every way there is; leave it as it is."""
-    run = make_mixed_run(tmp_path_factory.mktemp("mixed"))
-    return aggregate(run.root, run.graph_file, run.root.parent / "run.qg")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> MixedRun:
+    """Return a run with quanta that ended in every way there is; leave it as it is."""
+    return make_mixed_run(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="session")
+def graph(mixed: MixedRun) -> Path:
+    """Return its provenance graph; leave it as it is."""
+    return aggregate(mixed.root, mixed.graph_file, mixed.root.parent / "run.qg")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("TableFile", "column_kind", "require_columns", "whole")
+__all__ = ("TableFile", "column_kind", "in_one_piece", "require_columns", "whole")
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -102,6 +102,14 @@ def whole(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:
         if values is not None:
             parts.append(numpy.frombuffer(values, type_)[chunk.offset : chunk.offset + len(chunk)])
     return numpy.concatenate(parts)
+
+
+def in_one_piece(column: pyarrow.ChunkedArray) -> pyarrow.Array:
+    """Return a column as an array, without a copy if it is in one piece."""
+    # What `combine_chunks` gives of one chunk depends on the release of pyarrow.
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pyarrow.concat_arrays(column.chunks) if column.num_chunks else pyarrow.nulls(0, column.type)
 
 
 def require_columns(path: Path, schema: pyarrow.Schema, kinds: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ import click
 
 from .ask import COMMANDS
 from .collect import collect
+from .compare import compare
 from .demo import demo
 from .environment import env
 from .graphs import aggregate, merge_graphs
@@ -103,6 +104,7 @@ for _command in (
     collect,
     env,
     *COMMANDS,
+    compare,
     verify,
     report,
     times,

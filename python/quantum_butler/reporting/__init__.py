@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ("RunReport", "TaskTimes", "report", "times")
+__all__ = ("Comparison", "RunReport", "TaskTimes", "compare", "report", "times")
 
+from .comparison import Comparison, compare
 from .counts import RunReport, report
 from .times import TaskTimes, times

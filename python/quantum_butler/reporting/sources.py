@@ -40,6 +40,7 @@ _COLUMNS = (
     "graph_read_time",
     "attempts",
     "failed",
+    "known_from",
 )
 
 # Rows that are looked at together.
@@ -71,14 +72,16 @@ class Runs:
     def __init__(self, *places: Name):
         self.places = tuple(str(local_path(place)) for place in places)
         """Where they are (`tuple` [`str`, ...])."""
-        self._archive: Archive | None = None
-        self._graph: ProvenanceGraph | None = None
+        self.archive: Archive | None = None
+        """The archive, if it is one (`Archive` or `None`)."""
+        self.graph: ProvenanceGraph | None = None
+        """The graphs, if it is no archive (`ProvenanceGraph` or `None`)."""
         if len(places) == 1 and Path(self.places[0]).is_dir():
-            self._archive = Archive(places[0])
+            self.archive = Archive(places[0])
         elif any(Path(place).is_dir() for place in self.places):
             raise ArchiveError(f"{self.places[0]}: one archive, or graphs; several archives are merged first")
         else:
-            self._graph = ProvenanceGraph(*places)
+            self.graph = ProvenanceGraph(*places)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pyarrow.Table]:
         """Yield all quanta, some at a time, with these columns; what is not known is null."""
@@ -94,12 +97,12 @@ class Runs:
             )
 
     def _tables(self, columns: Sequence[str]) -> Iterator[pyarrow.Table]:
-        if self._graph is not None:
-            for tables in self._graph.quanta_tables(_AT_ONCE):
+        if self.graph is not None:
+            for tables in self.graph.quanta_tables(_AT_ONCE):
                 yield tables.quanta
             return
-        assert self._archive is not None
-        path = self._archive.path / "quanta.parquet"
+        assert self.archive is not None
+        path = self.archive.path / "quanta.parquet"
         try:
             with pq.ParquetFile(path) as file:
                 there = [name for name in {*columns, "failed"} if name in file.schema_arrow.names]
@@ -116,19 +119,19 @@ class Runs:
         if isinstance(value, str):
             value = json.loads(value)
         found = {} if value is None else {name: one for name, one in value.items() if one is not None}
-        task = None if self._graph is None else self._graph.tasks.get(task_label)
+        task = None if self.graph is None else self.graph.tasks.get(task_label)
         return found if task is None else {name: found[name] for name in task.required if name in found}
 
     @property
     def pipeline(self) -> Pipeline:
         """Tasks and their dataset types; without tasks if nobody has told of them (`Pipeline`)."""
-        if self._graph is not None:
+        if self.graph is not None:
             return Pipeline(
-                {label: frozenset(task.inputs.values()) for label, task in self._graph.tasks.items()},
-                {label: frozenset(task.outputs.values()) for label, task in self._graph.tasks.items()},
+                {label: frozenset(task.inputs.values()) for label, task in self.graph.tasks.items()},
+                {label: frozenset(task.outputs.values()) for label, task in self.graph.tasks.items()},
             )
-        assert self._archive is not None
-        path = self._archive.path / "tasks.parquet"
+        assert self.archive is not None
+        path = self.archive.path / "tasks.parquet"
         told: dict[str, dict[str, set[str]]] = {"inputs": {}, "outputs": {}}
         if path.exists():
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Overhead", "Quantiles", "RunTimes", "SlowQuantum", "TaskTimes", "times")
+__all__ = ("Overhead", "Quantiles", "RunTimes", "SlowQuantum", "TaskTimes", "quantiles_of", "times")
 
 import heapq
 import itertools
@@ -158,7 +158,7 @@ def times(*places: Name, slowest: int = 10) -> RunTimes:
     tasks = []
     for label in sorted(quanta):
         of_task = {name: np.concatenate(parts) for name, parts in samples[label].items()}
-        measures = {name: _quantiles(values) for name, values in of_task.items() if len(values)}
+        measures = {name: quantiles_of(values) for name, values in of_task.items() if len(values)}
         tasks.append(TaskTimes(label, quanta[label], measures, of_task))
     overheads = [
         Overhead(what, sum(sums[name][0] for name in names), max(sums[name][1] for name in names))
@@ -203,7 +203,8 @@ def _slowest(batch: pyarrow.Table, most: int, runs: Runs) -> list[SlowQuantum]:
     ]
 
 
-def _quantiles(values: Any) -> Quantiles:
+def quantiles_of(values: Any) -> Quantiles:
+    """Return percentiles of some values, of which there has to be one."""
     return Quantiles(
         len(values),
         float(values.sum()),

@@ -16,6 +16,7 @@ from ... import _core
 from ..errors import unreadable
 from ..format import ROLES
 from ..ids import ids_of
+from ..index import lists_of, map_nodes
 from ..schemas import SIZES
 from .findings import Findings, id_at
 from .tables import CheckedTable, Cursor, booleans_of, integers_of
@@ -193,9 +194,7 @@ def _read_index(folder: Path, findings: Findings) -> pa.Table | None:
     """Map the lineage index into memory, if it is one."""
     path = folder / LINEAGE
     try:
-        with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
-            table = file.read_all()
-        table.validate()
+        table = map_nodes(path)
         # Looks at its columns, and what it says of itself.
         _core.LineageIndex(table)
         table["neighbours"].type.value_type.field("roles")
@@ -242,7 +241,7 @@ def _compare(
                 id=id_at(ids, place) if place < len(ids) else None,
             )
             return False
-        _compare_lists(batch["neighbours"], own["neighbours"].combine_chunks(), row, ids, datasets, findings)
+        _compare_lists(batch["neighbours"], own["neighbours"], row, ids, datasets, findings)
         row += len(batch)
     if row < len(index):
         findings.add(LINEAGE, "there are rows that no table tells of, from a row on", row=row)
@@ -253,7 +252,7 @@ def _compare_lists(
     wanted: pa.Array, there: pa.Array, first: int, ids: Any, datasets: int, findings: Findings
 ) -> None:
     """Compare the neighbours of some nodes."""
-    (starts, rows, roles), (own_starts, own_rows, own_roles) = map(_lists, (wanted, there))
+    (starts, rows, roles), (own_starts, own_rows, own_roles) = map(lists_of, (wanted, there))
     if np.array_equal(starts, own_starts):
         odd = np.flatnonzero((rows != own_rows) | (roles != own_roles))
         places = np.unique(np.searchsorted(starts, odd, side="right") - 1)
@@ -296,15 +295,6 @@ def _shown(rows: Any, roles: Any) -> str:
     """Return neighbours with their roles as bits, not all if there are many."""
     shown = [f"{row}({role})" for row, role in zip(rows[:5].tolist(), roles[:5].tolist(), strict=False)]
     return " ".join(shown) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "") or "none"
-
-
-def _lists(neighbours: pa.Array) -> tuple[Any, Any, Any]:
-    """Return where lists begin, and all rows and roles in them."""
-    if isinstance(neighbours, pa.ChunkedArray):
-        neighbours = pa.concat_arrays(neighbours.chunks)
-    offsets = neighbours.offsets.to_numpy().astype(np.int64)
-    values = neighbours.values.slice(offsets[0], offsets[-1] - offsets[0])
-    return offsets - offsets[0], values.field("row").to_numpy(), values.field("roles").to_numpy()
 
 
 def _compare_sizes(sizes: pa.RecordBatchReader, quanta: CheckedTable, findings: Findings) -> None:

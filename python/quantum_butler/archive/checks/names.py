@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ... import _core
+from ..columns import in_one_piece
 from ..errors import unreadable
 from ..ids import ids_of
 from ..naming import INDEX, name_keys
@@ -149,7 +150,7 @@ def _check_names(
     named = 0
     for first, table in datasets.batches(["dataset_id", "dataset_type", "data_id"]):
         tell("comparing names", first, datasets.rows)
-        types, data_id = (_whole(table[name]) for name in ("dataset_type", "data_id"))
+        types, data_id = (in_one_piece(table[name]) for name in ("dataset_type", "data_id"))
         ids = None if table["dataset_id"].null_count else ids_of(table["dataset_id"])
         has_type = types.is_valid().to_numpy(zero_copy_only=False)
         has_id = data_id.is_valid().to_numpy(zero_copy_only=False)
@@ -172,11 +173,6 @@ def _check_names(
         findings.add_rows(datasets.file, f"{INDEX} does not lead to it", places[~found], first=first, ids=ids)
     if named != len(keys):
         findings.add(INDEX, "it has not one row for each name", f"{len(keys)}, there are {named} names")
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    # What `combine_chunks` gives of one chunk depends on the release of pyarrow.
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def _dimensions(folder: Path, datasets: CheckedTable, findings: Findings) -> list[str] | None:

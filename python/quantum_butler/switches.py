@@ -7,6 +7,7 @@ process counts from then on.
 from __future__ import annotations
 
 __all__ = (
+    "AGGREGATOR_SWITCH",
     "EXECUTOR_SWITCH",
     "LOGS_BEFORE",
     "LOG_SWITCH",
@@ -33,6 +34,11 @@ them and fail if that is not possible (``require``).
 
 EXECUTOR_SWITCH = "QUANTUM_BUTLER_EXECUTOR"
 """The environment variable that leaves the execution of graphs to upstream
+under ``quantum-butler exec``, with ``0``.
+"""
+
+AGGREGATOR_SWITCH = "QUANTUM_BUTLER_AGGREGATOR"
+"""The environment variable that leaves ``butler aggregate-graph`` to upstream
 under ``quantum-butler exec``, with ``0``.
 """
 

@@ -18,7 +18,7 @@ from final_jobs import Finished
 from graph_contents import upstream_provenance
 from mixed_run import MixedRun
 from mixed_run import aggregate as upstream_aggregate
-from quantum_butler import Compression, QuantumGraphError, aggregate
+from quantum_butler import Archive, Compression, QuantumGraphError, aggregate
 from quantum_butler.aggregating import driver
 from quantum_butler.cli.main import main
 
@@ -123,7 +123,10 @@ def test_command_registers(on_sqlite: Finished, tmp_path: Path) -> None:
     assert "26 have succeeded" in told
     assert " datasets registered, 0 were there already" in told
     path = tmp_path / "ours.qg"
-    told = call("--ingest", "-o", path, "--zstd-level", 1)
+    assert "none is written" in call("--ingest", "--keep-files", "--archive", tmp_path / "archive", status=2)
+    told = call("--ingest", "-o", path, "--zstd-level", 1, "--archive", tmp_path / "archive")
+    assert Archive(tmp_path / "archive").quanta.count_rows() == 31
+    assert "--overwrite replaces it" in call("--ingest", "--archive", tmp_path / "archive", status=2)
     assert "ours.qg: 31 quanta (5 failed or blocked), 106 datasets" in told
     assert path.exists()
     found = json.loads(call("--ingest", "--format", "json"))

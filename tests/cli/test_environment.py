@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from commands import run, run_exec
-from quantum_butler.switches import EXECUTOR_SWITCH, LOG_SWITCH, LOGS_BEFORE, NATIVE_SWITCH, SWITCH
+from quantum_butler.switches import (
+    AGGREGATOR_SWITCH,
+    EXECUTOR_SWITCH,
+    LOG_SWITCH,
+    LOGS_BEFORE,
+    NATIVE_SWITCH,
+    SWITCH,
+)
 
 TELL = "import os, json; print(json.dumps(dict(os.environ)))"
 # A folder whose name needs quoting wherever that is possible.
@@ -20,7 +27,7 @@ ODD = "a b'c\"d$e!f\\g"
 
 def clean(**more: str) -> dict[str, str]:
     """Return our environment without our variables."""
-    ours = {SWITCH, LOG_SWITCH, LOGS_BEFORE, EXECUTOR_SWITCH, NATIVE_SWITCH}
+    ours = {SWITCH, LOG_SWITCH, LOGS_BEFORE, EXECUTOR_SWITCH, AGGREGATOR_SWITCH, NATIVE_SWITCH}
     return {name: value for name, value in os.environ.items() if name not in ours} | more
 
 

@@ -87,6 +87,12 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="With --ingest: change nothing in REPO.")
 @click.option(
+    "--archive",
+    metavar="FOLDER",
+    type=LocalPath(is_text=True),
+    help="Leave an archive of the run, too, as quantum-butler collect makes one of the graph.",
+)
+@click.option(
     "--zstd-level",
     type=click.IntRange(1, 22),
     default=10,
@@ -109,6 +115,7 @@ def aggregate(
     register_dataset_types: bool,
     update_output_chain: bool,
     dry_run: bool,
+    archive: Path | None,
     zstd_level: int,
     mock_storage_classes: bool,
     style: str,
@@ -128,11 +135,17 @@ def aggregate(
 
     from ..aggregating.driver import aggregate as run
     from ..aggregating.options import Compression, IngestOptions
+    from ..collecting.driver import collect
     from ..errors import QuantumButlerError
     from ..progress import shown
 
     if output is None and not (ingest or incomplete):
         raise click.UsageError("say what to do: --output writes a graph, --ingest registers datasets")
+    if archive is not None:
+        if incomplete or (keep_files and output is None):
+            raise click.UsageError("--archive is made of the graph, and none is written")
+        if archive.exists() and not overwrite:
+            raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
     context = click.get_current_context()
     for name, given in context.params.items():
         if name in _OF_INGEST and not ingest and given != _default(context, name):
@@ -159,6 +172,8 @@ def aggregate(
                 mock_storage_classes=mock_storage_classes,
                 progress=progress,
             )
+            if archive is not None and report.path is not None:
+                collect([report.path], archive, overwrite=overwrite, jobs=jobs, progress=progress)
     except FileExistsError as error:
         raise click.UsageError(f"{error} (--overwrite replaces it)") from error
     except BrokenExecutor as error:

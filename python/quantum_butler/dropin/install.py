@@ -23,6 +23,7 @@ from .later import when_imported
 
 _UPSTREAM = "lsst.daf.butler"
 _EXECUTOR = "lsst.pipe.base.mp_graph_executor"
+_AGGREGATOR = "lsst.pipe.base.quantum_graph.aggregator"
 _OURS = __name__.partition(".")[0]
 _HOMES = frozenset((f"{_OURS}.butler.butler", f"{_OURS}.quantum.provenance"))
 
@@ -30,8 +31,8 @@ _HOMES = frozenset((f"{_OURS}.butler.butler", f"{_OURS}.quantum.provenance"))
 # whoever holds an import lock may be waiting for it.
 _LOCK = threading.RLock()
 
-# Upstream's classes and the ones that stand in for them; empty when none do.
-_swaps: list[tuple[type, type]] = []
+# Upstream's classes and functions, and what stands in for them; empty when nothing does.
+_swaps: list[tuple[Any, Any]] = []
 
 # Names, as (module, global name), that held one of ours before `install`:
 # they were imported from this package, and `uninstall` leaves them alone.
@@ -42,7 +43,12 @@ _held_before: set[tuple[str, str]] = set()
 _globals_of = vars(ModuleType)["__dict__"].__get__
 
 
-def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: bool = False) -> None:
+def install(
+    *,
+    provenance_log: str | os.PathLike[str] | None = None,
+    executor: bool = False,
+    aggregator: bool = False,
+) -> None:
     """Put our classes in the place of upstream's in this process.
 
     From now on `lsst.daf.butler` gives our `QuantumBackedButler` and
@@ -62,6 +68,9 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: b
         Whether graphs whose quanta run in several processes are executed with
         warm ones; see `quantum_butler.execution.WarmGraphExecutor`.  Upstream's
         ``MPGraphExecutor`` is replaced for that, as soon as it is imported.
+    aggregator : `bool`, optional
+        Whether runs are aggregated as `quantum_butler.aggregate` does it. Upstream's ``aggregate_graph`` is
+        replaced for that, as soon as it is imported.
 
     Raises
     ------
@@ -99,6 +108,8 @@ def install(*, provenance_log: str | os.PathLike[str] | None = None, executor: b
         _replace({id(stock): ours for stock, ours in _swaps})
     if executor:
         when_imported(_EXECUTOR, _install_executor)
+    if aggregator:
+        when_imported(_AGGREGATOR, _install_aggregator)
 
 
 def _install_executor() -> None:
@@ -111,6 +122,27 @@ def _install_executor() -> None:
         if _swaps and MPGraphExecutor is not StandInGraphExecutor:
             _swaps.append((MPGraphExecutor, StandInGraphExecutor))
             _replace({id(MPGraphExecutor): StandInGraphExecutor})
+
+
+def _install_aggregator() -> None:
+    """Put our aggregation of runs in the place of upstream's, unless `uninstall` has come first."""
+    from lsst.pipe.base.quantum_graph import aggregator
+
+    # Upstream's own, which ours must have before it is replaced.
+    stock = aggregator.aggregate_graph
+    ours = _aggregate_graph
+    with _LOCK:
+        if _swaps and stock is not ours:
+            _swaps.append((stock, ours))
+            _replace({id(stock): ours})
+
+
+def _aggregate_graph(predicted_path: str, butler_path: str, config: Any) -> None:
+    """Stand in for upstream's ``aggregate_graph``; what does it is imported when it is called."""
+    from .aggregator import aggregate_graph
+
+    stock = next(stock for stock, ours in _swaps if ours is _aggregate_graph)
+    aggregate_graph(stock, predicted_path, butler_path, config)
 
 
 def uninstall() -> None:
@@ -135,7 +167,7 @@ def uninstall() -> None:
         _held_before.clear()
 
 
-def _replace(replacements: Mapping[int, type], *, except_for: Set[tuple[str, str]] = frozenset()) -> None:
+def _replace(replacements: Mapping[int, Any], *, except_for: Set[tuple[str, str]] = frozenset()) -> None:
     """Replace objects, given by `id`, in the globals of imported modules."""
     # Upstream comes first: a module that is imported while this runs then takes the replacement from there.
     for within in (_UPSTREAM, ""):
@@ -145,8 +177,8 @@ def _replace(replacements: Mapping[int, type], *, except_for: Set[tuple[str, str
 
 
 def _holders(
-    wanted: Mapping[int, type], *, within: str = ""
-) -> Iterator[tuple[str, str, dict[str, Any], type]]:
+    wanted: Mapping[int, Any], *, within: str = ""
+) -> Iterator[tuple[str, str, dict[str, Any], Any]]:
     """Find the global names that refer to objects given by their `id`, with module, globals and the value."""
     if not wanted:
         return

@@ -26,6 +26,7 @@ SWITCH = "QUANTUM_BUTLER_DROPIN"
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
 EXECUTOR_SWITCH = "QUANTUM_BUTLER_EXECUTOR"
+AGGREGATOR_SWITCH = "QUANTUM_BUTLER_AGGREGATOR"
 PACKAGE = "quantum_butler"
 UPSTREAM = "lsst.daf.butler"
 STACK = "lsst"
@@ -159,7 +160,10 @@ def put_in_force() -> None:
     try:
         from quantum_butler.dropin.install import install
 
-        install(executor=os.environ.get(EXECUTOR_SWITCH) != "0")
+        install(
+            executor=os.environ.get(EXECUTOR_SWITCH) != "0",
+            aggregator=os.environ.get(AGGREGATOR_SWITCH) != "0",
+        )
     except Exception as error:
         if os.environ.get(SWITCH) == "require":
             raise

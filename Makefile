@@ -120,7 +120,7 @@ demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
 	@$(BIN)/quantum-butler demo
 
 bench: $(BUILT) ## Measure the kernels, and everything beside the stock class; write benches/RESULTS.md
-	$(say) "Measuring (some twenty-five minutes; the machine should have nothing else to do)"
+	$(say) "Measuring (some forty minutes; the machine should have nothing else to do)"
 	@$(BIN)/python benches/report.py
 
 sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import quantum_butler
+from execution_page import execution_part
 from provenance_page import provenance_rows, provenance_tables
 from results_page import TYPICAL, conditions, picture, results, summary
 
@@ -64,6 +65,9 @@ class Sizes:
     transfer: tuple[int, int]
     """Quanta, rounds."""
 
+    execution: tuple[int, int, int, int, int]
+    """Quanta for ours, quanta for stock, rounds, jobs of BPS, quanta of the frontier."""
+
 
 FULL = Sizes(
     {10: 25, TYPICAL: 9, 10_000: 3},
@@ -83,6 +87,7 @@ FULL = Sizes(
     ([10_000, 100_000, 1_000_000], 20_000, 3, 100_000),
     1_000_000,
     (2_000, 3),
+    (1_000, 20, 5, 100, 10_000_000),
 )
 QUICK = Sizes(
     {10: 3, TYPICAL: 1},
@@ -96,6 +101,7 @@ QUICK = Sizes(
     ([300, 1_000], 100, 1, 200),
     1_000,
     (50, 1),
+    (10, 2, 1, 2, 10_000),
 )
 
 
@@ -118,6 +124,14 @@ def run_provenance(sizes: Sizes, json_to: Path) -> dict[str, Any]:
     quanta, rounds = sizes.transfer
     arguments["transfer"] = ["--quanta", quanta, "--rounds", rounds]
     return {name: run(f"{name}.py", *of_script, json_to=json_to) for name, of_script in arguments.items()}
+
+
+def run_execution(sizes: Sizes, json_to: Path) -> Any:
+    """Run what is about campaigns, but for quanta in one process, which `run_executor` is about."""
+    names = ("--quanta", "--stock", "--rounds", "--bps-jobs", "--frontier")
+    arguments = [word for pair in zip(names, sizes.execution, strict=True) for word in pair]
+    parts = ("cold", "commands", "isolation", "engines", "bps", "frontier")
+    return run("execution.py", *arguments, "--only", *parts, json_to=json_to)
 
 
 def run_executor(butler: str, detectors: int) -> Any:
@@ -204,12 +218,14 @@ def main() -> None:
         n, rounds = sizes.file_mode
         files = run("file_mode.py", "--datasets", n, "--rounds", rounds, json_to=path)
         provenance = run_provenance(sizes, path)
+        execution = run_execution(sizes, path)
     loads.append(load())
     where = conditions(loads)
     args.output.mkdir(parents=True, exist_ok=True)
     tables = provenance_tables(**provenance)
+    campaigns = execution_part(execution, executor)
     lines = results(
-        where, operations, bulk, threads, executor, one["quanta"], scanner, files, tables, kernels
+        where, operations, bulk, threads, executor, one["quanta"], campaigns, scanner, files, tables, kernels
     )
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))

@@ -233,6 +233,7 @@ def results(
     threads: Mapping[str, Any],
     executor: Mapping[str, float],
     quanta: int,
+    campaigns: Iterable[str],
     scanner: Mapping[str, Any],
     files: Mapping[str, Any],
     provenance: Iterable[str],
@@ -254,6 +255,8 @@ def results(
         for side, name in (("stock", "stock"), ("ours", "ours"), ("memory", "floor"))
     ]
     yield from table(("butler", "ms per quantum", "ratio"), rows)
+    yield "\n## Campaigns\n"
+    yield from campaigns
     yield "\n## The aggregator's scanner\n"
     yield from scanner_part(scanner)
     yield "\n## Operations\n"

@@ -166,6 +166,7 @@ def test_the_page_of_results(tmp_path: Path) -> None:
     pytest.importorskip("lsst.ctrl.mpexec")
     run("report.py", "--quick", "--no-kernels", "--output", tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
+    assert "one quantum, cold process" in page.split("## Campaigns")[1]
     titles = ["Logging it", "Reading it", "Collecting it", "Asking", "Back into a repository"]
     assert [line[4:] for line in page.split("## Provenance")[1].splitlines() if line[:4] == "### "] == titles
     # Every row of a table has as many cells as its head.
@@ -181,6 +182,39 @@ def test_file_mode(tmp_path: Path) -> None:
     assert all(way in text for way in outcome["microseconds"])
     assert all(time > 0 for times in outcome["microseconds"].values() for time in times.values())
     assert set(outcome["added_to_put"]) < set(outcome["microseconds"])
+
+
+SMALL = ("--quanta", 10, "--stock", 2, "--rounds", 1, "--bps-jobs", 2, "--frontier", 10_000)
+
+
+# Stock and BPS start a Python for each quantum.
+@pytest.mark.timeout(1200)
+def test_execution(tmp_path: Path) -> None:
+    pytest.importorskip("lsst.ctrl.mpexec")
+    text, outcome = figures("execution.py", tmp_path, *SMALL)
+    assert text.startswith(f"Equal: {'; '.join(outcome['compared'])}") and len(outcome["compared"]) >= 6
+    assert min(outcome["cold"].values()) > 0 and min(outcome["isolation"].values()) > 0
+    assert (outcome["commands"]["stock_quanta"], outcome["commands"]["ours_quanta"]) == (2, 10)
+    assert all(one["per_second"] > 0 and one["empty_per_second"] > 0 for one in outcome["engines"].values())
+    assert outcome["bps"] is None or outcome["bps"]["stock_seconds"] > outcome["bps"]["ours_seconds"] > 0
+    assert outcome["frontier"]["quanta"] == 10_000
+
+
+@pytest.mark.timeout(1200)
+def test_campaigns_that_leave_something_else_are_not_timed() -> None:
+    pytest.importorskip("lsst.ctrl.mpexec")
+    arguments = ["execution.py", *map(str, SMALL)]
+    code = f"""
+import execution, sys
+# More is logged than by the stock command.
+execution.OURS = [*execution.OURS[:-1], "--log-level", "lsst=DEBUG", "run-qbb"]
+sys.argv = {arguments}
+execution.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=BENCHES)
+    assert done.returncode == 1
+    assert "ours, -j 1: nothing was timed: the content of first_log" in done.stderr, done.stderr
+    assert not done.stdout
 
 
 @pytest.mark.parametrize("butler", ["stock", "ours", "memory"])

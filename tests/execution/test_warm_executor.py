@@ -24,7 +24,7 @@ from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
 import quantum_butler
 from graph_runs import Deeds, Left, NewRun, interrupting, left_behind, make_executor, misbehaving
-from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor
+from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor, forking
 from quantum_butler.upstream import executors
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")]
@@ -81,6 +81,23 @@ def test_all_is_as_upstream_leaves_it(new_run: NewRun, isolation: Isolation) -> 
     assert raised is None
     assert len(theirs.outputs) == len(theirs.metadata) == len(theirs.logs) == 8
     assert ours == theirs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="advice on memory is Linux' own")
+def test_large_pages_change_nothing(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    advised = []
+    use_large_pages = forking._use_large_pages
+    monkeypatch.setattr(forking, "_use_large_pages", lambda: advised.append(use_large_pages()))
+    plain, raised = run(new_run, {})
+    assert raised is None and not advised
+    # As with a graph that has so many quanta that it is worth the while.
+    monkeypatch.setattr(forking, "_FORKS_TO_PAY", 8)
+    assert run(new_run, {}) == (plain, None)
+    assert len(advised) == 1
+    # Most of what belongs to this process alone is there.
+    resident = next(line for line in Path("/proc/self/status").open() if line.startswith("RssAnon:"))
+    areas = sum(end - begin for begin, end in forking._writable_areas())
+    assert areas > int(resident.split()[1]) * 1024 / 2
 
 
 @pytest.mark.parametrize("isolation", SEPARATE)

@@ -6,6 +6,7 @@ Dataset IDs, paths and contents must then come out equal, and nothing that one
 side wrote can help the other.  `comparison` reads everything back, and runs one
 quantum by hand for its provenance.  `gathered` collects what the run with ours
 has logged of its quanta, asks the archive, and holds it against the graph.
+`commands` runs a small graph from the shell, in two processes each.
 `report` holds and shows what came out.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from .commands import run_commands
 from .comparison import compare_outputs, compare_provenance, read_outputs
 from .gathered import gather
 from .graph import SIDES, DemoError, make_repository, read_graph, run_graph
@@ -43,4 +45,8 @@ def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextMa
     differences += more_differences
     with step("Collecting what the run with quantum-butler has logged, and asking"):
         gathered, more_differences = gather(logs, root / "archive", graph)
-    return Report(runs["stock"], runs["ours"], provenance, gathered, differences + more_differences)
+    differences += more_differences
+    with step("Running a small graph with commands that have two processes: stock, ours, and our own"):
+        commands, more_differences = run_commands(root / "commands", detectors)
+    differences += more_differences
+    return Report(runs["stock"], runs["ours"], provenance, gathered, commands, differences)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ("OUTPUT_RUN", "DemoError", "SIDES", "in_force", "make_repository", "read_graph", "run_graph")
+__all__ = (
+    "OUTPUT_RUN",
+    "SIDES",
+    "DemoError",
+    "in_force",
+    "make_repository",
+    "pipetask",
+    "read_graph",
+    "run_graph",
+    "transfer",
+)
 
 import os
 import shutil
@@ -72,16 +82,22 @@ def run_graph(
         with provenance_logged(logs):
             pipetask("run-qbb", root, graph_file)
         seconds = time.perf_counter() - start
-        written = transfer_from_graph(
-            str(graph_file),
-            str(root),
-            register_dataset_types=True,
-            transfer_dimensions=False,
-            update_output_chain=True,
-            dry_run=False,
-            dataset_type=(),
-        )
+        written = transfer(graph_file, root)
     return Run(quanta, seconds / quanta * 1e3, written)
+
+
+def transfer(graph_file: Path, root: Path) -> int:
+    """Make the outputs of a run known to the repository, and return how many there are."""
+    written: int = transfer_from_graph(
+        str(graph_file),
+        str(root),
+        register_dataset_types=True,
+        transfer_dimensions=False,
+        update_output_chain=True,
+        dry_run=False,
+        dataset_type=(),
+    )
+    return written
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Asked", "Gathered", "Provenance", "Report", "Run", "progress", "table")
+__all__ = ("Asked", "Commanded", "Gathered", "Provenance", "Report", "Run", "progress", "table")
 
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +63,16 @@ class Gathered:
 
 
 @dataclass
+class Commanded:
+    """What a command did with a graph in two processes."""
+
+    command: str
+    quanta: int
+    seconds: float
+    processor_seconds: float
+
+
+@dataclass
 class Report:
     """The outcome of the demonstration."""
 
@@ -70,6 +80,7 @@ class Report:
     ours: Run
     provenance: Provenance
     gathered: Gathered
+    commands: list[Commanded]
     differences: list[str]
 
 
@@ -88,6 +99,10 @@ def table(report: Report) -> RenderableType:
     quantum = Table("", *numbers)
     quantum.add_row("inputs", str(one.predicted_inputs), str(one.available_inputs), str(one.actual_inputs))
     quantum.add_row("outputs", str(one.predicted_outputs), "", str(one.actual_outputs), str(one.records))
+    small = report.commands[0].quanta if report.commands else 0
+    commands = Table("", Column("seconds", justify="right"), Column("of a processor", justify="right"))
+    for ran in report.commands:
+        commands.add_row(ran.command, f"{ran.seconds:.1f}", f"{ran.processor_seconds:.1f}")
     where = ", ".join(f"{name}={value}" for name, value in one.data_id.items())
     verdict = [f"Differs: {text}" for text in report.differences] or [
         "Equal: every dataset, its datastore records and its file; the provenance too.",
@@ -102,6 +117,8 @@ def table(report: Report) -> RenderableType:
         quantum,
         f"\nProvenance of the whole run, collected from its log: {numbers_of}",
         *(Text(f"\n$ {one.command}\n{one.text}".rstrip()) for one in archive.asked),
+        f"\nA graph of {small} quanta in two processes, each command from start to end",
+        commands,
         "",
         *map(Text, verdict),
     )

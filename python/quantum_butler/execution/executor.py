@@ -143,7 +143,8 @@ class WarmGraphExecutor(GraphExecutor):
         disable_implicit_threading()
         quanta = dict(graph.nodes.items())
         warm_up(self._quantum_executor, quanta)
-        is_ours = prepare_fork()
+        # Otherwise processes are forked now and then.
+        is_ours = prepare_fork(len(quanta) if self._quanta_per_process == 1 else 0)
         try:
             GraphRun(
                 graph,

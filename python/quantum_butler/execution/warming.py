@@ -8,6 +8,10 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lsst.daf.butler import DatasetProvenance
+from lsst.pipe.base import TaskMetadata
+from lsst.pipe.base.quantum_reports import QuantumReport
+from lsst.utils.iteration import ensure_iterable
 from lsst.utils.logging import getLogger
 
 from ..upstream.executors import make_butler
@@ -23,6 +27,7 @@ def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, A
 
     What cannot be had now is left to the quanta, which say what is wrong with it.
     """
+    _use_models()
     examples = {attributes["task_label"]: attributes for attributes in quanta.values()}
     for label, attributes in examples.items():
         try:
@@ -34,10 +39,23 @@ def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, A
                 refs = [ref for group in groups for ref in group[:1]]
                 for ref in refs:
                     _import_what_is_needed(butler, ref)
+                    # Python goes through all kinds of mappings once, to find that this is none.
+                    list(ensure_iterable(ref))
                 # Places are worked out once for each type.  The butler is not asked, lest it note that.
                 butler._datastore.mexists(refs)
         except Exception as error:
             _LOG.verbose("Task %s could not be prepared: %s: %s", label, type(error).__name__, error)
+
+
+def _use_models() -> None:
+    """Use upstream's models once: what pydantic then works out touches thousands of pages of memory.
+
+    Each of these would be copied for each forked process.
+    """
+    quantum_id = uuid.uuid4()
+    DatasetProvenance(quantum_id=quantum_id).model_dump_json()
+    TaskMetadata().model_dump_json()
+    QuantumReport(quantumId=quantum_id, dataId={}, taskLabel="").model_dump_json()
 
 
 def _import_what_is_needed(butler: Any, ref: Any) -> None:

@@ -95,7 +95,8 @@ def test_large_pages_change_nothing(new_run: NewRun, monkeypatch: pytest.MonkeyP
     assert run(new_run, {}) == (plain, None)
     assert len(advised) == 1
     # Most of what belongs to this process alone is there.
-    resident = next(line for line in Path("/proc/self/status").open() if line.startswith("RssAnon:"))
+    lines = Path("/proc/self/status").read_text().splitlines()
+    resident = next(line for line in lines if line.startswith("RssAnon:"))
     areas = sum(end - begin for begin, end in forking._writable_areas())
     assert areas > int(resident.split()[1]) * 1024 / 2
 

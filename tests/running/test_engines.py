@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,42 @@ def test_no_engine(
     assert message in done.stderr and "Traceback" not in done.stderr
     # It was found before anything was written.
     assert not (pristine[0] / "demo").exists()
+
+
+# The process that speaks to its workers is killed when it is first asked for them.
+DYING = """
+from pathlib import Path
+
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+
+class Dying(HighThroughputExecutor):
+    def connected_managers(self):
+        self.interchange_proc.kill()
+        return super().connected_managers()
+
+
+provider = LocalProvider(init_blocks=1, max_blocks=1)
+executor = Dying(label="dying", address="127.0.0.1", max_workers_per_node=1, provider=provider)
+run_dir = str(Path(__file__).with_name("runinfo"))
+config = Config(executors=[executor], strategy="none", initialize_logging=False, run_dir=run_dir)
+"""
+
+
+@pytest.mark.slow
+def test_parsl_does_not_answer_any_more(pristine: tuple[Path, Path], tmp_path: Path) -> None:
+    pytest.importorskip("parsl")
+    root, config = tmp_path / "repo", tmp_path / "config.py"
+    shutil.copytree(pristine[0], root)
+    config.write_text(DYING)
+    options = ["--journal", tmp_path / "journal", "--parsl", config]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = commands.run(*RUN, root, pristine[1], *options, env={**os.environ, "PATH": path})
+    assert done.returncode == 1
+    assert "Parsl does not answer any more: the interchange of executor dying has ended" in done.stderr
+    assert "Traceback" not in done.stderr
+    # Nothing was lost: it goes on elsewhere.
+    done = commands.run(*RUN, root, pristine[1], *options[:2])
+    assert done.returncode == 0, done.stderr

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import quantum_butler
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = Path(quantum_butler.__file__).parent
 
 
@@ -53,3 +57,21 @@ def test_every_module_names_its_exports_first() -> None:
 def test_types_are_shipped() -> None:
     assert (PACKAGE / "py.typed").exists()
     assert (PACKAGE / "_core.pyi").exists()
+
+
+def test_the_sdist_has_docs_and_tests() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("what is committed is only known in a checkout")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "tests", "docs", "conda", "benches", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["maturin"]
+    # README and licences come by themselves.
+    packed = {path for one in tool["include"] for path in ROOT.glob(one["path"])} | {ROOT / "README.md"}
+    wanted = {ROOT / name for name in tracked.stdout.split("\0") if name}
+    assert len(wanted) > 200
+    assert {path for path in wanted if path.exists() and "fuzz" not in path.parts} <= packed

@@ -50,7 +50,7 @@ def aggregated_by_upstream(root: Path, run: MixedRun, folder: Path, **options: A
         ingest_graph(str(root), str(path), transfer="move")
 
 
-def final_state(root: Path) -> dict[str, Any]:
+def final_state(root: Path, *, folders: bool = True) -> dict[str, Any]:
     """Return all tables of a repository, and its files, without what is another each time."""
     url = yaml.safe_load((root / "butler.yaml").read_text())["registry"]["db"]
     engine = sqlalchemy.create_engine(url.replace("<butlerRoot>", str(root)))
@@ -65,7 +65,11 @@ def final_state(root: Path) -> dict[str, Any]:
             }
     finally:
         engine.dispose()
-    files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if "gen3.sqlite3" not in path.name)
+    files = sorted(
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if "gen3.sqlite3" not in path.name and (folders or path.is_file())
+    )
     return {"files": files, **tables}
 
 

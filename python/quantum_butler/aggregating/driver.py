@@ -4,13 +4,16 @@ from __future__ import annotations
 
 __all__ = ("AggregateReport", "aggregate")
 
+import glob
+import hashlib
 import itertools
+import json
 import multiprocessing
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lsst.daf.butler import Butler
@@ -19,6 +22,7 @@ from ..paths import Name, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
 from .finishing import finish_ingest, registered_graph, verify_graph
+from .journal import Journal
 from .options import Compression, IngestOptions
 from .registering import Registration, errors_of_repositories
 from .scanning import Scanned, Scanner
@@ -137,13 +141,27 @@ def aggregate(
                 # The small files are gone, or about to be.
                 if not ingest.dry_run:
                     finish_ingest(repository, run, None, keep=False, batch=ingest.batch)
+                    if target is not None and _journal_of(target).exists():
+                        stack.enter_context(_open_journal(target, planned, repository)).remove()
                 return _report_of(there)
-        if target is not None and target.exists() and not overwrite:
-            raise FileExistsError(f"{target} is there already")
+        journal = None
+        if target is not None:
+            if target.exists() and not (overwrite or _journal_of(target).exists()):
+                raise FileExistsError(f"{target} is there already")
+            journal = stack.enter_context(_open_journal(target, planned, repository))
+            if target.exists() and not (overwrite or journal.resumed):
+                raise FileExistsError(f"{target} is there already")
+            if (report := _written(target, journal)) is not None:
+                _register_graph(
+                    report, target, repository, ingest, keep=output is not None, progress=progress
+                )
+                journal.remove()
+                return _moved(report, butler, run)
         with ExitStack() as work:
             registration = None
             if ingest is not None and butler is not None:
-                registration = work.enter_context(Registration(butler, scanner, ingest))
+                resumed = journal is not None and journal.resumed
+                registration = work.enter_context(Registration(butler, scanner, ingest, defensive=resumed))
             writing = None if target is None else GraphFile(target, planned, compression or Compression())
             scan = _scan_here(scanner)
             if jobs > 1:
@@ -152,16 +170,79 @@ def aggregate(
                 arguments = (source, repository, mock_storage_classes, incomplete)
                 pool = ProcessPoolExecutor(jobs, context, _begin, arguments)
                 scan = _scan_there(work.enter_context(pool), 2 * jobs)
+            if journal is not None:
+                scan = _scan_new(scanner, journal, scan)
             report = _scan_all(scanner, planned, scan, writing, registration, progress)
-        if target is None or writing is None:
+        if target is None or writing is None or journal is None:
             return report
         report = replace(report, path=str(target), datasets=writing.datasets)
-        if ingest is not None and ingest.graph and butler is not None and not ingest.dry_run:
-            verify_graph(target, report.quanta, report.datasets, progress)
-            finish_ingest(repository, run, target, keep=output is not None, batch=ingest.batch)
-            if output is None:
-                report = replace(report, path=registered_graph(butler, run))
+        status = target.stat()
+        journal.note_written({"report": asdict(report), "size": status.st_size, "time": status.st_mtime_ns})
+        _register_graph(report, target, repository, ingest, keep=output is not None, progress=progress)
+        journal.remove()
+        return _moved(report, butler, run)
+
+
+def _register_graph(
+    report: AggregateReport,
+    target: Path,
+    repository: str,
+    ingest: IngestOptions | None,
+    *,
+    keep: bool,
+    progress: Callable[[Progress], object] | None,
+) -> None:
+    """Register a graph that is complete, if that is wanted."""
+    if ingest is not None and ingest.graph and not ingest.dry_run:
+        run = ProvenanceGraph(target).headers[0]["output_run"]
+        verify_graph(target, report.quanta, report.datasets, progress)
+        finish_ingest(repository, run, target, keep=keep, batch=ingest.batch)
+
+
+def _moved(report: AggregateReport, butler: Butler | None, run: str) -> AggregateReport:
+    """Return a report that says where the graph is now."""
+    if butler is None or report.path is None or Path(report.path).exists():
         return report
+    return replace(report, path=registered_graph(butler, run))
+
+
+def _journal_of(target: Path) -> Path:
+    """Return where the journal is of the aggregation that writes a graph."""
+    return target.with_name(f"{target.name}.journal")
+
+
+def _open_journal(target: Path, planned: PredictedGraph, repository: str) -> Journal:
+    """Return the journal of the aggregation that writes a graph."""
+    header = hashlib.sha256(json.dumps(planned.headers[0], sort_keys=True).encode()).hexdigest()
+    return Journal(_journal_of(target), {"graph": header, "repository": repository})
+
+
+def _written(target: Path, journal: Journal) -> AggregateReport | None:
+    """Return what was told of a graph if it is complete; take away what a killed process has left of it."""
+    if journal.resumed:
+        for path in target.parent.glob(f"{glob.escape(target.name)}.*.tmp"):
+            path.unlink(missing_ok=True)
+    told = journal.written
+    if told is None or not target.exists():
+        return None
+    status = target.stat()
+    if (told["size"], told["time"]) != (status.st_size, status.st_mtime_ns):
+        return None
+    return AggregateReport(**told["report"])
+
+
+def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan) -> _Scan:
+    """Return a function that takes what a journal has from there, and notes what it has not."""
+
+    def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
+        entries, new = journal.known(quanta)
+        for number in entries:
+            yield scanner.restore(journal.entry(number), lost)
+        for scanned in scan(new, lost):
+            journal.add(scanned)
+            yield scanned
+
+    return both
 
 
 def _scan_all(

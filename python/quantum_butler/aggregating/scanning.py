@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Block", "Scanned", "Scanner")
+__all__ = ("Block", "Entry", "Scanned", "Scanner")
 
 import importlib
 import uuid
@@ -28,6 +28,15 @@ from ..butler.butler import QuantumBackedButler
 
 Block = tuple[str, int, int | None, bytes]
 """Kind, id, the dataset that a log or metadata is of, and JSON."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a journal has of some quanta that had succeeded."""
+
+    quanta: list[uuid.UUID]
+    blocks: list[Block]
+    produced: frozenset[uuid.UUID]
 
 
 @dataclass
@@ -98,6 +107,22 @@ class Scanner:
                 self._add_blocked(scanned, predicted)
             else:
                 self._add(scanned, predicted)
+        return scanned
+
+    def restore(self, entry: Entry, lost: Collection[uuid.UUID]) -> Scanned:
+        """Return what was scanned earlier of quanta that had succeeded."""
+        scanned = Scanned()
+        for predicted in self._predicted(entry.quanta):
+            for dataset in chain.from_iterable(predicted.inputs.values()):
+                scanned.inputs[dataset.dataset_id] = dataset
+            if any(one in lost for one in predicted.iter_input_dataset_ids()):
+                self._add_blocked(scanned, predicted)
+                continue
+            quantum = predicted.quantum_id.int
+            scanned.blocks += (block for block in entry.blocks if block[1] == quantum)
+            for dataset in chain.from_iterable(predicted.outputs.values()):
+                output = self._output(predicted, dataset, dataset.dataset_id in entry.produced)
+                scanned.outputs.append((predicted.quantum_id, output))
         return scanned
 
     def init_outputs(self) -> Iterator[tuple[uuid.UUID, ProvenanceDatasetModel]]:

@@ -1,0 +1,149 @@
+"""An aggregation that is interrupted or killed goes on where it was, and comes to the same end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
+
+from final_jobs import Finished, aggregated_by_upstream, final_state
+
+from commands import run as run_command
+from graph_contents import upstream_provenance
+from quantum_butler import AggregateError, IngestOptions, aggregate
+from quantum_butler.aggregating import driver
+from quantum_butler.aggregating.scanning import Scanner
+
+KILLED = Path(__file__).with_name("killed_aggregation.py")
+KILLS = int(os.environ.get("QUANTUM_BUTLER_KILLS", "10"))
+
+
+class StoppedError(Exception):
+    """What stops an aggregation in a test."""
+
+
+def told(path: Path) -> dict[str, Any]:
+    found = upstream_provenance(path)
+    return found | {"metadata": {one: repr(metadata) for one, metadata in found["metadata"].items()}}
+
+
+def stop_at(done: int) -> Any:
+    def stop(progress: Any) -> None:
+        if progress.done >= done:
+            raise StoppedError
+
+    return stop
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Scan a few quanta at once, and return a list of how many."""
+    monkeypatch.setattr(driver, "_CHUNK", 3)
+    counted: list[int] = []
+    scan = Scanner.scan
+
+    def counting(self: Scanner, quanta: Any, lost: Any) -> Any:
+        counted.append(len(quanta := list(quanta)))
+        return scan(self, quanta, lost)
+
+    monkeypatch.setattr(Scanner, "scan", counting)
+    return counted
+
+
+def test_goes_on_where_it_was(on_sqlite: Finished, tmp_path: Path, scans: list[int]) -> None:
+    root, path = on_sqlite.repository(), tmp_path / "ours.qg"
+    journal = tmp_path / "ours.qg.journal"
+    expected = told(Path(aggregate(on_sqlite.graph_file, str(root), tmp_path / "whole.qg").path or ""))
+    assert sum(scans) == 31
+    scans.clear()
+    options: dict[str, Any] = {"ingest": IngestOptions(batch=4, graph=False)}
+    for done in (8, 20):
+        with pytest.raises(StoppedError):
+            aggregate(on_sqlite.graph_file, str(root), path, progress=stop_at(done), **options)
+        assert journal.exists()
+        assert not path.exists()
+    # What a killed process leaves: half an entry, and half a graph.
+    with journal.open("ab") as stream:
+        stream.write(b"\x07half")
+    (tmp_path / "ours.qg.123.tmp").write_bytes(b"half")
+    report = aggregate(on_sqlite.graph_file, str(root), path, **options)
+    assert (report.quanta, report.failed) == (31, 5)
+    # Only failed quanta, and those that wait for them, are looked at again.
+    assert 31 <= sum(scans) <= 31 + 2 * 5 + 3
+    assert told(path) == expected
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ours.qg", "whole.qg"]
+    theirs = on_sqlite.repository()
+    aggregated_by_upstream(theirs, on_sqlite.run, tmp_path)
+    assert final_state(root) == final_state(theirs)
+
+
+def test_a_graph_that_is_complete_is_not_written_again(
+    on_sqlite: Finished, tmp_path: Path, scans: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = on_sqlite.repository(), tmp_path / "ours.qg"
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(driver, "verify_graph", lambda *_: (_ for _ in ()).throw(StoppedError))
+        aggregate(on_sqlite.graph_file, str(root), path, ingest=IngestOptions())
+    before = path.read_bytes()
+    scans.clear()
+    report = aggregate(on_sqlite.graph_file, str(root), path, ingest=IngestOptions())
+    assert (report.path, report.quanta, scans) == (str(path), 31, [])
+    assert path.read_bytes() == before
+
+
+def test_other_journals(on_sqlite: Finished, tmp_path: Path) -> None:
+    root, path = on_sqlite.repository(), tmp_path / "ours.qg"
+    journal = tmp_path / "ours.qg.journal"
+    for text, message in (
+        ("something else\n", "not the journal of an aggregation"),
+        ("something else", "not the journal of an aggregation"),
+        (json.dumps({"journal": "quantum-butler aggregate", "version": 1, "graph": "x"}) + "\n", "its graph"),
+        (json.dumps({"journal": "quantum-butler aggregate", "version": 2}) + "\n", "its version is 2"),
+    ):
+        journal.write_text(text)
+        with pytest.raises(AggregateError, match=message):
+            aggregate(on_sqlite.graph_file, str(root), path)
+        assert journal.read_text() == text
+    journal.write_text("")
+    path.write_text("mine")
+    with pytest.raises(FileExistsError):
+        aggregate(on_sqlite.graph_file, str(root), path)
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.proof
+def test_killed_at_any_moment(on_sqlite: Finished, tmp_path: Path) -> None:
+    theirs = on_sqlite.repository()
+    aggregated_by_upstream(theirs, on_sqlite.run, tmp_path, promise_ingest_graph=True)
+    expected = final_state(theirs, folders=False)
+    graph = on_sqlite.graph_file
+
+    def call(root: Path, last: int) -> Any:
+        return run_command(sys.executable, KILLED, graph, root, str(last), env=dict(os.environ))
+
+    done = call(on_sqlite.repository(), -1)
+    assert done.returncode == 0, done.stderr
+    events = int(done.stdout.split()[0])
+    assert events > 200
+    moments = random.Random(15)
+    for _ in range(KILLS):
+        root = on_sqlite.repository()
+        first, second = moments.randrange(1, events), moments.randrange(1, events)
+        assert call(root, first).returncode == -signal.SIGKILL
+        # The second one may have less to do.
+        assert call(root, second).returncode in (-signal.SIGKILL, 0)
+        done = call(root, -1)
+        assert done.returncode == 0, (first, second, done.stderr)
+        assert done.stdout.split()[1:] == ["31", "5"]
+        # Upstream leaves folders that are empty when it goes on with what it had begun.
+        assert final_state(root, folders=False) == expected, (first, second)
+        assert not list(graph.parent.glob("*.journal")), (first, second)
+        assert not list(graph.parent.glob("*provenance.qg*")), (first, second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,8 @@ myst_heading_anchors = 3
 # Highlighting of what is printed is no help.
 highlight_language = "text"
 exclude_patterns = ["_build"]
+# Options have two hyphens, and no dash.
+smartquotes = False
 templates_path = ["_templates"]
 
 autosummary_generate = True
@@ -48,6 +51,8 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
 }
 html_show_sourcelink = False
+# Pages without others beside them need no list of these.
+html_sidebars = {page: [] for page in ("start", "tutorial", "changelog")}
 
 # Pages that people read in the source tree, and where they are in the site.
 ELSEWHERE = {
@@ -64,6 +69,22 @@ def point_within(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({outside}", f"]({inside}")
 
 
+def show_as_typed(app: Sphinx, context: click.Context, lines: list[str]) -> None:
+    """Have examples in the help of a command look as they are typed, and not as lines of prose."""
+    shown: list[str] = []
+    is_example = False
+    for line in lines:
+        if line.startswith("| "):
+            if not is_example:
+                shown += ["", "::", ""]
+            shown.append(f"   {line[2:]}")
+        else:
+            shown += ["", line] if is_example else [line]
+        is_example = line.startswith("| ")
+    lines[:] = shown
+
+
 def setup(app: Sphinx) -> None:
     """Register what is ours."""
+    app.connect("sphinx-click-process-description", show_as_typed)
     app.connect("source-read", point_within)

@@ -181,14 +181,14 @@ def test_producer_and_consumers(archive: Path) -> None:
     assert as_json("producer", archive, dataset_id(2))["task_label"] == "calibrate"
     assert as_json("producer", archive, dataset_id(100)) is None
     assert as_csv("producer", archive, dataset_id(100)) == []
-    assert "No quantum of the archive wrote" in run("producer", archive, dataset_id(100)).stdout
+    assert "No quantum wrote" in run("producer", archive, dataset_id(100)).stdout
     assert as_json("producer", archive, dataset_id(50)) is None
     assert as_json("producer", archive, dataset_id(50), "--predicted")["quantum_id"] == str(quantum_id(2))
     consumers = [str(quantum_id(1)), str(quantum_id(11))]
     assert [one["quantum_id"] for one in as_json("consumers", archive, dataset_id(100))] == consumers
     assert [row["quantum_id"] for row in as_csv("consumers", archive, dataset_id(100))] == consumers
     assert as_json("consumers", archive, dataset_id(101)) == []
-    assert "No quantum of the archive read" in run("consumers", archive, dataset_id(101)).stdout
+    assert "No quantum read" in run("consumers", archive, dataset_id(101)).stdout
     assert len(as_json("consumers", archive, dataset_id(101), "--predicted")) == 2
 
 
@@ -227,15 +227,21 @@ def test_unknown_ids(archive: Path, empty: Path, command: str) -> None:
         result = run(command, folder, unknown, status=1)
         assert result.stderr.count("\n") == 1
         assert str(unknown) in result.stderr and str(folder) in result.stderr
-    assert "is not a valid UUID" in run(command, archive, "7", status=2).stderr
+    assert "'7' is no " in run(command, archive, "7", status=1).stderr
+    assert "no name is given" in run(command, archive, status=2).stderr
 
 
 def test_the_other_kind_of_id(archive: Path) -> None:
-    for command in ("lineage", "producer", "consumers"):
+    for command in ("producer", "consumers"):
         said = run(command, archive, quantum_id(2), status=1).stderr
-        assert said.count("\n") == 1 and "the id of a quantum" in said and "show" in said
-    said = run("show", archive, dataset_id(2), status=1).stderr
-    assert said.count("\n") == 1 and "the id of a dataset" in said and "lineage" in said
+        assert said.count("\n") == 1 and "the id of a quantum" in said
+    said = run("show", archive, dataset_id(2), "--quantum", status=1).stderr
+    assert said.count("\n") == 1 and "the id of a dataset" in said
+    assert as_json("show", archive, dataset_id(2))["made_by"]["quantum_id"] == str(quantum_id(2))
+    # The lineage of a quantum is that of what it has written.
+    found = as_json("lineage", archive, quantum_id(2))
+    own = as_json("lineage", archive, dataset_id(2))
+    assert (found["quanta"], found["datasets"]) == (own["quanta"], own["datasets"])
 
 
 def test_wrong_use(archive: Path) -> None:

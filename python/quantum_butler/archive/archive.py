@@ -184,14 +184,15 @@ class Archive(Place):
         *,
         direction: Literal["up", "down"] = "up",
         depth: int | None = None,
-        actual: bool = True,
+        actual: bool | None = None,
     ) -> Lineage:
         """Find out what a dataset was made from, or what was made from it.
 
         Parameters
         ----------
         dataset : `uuid.UUID` or `str`
-            Id of the dataset, or another name of it; see `resolve`.
+            Id of the dataset, or another name of it; see `resolve`. The name
+            of a quantum stands for all that it has written.
         direction : `str`, optional
             ``up`` goes to the quanta that wrote a dataset and to their inputs,
             ``down`` to the quanta that read it and to their outputs.
@@ -200,7 +201,8 @@ class Archive(Place):
             is no limit.
         actual : `bool`, optional
             Whether to go by what was really used and written, or by what was
-            predicted.
+            predicted; by default the former, unless the archive was made of
+            graphs only, which do not know it.
 
         Returns
         -------
@@ -218,14 +220,15 @@ class Archive(Place):
             raise ValueError(f"a direction is 'up' or 'down', not {direction!r}")
         if depth is not None and depth < 0:
             raise ValueError(f"a depth is a number of quanta, not {depth}")
-        dataset_id, row = self._reader.find_dataset(dataset)
+        actual = self._knows_use if actual is None else actual
+        start, rows = self._reader.find_starts(dataset, actual)
         # More than all quanta there can be is no limit.
         most = None if depth is None else min(depth, 2**32 - 1)
         up = direction == "up"
-        closure = self._reader.ask(lambda index: index.closure([row], up=up, actual=actual, depth=most))
-        return Lineage(self._reader, dataset_id, direction, actual, depth, closure)
+        closure = self._reader.ask(lambda index: index.closure(rows, up=up, actual=actual, depth=most))
+        return Lineage(self._reader, start, direction, actual, depth, closure)
 
-    def producer(self, dataset: Name, *, actual: bool = True) -> Quantum | None:
+    def producer(self, dataset: Name, *, actual: bool | None = None) -> Quantum | None:
         """Find the quantum that wrote a dataset.
 
         Parameters
@@ -233,7 +236,8 @@ class Archive(Place):
         dataset : `uuid.UUID` or `str`
             Id of the dataset, or another name of it; see `resolve`.
         actual : `bool`, optional
-            Whether it has to have written it, or only to have been expected to.
+            Whether it has to have written it, or only to have been expected
+            to; by default as in `lineage`.
 
         Returns
         -------
@@ -246,12 +250,12 @@ class Archive(Place):
         UnknownIdError
             Raised if the archive does not have the dataset.
         """
-        quanta = self._reader.quanta_with(
-            dataset, role_bit("actual_output" if actual else "predicted_output")
-        )
+        actual = self._knows_use if actual is None else actual
+        role = role_bit("actual_output" if actual else "predicted_output")
+        quanta = self._reader.quanta_with(dataset, role)
         return self.describe_quanta(quanta[:1])[0] if quanta else None
 
-    def consumers(self, dataset: Name, *, actual: bool = True) -> list[Quantum]:
+    def consumers(self, dataset: Name, *, actual: bool | None = None) -> list[Quantum]:
         """Find the quanta that read a dataset.
 
         Parameters
@@ -259,7 +263,8 @@ class Archive(Place):
         dataset : `uuid.UUID` or `str`
             Id of the dataset, or another name of it; see `resolve`.
         actual : `bool`, optional
-            Whether they have to have used it, or only to have been expected to.
+            Whether they have to have used it, or only to have been expected
+            to; by default as in `lineage`.
 
         Returns
         -------
@@ -271,6 +276,7 @@ class Archive(Place):
         UnknownIdError
             Raised if the archive does not have the dataset.
         """
+        actual = self._knows_use if actual is None else actual
         role = role_bit("actual_input" if actual else "predicted_input")
         return self.describe_quanta(self._reader.quanta_with(dataset, role))
 
@@ -391,6 +397,12 @@ class Archive(Place):
             The datasets, in that order.
         """
         return self._reader.describe_datasets(rows)
+
+    @property
+    def _knows_use(self) -> bool:
+        """Whether there may be logs among the sources, which tell what was used."""
+        sources = [str(one.get("source", "")) for one in self._manifest.sources]
+        return not sources or not all(source.endswith(".qg") for source in sources)
 
     # Manifests are read without pyarrow, which takes a while to be imported.
     @cached_property

@@ -80,7 +80,12 @@ def _dataset_node(dataset: Dataset, is_start: bool) -> Node:
         details.append(plain(dataset.storage_class))
     if dataset.size is not None:
         details.append(size_text(dataset.size))
-    if dataset.paths:
+    if dataset.dataset_type is not None:
+        details[1:1] = [plain(dataset.dataset_type), plain(data_id_text(dataset.data_id or {}))]
+        lines = [_short(dataset.dataset_type)]
+        if dataset.data_id:
+            lines.append(_short(data_id_text(dataset.data_id)))
+    elif dataset.paths:
         more = f" (+{len(dataset.paths) - 1})" if len(dataset.paths) > 1 else ""
         lines = [_short(posixpath.basename(dataset.paths[0]) + more)]
         lines.append(_short(f"{dataset.storage_class or 'dataset'} \N{MIDDLE DOT} {key[:8]}"))

@@ -7,11 +7,9 @@ __all__ = ("Edge", "Lineage")
 import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from .. import _core
-    from .reader import Reader
     from .results import Dataset, Quantum
 
 
@@ -28,8 +26,8 @@ class Lineage:
 
     Parameters
     ----------
-    reader : `Reader`
-        Reader of the archive that was asked.
+    reader : `object`
+        Reader of the archive, or of the graphs, that was asked.
     dataset : `uuid.UUID`
         Dataset where it begins.
     direction : `str`
@@ -39,16 +37,16 @@ class Lineage:
         predicted.
     depth : `int` or `None`
         The most quanta between the dataset and any other.
-    closure : `_core.Closure`
+    closure : `object`
         That part of the graph.
     """
 
-    reader: Reader = field(repr=False)
+    reader: Any = field(repr=False)
     dataset: uuid.UUID
     direction: Literal["up", "down"]
     actual: bool
     depth: int | None
-    closure: _core.Closure = field(repr=False)
+    closure: Any = field(repr=False)
 
     @cached_property
     def datasets(self) -> dict[uuid.UUID, int]:
@@ -57,7 +55,8 @@ class Lineage:
         The order is that of this distance and then of the ids
         (`dict` [`uuid.UUID`, `int`]).
         """
-        return self.closure.datasets()
+        found: dict[uuid.UUID, int] = self.closure.datasets()
+        return found
 
     @cached_property
     def quanta(self) -> dict[uuid.UUID, int]:
@@ -66,7 +65,8 @@ class Lineage:
         The order is that of the distance and then of the archive
         (`dict` [`uuid.UUID`, `int`]).
         """
-        return self.closure.quanta()
+        found: dict[uuid.UUID, int] = self.closure.quanta()
+        return found
 
     @cached_property
     def edges(self) -> list[Edge]:
@@ -79,12 +79,15 @@ class Lineage:
 
     def closure_edges(self) -> list[tuple[int, int, bool]]:
         """Return places of a quantum and a dataset, and whether that is its output, for each edge."""
-        return self.reader.checked(self.closure.edges)
+        found: list[tuple[int, int, bool]] = self.reader.checked(self.closure.edges)
+        return found
 
     def describe_quanta(self) -> list[Quantum]:
         """Return what the archive knows of the quanta, in their order."""
-        return self.reader.describe_quanta(self.closure.quantum_numbers())
+        found: list[Quantum] = self.reader.describe_quanta(self.closure.quantum_numbers())
+        return found
 
     def describe_datasets(self) -> list[Dataset]:
         """Return what the archive knows of the datasets, in their order."""
-        return self.reader.describe_datasets(self.closure.dataset_rows())
+        found: list[Dataset] = self.reader.describe_datasets(self.closure.dataset_rows())
+        return found

@@ -16,16 +16,17 @@ import pyarrow
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..queries.arrays import array_of, indices_of, numpy_of, scalar_of
+from ..queries.arrays import FALSE, array_of, indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
 from ..queries.data_ids import data_id_of, fields_of, parse_texts
 from ..queries.errors import ConditionError
 from ..queries.expressions import Binary, Identifier, Literal, Node, Word
-from ..queries.found import DATASET, QUANTUM, Found, Kind
+from ..queries.found import DATASET, QUANTUM, Found, Kind, Use
 from ..queries.resolving import Source
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .naming import INDEX, name_key
+from .usage import rows_in_want
 
 _LABELS = {QUANTUM: "task_label", DATASET: "dataset_type"}
 _IDS = {QUANTUM: "quantum_id", DATASET: "dataset_id"}
@@ -94,17 +95,25 @@ class NamedRows(Source):
         for table in self.scan(kind, choice, ("run", "data_id", _IDS[kind], _LABELS[kind])):
             yield from self.rows_of(kind, table)
 
-    def scan(self, kind: Kind, choice: Choice, columns: Sequence[str] = ()) -> Iterator[pyarrow.Table]:
-        """Yield the wanted rows, some at a time, with some columns or all that an answer has."""
+    def scan(
+        self, kind: Kind, choice: Choice, columns: Sequence[str] = (), among: Any = None
+    ) -> Iterator[pyarrow.Table]:
+        """Yield the wanted rows, among some or all, with some columns or all of an answer."""
         file = self._file(kind)
         if file is None:
             raise ArchiveError(f"{self._path}: {_NO_NAMES}")
         self._require_dimensions(kind, choice)
         wanted = [name for name in columns or COLUMNS[kind]]
+        stop = 0
         for group in range(file.num_row_groups):
+            start, stop = stop, stop + file.metadata.row_group(group).num_rows
             table = self._read(file, kind, group, _needed(kind, choice))
             mask = choice.simple_mask(table, _LABELS[kind])
             rows = None if mask is None else pc.indices_nonzero(mask)
+            if among is not None:
+                some_rows = indices_of(among[(among >= start) & (among < stop)] - start)
+                kept = some_rows if rows is None else rows.filter(pc.is_in(rows, some_rows.cast(rows.type)))
+                rows = kept
             if choice.where is not None and (rows is None or len(rows)):
                 data_ids = self._read(file, kind, group, _data_id_columns(kind, choice))["data_id"]
                 some = data_ids if rows is None else data_ids.take(rows)
@@ -127,7 +136,9 @@ class NamedRows(Source):
         if file is None:
             raise ArchiveError(f"{self._path}: {_NO_NAMES}")
         there = {field.name: field for field in file.schema_arrow}
-        fields = [there.get(name, pyarrow.field(name, _NULLS.get(name))) for name in COLUMNS[kind]]
+        fields = [
+            there[name] if name in there else pyarrow.field(name, _NULLS[name]) for name in COLUMNS[kind]
+        ]
         return pyarrow.schema(fields).empty_table()
 
     def rows_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[pyarrow.Table]:
@@ -142,6 +153,50 @@ class NamedRows(Source):
             if len(some):
                 yield self._read(file, kind, group, COLUMNS[kind]).take(indices_of(some))
             start = stop
+
+    def has_lines(self) -> bool:
+        """Whether any quantum is known from a log; in archives of the first format all are."""
+        file = self._file(QUANTUM)
+        if file is None or "known_from" not in file.schema_arrow.names or not file.metadata.num_rows:
+            return True
+        for group in range(file.num_row_groups):
+            if (
+                "line"
+                in pc.unique(self._read(file, QUANTUM, group, ["known_from"])["known_from"]).to_pylist()
+            ):
+                return True
+        return False
+
+    def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
+        """Yield the datasets that are wanted, and that nothing has used, or that are not there."""
+        if use == "unused" and not self.has_lines():
+            raise ArchiveError(f"{self._path}: no log tells what was used, and graphs do not know")
+        nodes, datasets = self._nodes
+        rows = numpy.concatenate(
+            [numpy.zeros(0, numpy.int64), *rows_in_want(nodes, datasets, use, *self._quanta_that_tell())]
+        )
+        if self._file(DATASET) is not None:
+            yield from self.scan(DATASET, choice, among=rows)
+            return
+        if choice != Choice():
+            raise ArchiveError(f"{self._path}: {_NO_NAMES}")
+        unknown = {name: pyarrow.nulls(len(rows)) for name in COLUMNS[DATASET][1:]}
+        yield pyarrow.table({"dataset_id": nodes["id"].take(indices_of(rows)), **unknown})
+
+    def _quanta_that_tell(self) -> tuple[Any, Any]:
+        """Return of each quantum whether a log tells of it; and else, whether it may have used its inputs."""
+        file = self._file(QUANTUM)
+        assert file is not None
+        logged, ran = [numpy.zeros(0, bool)], [numpy.zeros(0, bool)]
+        for group in range(file.num_row_groups):
+            table = self._read(file, QUANTUM, group, ["known_from", "status"])
+            is_line = pc.equal(table["known_from"].cast(pyarrow.string()), scalar_of("line"))
+            # All quanta of the first format are from logs.
+            logged.append(numpy_of(pc.fill_null(is_line, scalar_of(True)).combine_chunks()))
+            has_run = pc.not_equal(table["status"], scalar_of(0, table["status"].type))
+            ran.append(numpy_of(pc.fill_null(has_run, FALSE).combine_chunks()))
+        is_logged = numpy.concatenate(logged)
+        return is_logged, ~is_logged & numpy.concatenate(ran)
 
     def _data_id(self, kind: Kind, value: Any) -> dict[str, Any] | None:
         try:
@@ -246,19 +301,20 @@ class NamedRows(Source):
         return table
 
     @cached_property
-    def _ids(self) -> tuple[pyarrow.ChunkedArray, int]:
-        """The ids of the lineage index, and how many of them, the first ones, are of datasets."""
+    def _nodes(self) -> tuple[pyarrow.Table, int]:
+        """The lineage index, and how many of its rows, the first ones, are datasets."""
         path = self._path / "lineage.arrow"
         try:
             with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
                 nodes = file.read_all()
-            return nodes["id"], int(nodes.schema.metadata[b"datasets"])
+            return nodes, int(nodes.schema.metadata[b"datasets"])
         except (*_ERRORS, TypeError) as error:
             raise unreadable(path, error) from error
 
     def _parts_of_ids(self, kind: Kind) -> Iterator[tuple[int, Any]]:
         """Yield the bytes of ids, with the row of the first of them."""
-        ids, datasets = self._ids
+        nodes, datasets = self._nodes
+        ids = nodes["id"]
         start, stop = (0, datasets) if kind == DATASET else (datasets, len(ids))
         place = 0
         for chunk in ids.slice(start, stop - start).chunks:
@@ -294,7 +350,7 @@ class NamedRows(Source):
     def _found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
         """Yield what some rows, in ascending order, have."""
         if self._file(kind) is None:
-            ids, _ = self._ids
+            ids = self._nodes[0]["id"]
             yield from (Found(kind, _uuid(ids[int(row)].as_py())) for row in rows)
             return
         for table in self.rows_at(kind, rows):

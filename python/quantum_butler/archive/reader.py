@@ -73,7 +73,7 @@ class Reader:
         """Return the number of a quantum that the archive has to have."""
         id_ = _whole_id(quantum) or self.names.resolve(quantum, (QUANTUM,)).id
         if (number := self.ask(lambda index: index.quantum(id_.int))) is None:
-            raise UnknownIdError(self._unknown("quantum", "dataset", "lineage, producer, consumers", id_))
+            raise UnknownIdError(self._unknown("quantum", "dataset", "producer, consumers", id_))
         return number
 
     def find_dataset(self, dataset: Name) -> tuple[uuid.UUID, int]:
@@ -82,6 +82,18 @@ class Reader:
         if (row := self.ask(lambda index: index.dataset(id_.int))) is None:
             raise UnknownIdError(self._unknown("dataset", "quantum", "show", id_))
         return id_, row
+
+    def find_starts(self, name: Name, actual: bool) -> tuple[uuid.UUID, list[int]]:
+        """Return the id and the row of a dataset, or the rows of all that a quantum has written."""
+        id_ = _whole_id(name) or self.names.resolve(name, (DATASET, QUANTUM)).id
+        if (row := self.ask(lambda index: index.dataset(id_.int))) is not None:
+            return id_, [row]
+        number = self.ask(lambda index: index.quantum(id_.int))
+        if number is None:
+            raise UnknownIdError(f"{self._path}: the archive has no dataset or quantum {id_}")
+        role = role_bit("actual_output" if actual else "predicted_output")
+        found = self.ask(lambda index: index.datasets_of(number))
+        return id_, [row for row, roles in found if roles & role]
 
     def _unknown(self, wanted: str, other: str, questions: str, id_: uuid.UUID) -> str:
         """Return what to say of an id that is not there, or there as that of something else."""

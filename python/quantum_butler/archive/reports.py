@@ -7,6 +7,7 @@ __all__ = (
     "columns",
     "counted",
     "data_id_text",
+    "of_dataset",
     "of_difference",
     "of_lineage",
     "of_quanta",
@@ -15,6 +16,7 @@ __all__ = (
     "plain",
     "size_text",
     "table",
+    "without_empty",
 )
 
 import csv
@@ -31,7 +33,15 @@ if TYPE_CHECKING:
 
     from .archive import Archive
     from .lineage import Lineage
-    from .results import Dataset, Difference, Quantum, QuantumDetails, Statistics, TaskStatistics
+    from .results import (
+        Dataset,
+        DatasetDetails,
+        Difference,
+        Quantum,
+        QuantumDetails,
+        Statistics,
+        TaskStatistics,
+    )
 
 _ROLE_WORDS = dict(zip(ROLES, ("predicted", "available", "used", "predicted", "written"), strict=True))
 
@@ -191,16 +201,18 @@ def of_quantum(details: QuantumDetails) -> Report:
                 for kind, roles in (("input", INPUT_ROLES), ("output", ROLES[len(INPUT_ROLES) :]))
                 if any(role in roles for role in use.roles)
             ]
-            rows.append([str(dataset.dataset_id), "; ".join(kinds), *_dataset_cells(dataset)])
+            name, *where = _dataset_names(dataset)
+            rows.append([str(dataset.dataset_id), "; ".join(kinds), name, *where, *_dataset_cells(dataset)])
+        lines = [
+            f"quantum  {quantum.quantum_id}",
+            f"task     {plain(quantum.task_label or '(no label)')}",
+            f"data ID  {plain(data_id_text(quantum.data_id or {})) or '(none)'}",
+        ]
+        lines += [f"run      {plain(quantum.run)}"] if quantum.run is not None else []
+        lines += [f"status   {quantum.status}"] if quantum.status is not None else []
+        header = ("dataset", "roles", "type", "data ID", "run", "storage class", "size", "path")
         return "\n".join(
-            [
-                f"quantum  {quantum.quantum_id}",
-                f"task     {plain(quantum.task_label or '(no label)')}",
-                f"data ID  {plain(data_id_text(quantum.data_id or {})) or '(none)'}",
-                f"attempts {_attempts_text(details)}",
-                "",
-                table(("dataset", "roles", "storage class", "size", "path"), rows, "   r"),
-            ]
+            [*lines, f"attempts {_attempts_text(details)}", "", without_empty(header, rows, "      r")]
         )
 
     content = {
@@ -215,7 +227,45 @@ def of_quantum(details: QuantumDetails) -> Report:
         [use.dataset.dataset_id, *(int(role in use.roles) for role in ROLES), *_dataset_fields(use.dataset)]
         for use in uses
     ]
-    return Report(content, ["dataset_id", *ROLES, "storage_class", "size", "path"], rows, text)
+    return Report(content, ["dataset_id", *ROLES, *_DATASET_FIELDS], rows, text)
+
+
+def of_dataset(details: DatasetDetails) -> Report:
+    """Report what `Archive.show_dataset` found."""
+    dataset = details.dataset
+    made = {None: "not known", True: "yes", False: "no"}[dataset.produced]
+
+    def text() -> str:
+        lines = [
+            f"dataset  {dataset.dataset_id}",
+            f"type     {plain(dataset.dataset_type or '(no name)')}",
+            f"data ID  {plain(data_id_text(dataset.data_id or {})) or '(none)'}",
+        ]
+        lines += [f"run      {plain(dataset.run)}"] if dataset.run is not None else []
+        lines += [f"class    {plain(dataset.storage_class)}"] if dataset.storage_class is not None else []
+        lines += [f"size     {size_text(dataset.size)}"] if dataset.size is not None else []
+        lines += [f"path     {plain(path)}" for path in dataset.paths]
+        lines += [f"written  {made}" if dataset.producer is not None else "written  by no quantum of these"]
+        rows = [] if details.producer is None else [["producer", *_quantum_cells(details.producer)]]
+        for one in details.consumers:
+            words = ", ".join(_ROLE_WORDS[role] for role in one.roles)
+            rows.append([f"input: {words}", *_quantum_cells(one.quantum)])
+        if rows:
+            header = ("", "quantum", "task", "data ID", "run", "status")
+            lines += ["", without_empty(header, rows).rstrip("\n")]
+        return "\n".join([*lines, ""])
+
+    content = {
+        **_dataset_content(dataset),
+        "made_by": None if details.producer is None else _quantum_content(details.producer),
+        "consumers": [
+            {**_quantum_content(one.quantum), "roles": list(one.roles)} for one in details.consumers
+        ],
+    }
+    pairs = [] if details.producer is None else [(details.producer, "producer")]
+    pairs += [(one.quantum, " ".join(one.roles)) for one in details.consumers]
+    rows: list[Sequence[object]] = [[role, *_quantum_fields(quantum)] for quantum, role in pairs]
+    return Report(content, ["role", *_QUANTUM_FIELDS], rows, text)
 
 
 def _attempts_text(details: QuantumDetails) -> str:
@@ -237,38 +287,46 @@ def of_quanta(quanta: list[Quantum], nothing: str, *, single: bool) -> Report:
     """Report quanta: what `Archive.producer` (a single one) or `Archive.consumers` found."""
 
     def text() -> str:
-        rows = [
-            [str(one.quantum_id), one.task_label or "(no label)", data_id_text(one.data_id or {})]
-            for one in quanta
-        ]
-        return table(("quantum", "task", "data ID"), rows) if rows else f"{nothing}\n"
+        rows = [_quantum_cells(one) for one in quanta]
+        header = ("quantum", "task", "data ID", "run", "status")
+        return without_empty(header, rows) if rows else f"{nothing}\n"
 
     contents = [_quantum_content(quantum) for quantum in quanta]
     content = (contents[0] if contents else None) if single else contents
     rows = [list(_quantum_fields(quantum)) for quantum in quanta]
-    return Report(content, ["quantum_id", "task_label", "data_id"], [*rows], text)
+    return Report(content, _QUANTUM_FIELDS, [*rows], text)
 
 
-def of_lineage(lineage: Lineage) -> Report:
-    """Report what `Archive.lineage` found."""
+def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
+    """Report what `Archive.lineage` found; the text has as many rows as it may."""
     datasets, quanta = lineage.describe_datasets(), lineage.describe_quanta()
     cells: list[tuple[int, int, list[str]]] = []
     rows: list[tuple[int, int, list[object]]] = []
     for quantum, far in zip(quanta, lineage.quanta.values(), strict=True):
-        id_, label, data_id = quantum.quantum_id, quantum.task_label, quantum.data_id
-        cells.append((far, 0, ["quantum", str(id_), label or "(no label)", "", data_id_text(data_id or {})]))
-        rows.append((far, 0, ["quantum", *_quantum_fields(quantum), "", "", ""]))
+        id_, *names, status = _quantum_cells(quantum)
+        cells.append((far, 0, ["quantum", *names, status, id_, "", "", ""]))
+        rows.append((far, 0, ["quantum", *_quantum_fields(quantum), *[""] * len(_DATASET_FIELDS)]))
+    empty = [""] * (len(_QUANTUM_FIELDS) - 1)
     for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
-        cells.append((far, 1, ["dataset", str(dataset.dataset_id), *_dataset_cells(dataset)]))
-        rows.append((far, 1, ["dataset", dataset.dataset_id, "", "", *_dataset_fields(dataset)]))
+        called = _dataset_names(dataset)
+        status = {True: "written", False: "not written", None: ""}[dataset.produced]
+        cells.append(
+            (far, 1, ["dataset", *called, status, str(dataset.dataset_id), *_dataset_cells(dataset)])
+        )
+        rows.append((far, 1, ["dataset", dataset.dataset_id, *empty, *_dataset_fields(dataset)]))
     # Quanta come before the datasets that they lead to.
     cells.sort(key=lambda row: row[:2])
     rows.sort(key=lambda row: row[:2])
 
     def text() -> str:
-        header = "distance", "", "id", "task or storage class", "size", "data ID or path"
-        body = table(header, ([str(far), *row] for far, _, row in cells), "r   r")
-        return f"{body}\n{counted(len(datasets), 'dataset')} and {counted(len(quanta), 'quantum')}\n"
+        header = ["distance", "", "task or type", "data ID", "run", "status", "id"]
+        header += ["storage class", "size", "path"]
+        shown = cells[:limit]
+        body = without_empty(header, [[str(far), *row] for far, _, row in shown], "r       r")
+        known = "" if lineage.actual else ", as predicted"
+        more = f"\nand {len(cells) - len(shown):,} more rows" if len(shown) < len(cells) else ""
+        counts = f"{counted(len(datasets), 'dataset')} and {counted(len(quanta), 'quantum')}"
+        return f"{body}{more}\n{counts}{known}\n"
 
     content = {
         "dataset_id": str(lineage.dataset),
@@ -285,7 +343,7 @@ def of_lineage(lineage: Lineage) -> Report:
         ],
         "edges": [{"from": str(edge.source), "to": str(edge.target)} for edge in lineage.edges],
     }
-    header = ["distance", "kind", "id", "task_label", "data_id", "storage_class", "size", "path"]
+    header = ["distance", "kind", "id", *_QUANTUM_FIELDS[1:], *_DATASET_FIELDS]
     return Report(content, header, [[far, *row] for far, _, row in rows], text)
 
 
@@ -343,30 +401,64 @@ def _only(kind: str, column: int, side: int, id_: uuid.UUID) -> list[object]:
     return row
 
 
+def without_empty(header: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> str:
+    """Set a table without the columns that nothing is in."""
+    places = [place for place in range(len(header)) if not rows or any(row[place] for row in rows)]
+    sides = "".join(right.ljust(len(header))[place] for place in places)
+    return table(
+        [header[place] for place in places], ([row[place] for place in places] for row in rows), sides
+    )
+
+
+# Columns of CSV; a lineage has both, and therefore a dataset's own names of them.
+_QUANTUM_FIELDS = ["quantum_id", "task_label", "data_id", "run", "status"]
+_DATASET_FIELDS = ["dataset_type", "dataset_data_id", "dataset_run", "storage_class", "size", "path"]
+
+
 def _quantum_content(quantum: Quantum) -> dict[str, Any]:
     return {
         "quantum_id": str(quantum.quantum_id),
         "task_label": quantum.task_label,
         "data_id": quantum.data_id,
+        "run": quantum.run,
+        "status": quantum.status,
     }
 
 
 def _quantum_fields(quantum: Quantum) -> tuple[object, ...]:
-    data_id = None if quantum.data_id is None else json.dumps(quantum.data_id)
-    return quantum.quantum_id, quantum.task_label, data_id
+    return quantum.quantum_id, quantum.task_label, _data_id_json(quantum.data_id), quantum.run, quantum.status
+
+
+def _quantum_cells(quantum: Quantum) -> list[str]:
+    names = quantum.task_label or "(no label)", data_id_text(quantum.data_id or {})
+    return [str(quantum.quantum_id), *names, quantum.run or "", quantum.status or ""]
 
 
 def _dataset_content(dataset: Dataset) -> dict[str, Any]:
     return {
         "dataset_id": str(dataset.dataset_id),
+        "dataset_type": dataset.dataset_type,
+        "data_id": dataset.data_id,
+        "run": dataset.run,
         "paths": list(dataset.paths),
         "storage_class": dataset.storage_class,
         "size": dataset.size,
+        "produced": dataset.produced,
+        "producer": None if dataset.producer is None else str(dataset.producer),
     }
 
 
 def _dataset_fields(dataset: Dataset) -> tuple[object, ...]:
-    return dataset.storage_class, dataset.size, dataset.paths[0] if dataset.paths else None
+    names = dataset.dataset_type, _data_id_json(dataset.data_id), dataset.run
+    return *names, dataset.storage_class, dataset.size, dataset.paths[0] if dataset.paths else None
+
+
+def _dataset_names(dataset: Dataset) -> tuple[str, str, str]:
+    return dataset.dataset_type or "", data_id_text(dataset.data_id or {}), dataset.run or ""
+
+
+def _data_id_json(data_id: dict[str, Any] | None) -> str | None:
+    return None if data_id is None else json.dumps(data_id)
 
 
 def _dataset_cells(dataset: Dataset) -> tuple[str, str, str]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 __all__ = ("GraphRun", "open_run")
 
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError
+from ..archive.lineage import Lineage
+from ..archive.results import Consumer, DatasetDetails, Quantum, QuantumDetails, Use
 from ..paths import Name as FileName
 from ..paths import local_path
-from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumGraphError
+from ..quantum_graphs import GraphQuantum, PredictedGraph, ProvenanceGraph, QuantumGraphError
 from ..quantum_graphs.named import GraphRows
+from ..queries.found import DATASET, QUANTUM, Name
 from ..queries.place import Place
 from ..queries.resolving import Source
+from .walk import GraphNodes, Walk
 
 
 class GraphRun(Place):
@@ -41,6 +47,169 @@ class GraphRun(Place):
     def source(self) -> Source:
         """Where names are looked up."""
         return self._rows
+
+    def show(self, quantum: Name) -> QuantumDetails:
+        """Look up a quantum and its datasets.
+
+        Parameters
+        ----------
+        quantum : `uuid.UUID` or `str`
+            Id of the quantum, or another name of it; see `resolve`.
+
+        Returns
+        -------
+        details : `QuantumDetails`
+            The quantum and its datasets; what it was to read, since graphs do not know what it read.
+
+        Raises
+        ------
+        UnknownNameError
+            Raised if the graphs do not have the quantum.
+        """
+        id_ = self.resolve(quantum, kind=QUANTUM).id
+        nodes = self._nodes
+        roles = {one: ["predicted_input"] for one in nodes.inputs(id_)}
+        for one in nodes.outputs(id_):
+            produced = nodes.dataset(one)[0].produced
+            written = ["predicted_output", "actual_output"] if produced else ["predicted_output"]
+            roles[one] = [*roles.get(one, ()), *written]
+        uses = [Use(nodes.dataset(one)[0], tuple(roles[one])) for one in sorted(roles)]
+        told = nodes.quantum(id_)
+        attempts = len(told.attempts) if isinstance(told, GraphQuantum) else 0
+        return QuantumDetails(nodes.describe_quantum(id_), uses, attempts=attempts)
+
+    def show_dataset(self, dataset: Name) -> DatasetDetails:
+        """Look up a dataset, and the quanta that have to do with it.
+
+        Parameters
+        ----------
+        dataset : `uuid.UUID` or `str`
+            Id of the dataset, or another name of it; see `resolve`.
+
+        Returns
+        -------
+        details : `DatasetDetails`
+            The dataset, its producer and its consumers.
+
+        Raises
+        ------
+        UnknownNameError
+            Raised if the graphs do not have the dataset.
+        """
+        nodes = self._nodes
+        found, consumers = nodes.dataset(self.resolve(dataset, kind=DATASET).id)
+        has_producer = found.producer is not None and nodes.has_quantum(found.producer)
+        return DatasetDetails(
+            found,
+            nodes.describe_quantum(found.producer) if has_producer and found.producer else None,
+            [Consumer(nodes.describe_quantum(one), ("predicted_input",)) for one in sorted(consumers)],
+        )
+
+    def lineage(
+        self,
+        dataset: Name,
+        *,
+        direction: Literal["up", "down"] = "up",
+        depth: int | None = None,
+        actual: bool | None = None,
+    ) -> Lineage:
+        """Find out what a dataset was to be made from, or what was to be made from it.
+
+        Parameters
+        ----------
+        dataset : `uuid.UUID` or `str`
+            Id of the dataset, or another name of it; see `resolve`. The name of a quantum stands for all that
+            it was to write.
+        direction : `str`, optional
+            ``up`` goes to the quantum that was to write a dataset and to its inputs, ``down`` to the quanta
+            that were to read it and to their outputs.
+        depth : `int`, optional
+            The most quanta between the dataset and any other; by default there is no limit.
+        actual : `bool`, optional
+            Not true: graphs do not know what was used.
+
+        Returns
+        -------
+        lineage : `Lineage`
+            That part of the graph, the dataset itself included.
+
+        Raises
+        ------
+        UnknownNameError
+            Raised if the graphs do not have the dataset.
+        QuantumGraphError
+            Raised if what was used is asked for.
+        ValueError
+            Raised for another direction, or a depth that is negative.
+        """
+        self._refuse_actual(actual)
+        if direction not in ("up", "down"):
+            raise ValueError(f"a direction is 'up' or 'down', not {direction!r}")
+        if depth is not None and depth < 0:
+            raise ValueError(f"a depth is a number of quanta, not {depth}")
+        found = self.resolve(dataset)
+        starts = [found.id] if found.kind == DATASET else self._nodes.outputs(found.id)
+        walk = Walk(self._nodes, starts, up=direction == "up", depth=depth)
+        return Lineage(walk, found.id, direction, False, depth, walk)
+
+    def producer(self, dataset: Name, *, actual: bool | None = None) -> Quantum | None:
+        """Find the quantum that wrote a dataset, or was to.
+
+        Parameters
+        ----------
+        dataset : `uuid.UUID` or `str`
+            Id of the dataset, or another name of it; see `resolve`.
+        actual : `bool`, optional
+            Whether it has to have written it.
+
+        Returns
+        -------
+        quantum : `Quantum` or `None`
+            The quantum; `None` if there is none.
+
+        Raises
+        ------
+        UnknownNameError
+            Raised if the graphs do not have the dataset.
+        """
+        found = self.show_dataset(dataset)
+        return None if actual and not found.dataset.produced else found.producer
+
+    def consumers(self, dataset: Name, *, actual: bool | None = None) -> list[Quantum]:
+        """Find the quanta that were to read a dataset.
+
+        Parameters
+        ----------
+        dataset : `uuid.UUID` or `str`
+            Id of the dataset, or another name of it; see `resolve`.
+        actual : `bool`, optional
+            Not true: graphs do not know what was used.
+
+        Returns
+        -------
+        quanta : `list` [`Quantum`]
+            The quanta, in order of their ids.
+
+        Raises
+        ------
+        UnknownNameError
+            Raised if the graphs do not have the dataset.
+        QuantumGraphError
+            Raised if what was used is asked for.
+        """
+        self._refuse_actual(actual)
+        return [one.quantum for one in self.show_dataset(dataset).consumers]
+
+    def _refuse_actual(self, actual: bool | None) -> None:
+        if actual:
+            raise QuantumGraphError(
+                f"{self._rows.shown()}: a graph does not know what was used; ask for what was predicted, "
+                "or ask an archive of our logs"
+            )
+
+    @cached_property
+    def _nodes(self) -> GraphNodes:
+        return GraphNodes(self._graph, self._rows)
 
 
 def open_run(*places: FileName) -> Archive | GraphRun:

@@ -12,28 +12,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from .find import find, missing, unused
+from .look import consumers, lineage, producer, show_named
 from .output import format_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
-    import uuid
-
     from ..archive.archive import Archive
 
 _ARCHIVE = LocalPath(exists=True, is_text=True)
 
 _format = format_option("json", "csv")
 _archive = click.argument("archive", type=_ARCHIVE)
-_dataset = click.argument("dataset", type=click.UUID)
-_actual = click.option(
-    "--actual/--predicted",
-    default=True,
-    help="Go by what was really used and written (the default), or by what was predicted.",
-)
 
 
 @contextmanager
@@ -65,106 +59,6 @@ def stats(archive: Path, style: str) -> None:
 
     with _opened(archive) as (opened,):
         show(of_statistics(opened.stats()).render(style))
-
-
-@click.command("show")
-@_archive
-@click.argument("quantum", type=click.UUID)
-@_format
-def show_quantum(archive: Path, quantum: uuid.UUID, style: str) -> None:
-    """Show the quantum with the id QUANTUM, and its datasets."""
-    from ..archive.reports import of_quantum
-
-    with _opened(archive) as (opened,):
-        show(of_quantum(opened.show(quantum)).render(style))
-
-
-@click.command()
-@_archive
-@_dataset
-@click.option(
-    "--up",
-    "direction",
-    flag_value="up",
-    default="up",
-    help="What it was made from (the default).",
-)
-@click.option("--down", "direction", flag_value="down", help="What was made from it.")
-@click.option(
-    "--depth",
-    type=click.IntRange(min=0),
-    help="The most quanta between DATASET and others; without it there is no limit.",
-)
-@_actual
-@format_option("json", "csv", "dot", "mermaid", "svg")
-def lineage(
-    archive: Path,
-    dataset: uuid.UUID,
-    direction: Literal["up", "down"],
-    depth: int | None,
-    actual: bool,
-    style: str,
-) -> None:
-    """Trace what the dataset with the id DATASET was made from, or what was made from it.
-
-    Besides text there are graphs: dot for Graphviz, mermaid for Markdown
-    pages, and svg, a picture of up to 300 nodes that Graphviz draws.
-    """
-    from ..archive.graph import MOST_NODES, Graph, GraphvizError, NoGraphvizError, to_dot, to_mermaid, to_svg
-    from ..archive.reports import of_lineage
-
-    with _opened(archive) as (opened,):
-        found = opened.lineage(dataset, direction=direction, depth=depth, actual=actual)
-        if style not in ("dot", "mermaid", "svg"):
-            show(of_lineage(found).render(style))
-            return
-        nodes = len(found.datasets) + len(found.quanta)
-        if style == "svg" and nodes > MOST_NODES:
-            raise click.UsageError(
-                f"a picture of {nodes:,} nodes cannot be read (at most {MOST_NODES}); "
-                "limit it with --depth, or use --format dot"
-            )
-        graph = Graph.of(found)
-    # Whatever the characters of the stream are, those of these languages are UTF-8.
-    if style != "svg":
-        show((to_dot if style == "dot" else to_mermaid)(graph).encode())
-        return
-    try:
-        show(to_svg(graph))
-    except NoGraphvizError as error:
-        raise click.UsageError(f"{error}; install it, or use --format dot") from error
-    except GraphvizError as error:
-        raise click.ClickException(str(error)) from error
-
-
-@click.command()
-@_archive
-@_dataset
-@_actual
-@_format
-def producer(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
-    """Find the quantum that wrote the dataset with the id DATASET."""
-    from ..archive.reports import of_quanta
-
-    with _opened(archive) as (opened,):
-        quantum = opened.producer(dataset, actual=actual)
-        nothing = f"No quantum of the archive {'wrote' if actual else 'was to write'} dataset {dataset}."
-        show(of_quanta([] if quantum is None else [quantum], nothing, single=True).render(style))
-
-
-@click.command()
-@_archive
-@_dataset
-@_actual
-@_format
-def consumers(archive: Path, dataset: uuid.UUID, actual: bool, style: str) -> None:
-    """Find the quanta that read the dataset with the id DATASET."""
-    from ..archive.reports import of_quanta
-
-    with _opened(archive) as (opened,):
-        quanta = opened.consumers(dataset, actual=actual)
-        nothing = f"No quantum of the archive {'read' if actual else 'was to read'} dataset {dataset}."
-        show(of_quanta(quanta, nothing, single=False).render(style))
 
 
 class _NotComparedError(click.ClickException):
@@ -225,4 +119,4 @@ def plot(archive: Path, output: Path) -> None:
     show(b"".join(os.fsencode(path) + b"\n" for path in paths))
 
 
-COMMANDS = (stats, show_quantum, lineage, producer, consumers, diff, plot)
+COMMANDS = (find, stats, show_named, lineage, producer, consumers, unused, missing, diff, plot)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("INTERRUPTED", "READER_GONE", "Group", "format_option", "show", "warn")
+__all__ = ("INTERRUPTED", "READER_GONE", "Group", "fitted", "format_option", "show", "warn", "wide_option")
 
 import contextlib
 import errno
 import functools
 import io
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,22 @@ def format_option(*styles: str) -> Callable[[_F], _F]:
         show_default=True,
         help="How to print the answer.",
     )
+
+
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    help="Print whole lines, however wide the terminal is; without one they always are.",
+)
+
+
+def fitted(text: str, style: str, wide: bool = False) -> str:
+    """Return a text with lines that fit the terminal, if it is one and the text is for a person."""
+    if style != "table" or wide or not sys.stdout.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, 40)
+    lines = (line if len(line) <= width else f"{line[: width - 3]}..." for line in text.split("\n"))
+    return "\n".join(lines)
 
 
 def show(answer: str | bytes, failure: type[click.ClickException] = click.ClickException) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow
 import pyarrow.compute as pc
 
+from ..queries.arrays import FALSE, array_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
 from ..queries.data_ids import data_id_of, fields_of
 from ..queries.errors import ConditionError
-from ..queries.found import DATASET, QUANTUM, Found, Kind
+from ..queries.found import DATASET, QUANTUM, Found, Kind, Use
 from ..queries.resolving import Source
-from .errors import UnknownNameError
+from .errors import QuantumGraphError, UnknownNameError
 from .predicted import PredictedGraph
 from .provenance import ProvenanceGraph
 
@@ -102,6 +103,15 @@ class GraphRows(Source):
             if len(found):
                 yield found.select(list(columns)) if columns else found
 
+    def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
+        """Yield the datasets that are wanted and are not there; what was used a graph does not know."""
+        if use == "unused":
+            raise QuantumGraphError(f"{self.shown()}: a graph does not know what was used; ask an archive")
+        for table in self.scan(DATASET, choice):
+            found = table.filter(pc.equal(table["produced"], FALSE))
+            if len(found):
+                yield found
+
     def rows_of(self, kind: Kind, table: pyarrow.Table) -> Iterator[Found]:
         """Yield what the rows of a table are the names of."""
         for row in table.select([_IDS[kind], _LABELS[kind], "data_id", "run"]).to_pylist():
@@ -122,13 +132,31 @@ class GraphRows(Source):
     def _tables(self, kind: Kind) -> Iterator[pyarrow.Table]:
         graph = self._graph
         if kind == DATASET:
-            yield from map(_with_produced, graph.datasets_tables(_AT_ONCE))
+            yield from map(self._with_produced, graph.datasets_tables(_AT_ONCE))
         elif isinstance(graph, ProvenanceGraph):
             for tables in graph.quanta_tables(_AT_ONCE):
                 yield tables.quanta
         else:
             for quanta, _ in graph.quanta_tables(_AT_ONCE):
                 yield quanta.append_column("status", pyarrow.nulls(len(quanta), pyarrow.int64()))
+
+    def _with_produced(self, table: pyarrow.Table) -> pyarrow.Table:
+        """Return datasets with ``produced`` as archives have it: null where no quantum was to write them."""
+        written = [None] * len(table)
+        if "produced" in table.column_names:
+            written = table["produced"].to_pylist()
+            table = table.drop_columns(["produced"])
+        producers = [None if one is None else _uuid(one) for one in table["producer"].to_pylist()]
+        produced = [
+            None if one is None or one in self.init_ids else bool(is_there)
+            for one, is_there in zip(producers, written, strict=True)
+        ]
+        return table.append_column("produced", array_of(produced, pyarrow.bool_()))
+
+    @cached_property
+    def init_ids(self) -> set[uuid.UUID]:
+        """The ids that init-outputs have as their producers."""
+        return {one.quantum_id for one in self._graph.init_quanta}
 
     def _once(self, kind: Kind, table: pyarrow.Table, seen: set[bytes]) -> pyarrow.Table:
         """Return the rows that no earlier file has told of, with what all files know of them."""
@@ -183,24 +211,6 @@ class GraphRows(Source):
                 column = column.cast(pyarrow.string())
             found[name] = pc.if_else(has_it.take(labels.indices), column, pyarrow.scalar(None, column.type))
         return found
-
-
-def _with_produced(table: pyarrow.Table) -> pyarrow.Table:
-    """Return datasets with ``produced`` as archives have it: null where no quantum was to write them."""
-    if "produced" in table.column_names:
-        place = table.column_names.index("produced")
-        told = table["produced"]
-    else:
-        place, table = len(table.column_names), table.append_column("produced", pyarrow.nulls(len(table)))
-        told = pyarrow.repeat(pyarrow.scalar(False), len(table))
-    nobody = pyarrow.scalar(None, pyarrow.bool_())
-    produced = pc.if_else(pc.is_valid(_storage(table["producer"])), told, nobody)
-    return table.set_column(place, "produced", produced)
-
-
-def _storage(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
-    parts = [getattr(chunk, "storage", chunk) for chunk in column.chunks]
-    return pyarrow.chunked_array(parts, type=parts[0].type if parts else pyarrow.binary(16))
 
 
 def _uuid(value: Any) -> uuid.UUID:

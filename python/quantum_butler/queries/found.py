@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("DATASET", "QUANTUM", "Found", "Kind", "Name")
+__all__ = ("DATASET", "QUANTUM", "Found", "Kind", "Name", "Use")
 
 import uuid
 from collections.abc import Sequence
@@ -13,6 +13,9 @@ Kind: TypeAlias = Literal["quantum", "dataset"]
 
 Name: TypeAlias = uuid.UUID | str | Sequence[str]
 """Name of a quantum or a dataset, in one text or in several words as on a command line."""
+
+Use: TypeAlias = Literal["unused", "missing"]
+"""What datasets are looked for by what became of them."""
 
 QUANTUM: Kind = "quantum"
 DATASET: Kind = "dataset"

@@ -116,3 +116,63 @@ class Place(ABC):
             Raised if the condition is none.
         """
         return self.source.find(DATASET, dataset_type, run, None, where, limit)
+
+    def unused(
+        self,
+        *,
+        dataset_type: str | Iterable[str] | None = None,
+        run: str | Iterable[str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> pyarrow.Table:
+        """Find datasets that were written, or were there before, and that nothing used.
+
+        Parameters
+        ----------
+        dataset_type, run : `str` or `~collections.abc.Iterable` [`str`], optional
+            Names of their types, and the runs that they are in.
+        where, limit
+            As in `find_quanta`.
+
+        Returns
+        -------
+        datasets : `pyarrow.Table`
+            As `find_datasets` returns them.
+
+        Raises
+        ------
+        ConditionError
+            Raised if the condition is none.
+        QuantumButlerError
+            Raised if no log tells what was used.
+        """
+        return self.source.find(DATASET, dataset_type, run, None, where, limit, "unused")
+
+    def missing(
+        self,
+        *,
+        dataset_type: str | Iterable[str] | None = None,
+        run: str | Iterable[str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> pyarrow.Table:
+        """Find datasets that were to be written, or read, and are not there.
+
+        Parameters
+        ----------
+        dataset_type, run : `str` or `~collections.abc.Iterable` [`str`], optional
+            Names of their types, and the runs that they are in.
+        where, limit
+            As in `find_quanta`.
+
+        Returns
+        -------
+        datasets : `pyarrow.Table`
+            As `find_datasets` returns them.
+
+        Raises
+        ------
+        ConditionError
+            Raised if the condition is none.
+        """
+        return self.source.find(DATASET, dataset_type, run, None, where, limit, "missing")

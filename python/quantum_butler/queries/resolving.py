@@ -16,7 +16,7 @@ from .choice import Choice, make_choice
 from .conditions import conjunction
 from .errors import AmbiguousNameError, ConditionError
 from .expressions import Binary, Identifier, Literal, Node, Word
-from .found import DATASET, QUANTUM, Found, Kind, Name
+from .found import DATASET, QUANTUM, Found, Kind, Name, Use
 from .spoken import Spoken, read_name
 
 MOST_CANDIDATES = 20
@@ -60,6 +60,10 @@ class Source(ABC):
         """Yield the rows that are wanted, some at a time."""
 
     @abstractmethod
+    def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
+        """Yield the datasets that are wanted, and that nothing has used, or that are not there."""
+
+    @abstractmethod
     def empty(self, kind: Kind) -> pyarrow.Table:
         """Return a table as `scan` yields them, without rows."""
 
@@ -93,11 +97,13 @@ class Source(ABC):
         statuses: str | Iterable[str] | None,
         where: str | None,
         limit: int | None,
+        use: Use | None = None,
     ) -> pyarrow.Table:
         """Return the rows that are wanted, or the first of them."""
         found: list[pyarrow.Table] = []
         left = limit
-        for table in self.scan(kind, make_choice(labels, runs, statuses, where)):
+        choice = make_choice(labels, runs, statuses, where)
+        for table in self.scan(kind, choice) if use is None else self.scan_use(choice, use):
             found.append(table if left is None else table.slice(0, left))
             if left is not None and (left := left - len(found[-1])) <= 0:
                 break

@@ -1,0 +1,215 @@
+"""Archives and graphs give the same answers, and these are upstream's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
+
+from quantum_butler import Archive, ConditionError, GraphRun, QuantumButlerError, open_run
+from quantum_butler.cli.main import main
+from told_run import Told
+
+
+def run(*arguments: object, status: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def as_json(*arguments: object) -> Any:
+    return json.loads(run(*arguments, "--format", "json").stdout)
+
+
+@pytest.fixture(scope="module")
+def upstream(told: Told) -> Any:
+    """Return upstream's graph of what happened."""
+    with ProvenanceQuantumGraphReader.open(str(told.provenance)) as reader:
+        reader.read_full_graph()
+        return reader.graph
+
+
+@pytest.fixture(scope="module")
+def pairs(told: Told) -> list[tuple[GraphRun, Archive]]:
+    """Return graphs, and archives that were made of them."""
+    found = []
+    for graph, archive in ((told.provenance, told.archive), (told.predicted, told.planned)):
+        one, other = open_run(graph), open_run(archive)
+        assert isinstance(one, GraphRun) and isinstance(other, Archive)
+        found.append((one, other))
+    return found
+
+
+def ids(table: Any, kind: str) -> set[uuid.UUID]:
+    return set(table[f"{kind}_id"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("labels", "status", "where"),
+    [
+        (None, None, None),
+        ("one", None, None),
+        (None, "failed", None),
+        (None, ("BLOCKED", "log lost"), None),
+        (("one", "four"), "successful", "detector > 2"),
+        (None, None, "visit = 7 AND detector IN (1, 4)"),
+        (None, None, "visit = 7 AND NOT (detector IN (0..4:2))"),
+        (None, None, "detector != 3 OR visit = 8"),
+        ("all", None, "detector = 1"),
+        (None, None, "instrument = 'MixedCam' AND detector < 1"),
+        ("nothing", None, None),
+    ],
+)
+def test_find_quanta(told: Told, upstream: Any, labels: Any, status: Any, where: str | None) -> None:
+    """What is found is what a few lines of Python find in upstream's graph."""
+    rules = {
+        None: lambda d: True,
+        "detector > 2": lambda d: d.get("detector", -1) > 2,
+        "visit = 7 AND detector IN (1, 4)": lambda d: d.get("detector") in (1, 4),
+        "visit = 7 AND NOT (detector IN (0..4:2))": lambda d: d.get("detector") in (1, 3, 5),
+        "detector != 3 OR visit = 8": lambda d: d.get("detector", 3) != 3,
+        "detector = 1": lambda d: d.get("detector") == 1,
+        "instrument = 'MixedCam' AND detector < 1": lambda d: d.get("detector") == 0,
+    }
+    words = {"ABORTED_SUCCESS": "log lost"}
+    tasks = None if labels is None else {labels} if isinstance(labels, str) else set(labels)
+    states = {status} if isinstance(status, str) else {one.lower() for one in status or ()} or None
+    expected = {
+        id_
+        for id_, node in upstream.quantum_only_xgraph.nodes.items()
+        if (tasks is None or node["task_label"] in tasks)
+        and (states is None or words.get(node["status"].name, node["status"].name.lower()) in states)
+        and rules[where](dict(node["data_id"].required))
+    }
+    for place in (told.provenance, told.archive):
+        found = open_run(place).find_quanta(task=labels, status=status, where=where)
+        assert ids(found, "quantum") == expected and len(found) == len(expected)
+
+
+def test_find_datasets(upstream: Any, pairs: list[tuple[GraphRun, Archive]]) -> None:
+    nodes = upstream.bipartite_xgraph.nodes.items()
+    expected = {
+        id_
+        for id_, node in nodes
+        if node.get("dataset_type_name") in ("one_output", "two_log")
+        and node["data_id"].get("detector", 0) > 3
+    }
+    assert expected
+    for one, other in pairs:
+        for place in (one, other):
+            found = place.find_datasets(dataset_type=("one_output", "two_log"), where="detector > 3")
+            assert ids(found, "dataset") == expected
+            assert len(place.find_datasets(run="input_run", limit=3)) == 3
+            assert ids(place.find_datasets(run="input_run"), "dataset") == {
+                id_ for id_, node in nodes if node.get("run") == "input_run"
+            }
+        assert ids(one.find_datasets(), "dataset") == ids(other.find_datasets(), "dataset")
+        for bad in ("moon = 3", "detector = 'x'", "detector =", "detector"):
+            for place in (one, other):
+                with pytest.raises(ConditionError):
+                    place.find_datasets(where=bad)
+        with pytest.raises(ConditionError, match="no status"):
+            one.find_quanta(status="bad")
+
+
+def test_missing(upstream: Any, pairs: list[tuple[GraphRun, Archive]]) -> None:
+    quanta = set(upstream.quantum_only_xgraph)
+    planned = {dataset for quantum in quanta for dataset in upstream.bipartite_xgraph.successors(quantum)}
+    not_there = {id_ for id_ in planned if not upstream.bipartite_xgraph.nodes[id_]["produced"]}
+    assert not_there
+    # Upstream takes a log for written whose file the aggregator has not found.
+    logs = {
+        id_ for id_ in planned if upstream.bipartite_xgraph.nodes[id_]["dataset_type_name"].endswith("_log")
+    }
+    for (one, other), expected in zip(pairs, (not_there, planned), strict=True):
+        found = ids(one.missing(), "dataset")
+        assert found == ids(other.missing(), "dataset")
+        assert expected <= found <= planned and found - logs == expected - logs
+        for place in (one, other):
+            with pytest.raises(QuantumButlerError, match="what was used"):
+                place.unused()
+
+
+def test_details_and_lineage(told: Told, pairs: list[tuple[GraphRun, Archive]]) -> None:
+    """All quanta and datasets look the same to both, and so does what they come from."""
+    for one, other in pairs:
+        quanta = sorted(ids(one.find_quanta(), "quantum"))
+        for id_ in quanta:
+            left, right = one.show(id_), other.show(id_)
+            assert (left.quantum, left.uses, left.attempts) == (right.quantum, right.uses, right.attempts)
+        for id_ in sorted(ids(one.find_datasets(), "dataset")):
+            mine, its = one.show_dataset(id_), other.show_dataset(id_)
+            assert (mine.dataset, mine.producer) == (its.dataset, its.producer)
+            assert {use.quantum.quantum_id: use for use in mine.consumers} == {
+                use.quantum.quantum_id: use for use in its.consumers
+            }
+        for name, direction, depth in (
+            ("three_output detector=3", "up", None),
+            ("zero_output detector=3", "down", 2),
+            ("all_output", "up", 1),
+            ("two detector=3", "up", None),
+            ("two detector=3", "down", None),
+        ):
+            a, b = (place.lineage(name, direction=direction, depth=depth) for place in (one, other))  # type: ignore[arg-type]
+            assert a.actual is b.actual is False
+            assert (a.datasets, a.quanta) == (b.datasets, b.quanta) and set(a.edges) == set(b.edges)
+            assert {it.dataset_id: it for it in a.describe_datasets()} == {
+                it.dataset_id: it for it in b.describe_datasets()
+            }
+        for actual in (True, False):
+            assert one.producer("one_output detector=1", actual=actual) == other.producer(
+                "one_output detector=1", actual=actual
+            )
+        with pytest.raises(QuantumButlerError, match="what was used"):
+            one.lineage("one_output detector=3", actual=True)
+
+
+def test_commands(told: Told) -> None:
+    for place in (told.provenance, told.archive):
+        found = as_json("find", place, "--status", "failed", "--task", "one")
+        assert [(row["task_label"], row["data_id"]["detector"], row["status"]) for row in found] == [
+            ("one", 1, "failed")
+        ]
+        assert as_json("show", place, "one", "detector=1", "visit=7")["quantum_id"] == found[0]["quantum_id"]
+        text = run("find", place, "--type", "one_output", "--limit", 2).stdout
+        assert "2 datasets, and there are more" in text and "mixed/run" in text and "one_output" in text
+        counts = as_json("find", place, "--summary")
+        assert sum(row["quanta"] for row in counts) == 31
+        rows = list(csv.DictReader(io.StringIO(run("missing", place, "--format", "csv").stdout)))
+        assert {row["produced"] for row in rows} == {"False"}
+        total = run("missing", place, "--summary").stdout.splitlines()[-1].split()
+        assert total == ["total", str(len(rows))]
+        said = run("show", place, "one", status=2).stderr
+        assert "may be any of these" in said and "detector=3" in said and "mixed/run" in said
+        run("show", place, "nothing", status=1)
+        run("find", place, "--where", "detector", status=2)
+        run("find", place, "--type", "x", "--status", "failed", status=2)
+        assert "There is no such quantum" in run("find", place, "--task", "x").stdout
+        assert as_json("find", place, "--task", "x") == []
+        lineage = run("lineage", place, "three_output", "detector=2").stdout
+        for word in ("zero_output", "one", "two_output", "detector=2", "input_run", "as predicted"):
+            assert word in lineage
+        assert "more rows" in run("lineage", place, "three_output", "detector=2", "--limit", 2).stdout
+        assert "two" in run("consumers", place, "one_output", "detector=2").stdout
+        assert "one" in run("producer", place, "one_output", "detector=2").stdout
+
+
+def test_to_a_file(told: Told, tmp_path: Path) -> None:
+    run("find", told.archive, "--format", "csv", "-o", tmp_path / "quanta.csv")
+    assert len((tmp_path / "quanta.csv").read_text().splitlines()) == 32
+    run("find", told.archive, "-o", tmp_path / "no" / "file", status=1)
+
+
+def test_tables_of_an_archive(told: Told) -> None:
+    archive = Archive(told.archive)
+    assert archive.datasets.count_rows() == len(archive.find_datasets())
+    assert archive.tasks.count_rows() and archive.exceptions.count_rows()
+    assert archive.attempts.count_rows() >= 1

@@ -9,10 +9,11 @@ from __future__ import annotations
 __all__ = ("Plan", "read_plan", "reading")
 
 import hashlib
+import json
 import uuid
 import zipfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lsst.pipe.base.pipeline_graph import TaskImportMode
@@ -24,6 +25,7 @@ from lsst.pipe.base.quantum_graph import (
 from lsst.resources import ResourcePath
 
 from .. import _core
+from ..paths import is_uri, local_path
 from .errors import RunError
 
 # Upstream does not look at the version that it reads.
@@ -33,22 +35,22 @@ _NEWEST: int = HeaderModel().version
 class Plan:
     """The quanta of a graph, and which must be done before which."""
 
-    def __init__(self, uri: str, components: PredictedQuantumGraphComponents):
+    def __init__(
+        self,
+        uri: str,
+        tasks: Mapping[str, tuple[str, tuple[str, ...]]],
+        quanta: Iterable[tuple[str, Sequence[int | str], uuid.UUID]],
+        edges: Iterable[tuple[uuid.UUID, uuid.UUID]],
+    ):
         self.uri = uri
         """Path or URI of the graph."""
-        self.header = components.header
-        """What the graph says of itself."""
-        tasks = components.pipeline_graph.tasks
-        self.dimensions: dict[str, tuple[str, ...]] = {
-            label: tuple(tasks[label].dimensions.required) for label in sorted(components.thin_graph.quanta)
-        }
+        self.dimensions: dict[str, tuple[str, ...]] = {label: tasks[label][1] for label in sorted(tasks)}
         """Names of the values of the data IDs, by task label."""
-        self.task_classes = {label: tasks[label].task_class_name for label in self.dimensions}
+        self.task_classes = {label: tasks[label][0] for label in self.dimensions}
         """Names of the classes of the tasks, by label."""
         found = [
-            (label, tuple(quantum.data_coordinate[: len(names)]), quantum.quantum_id)
-            for label, names in self.dimensions.items()
-            for quantum in components.thin_graph.quanta[label]
+            (label, tuple(values[: len(self.dimensions[label])]), quantum_id)
+            for label, values, quantum_id in quanta
         ]
         found.sort(key=lambda quantum: quantum[:2])
         self.labels = [label for label, _, _ in found]
@@ -60,7 +62,7 @@ class Plan:
         self.number_of = {quantum_id: number for number, quantum_id in enumerate(self.ids)}
         """Number of each quantum."""
         self._before, self._after = array("I"), array("I")
-        for before, after in components.thin_graph.edges:
+        for before, after in edges:
             self._before.append(self.number_of[before])
             self._after.append(self.number_of[after])
 
@@ -100,18 +102,64 @@ class Plan:
 def read_plan(graph: str) -> Plan:
     """Read what a plan needs of a graph, in either format of upstream's."""
     with reading(graph):
-        uri = ResourcePath(graph, forceDirectory=False)
-        if uri.getExtension() == ".qgraph":
-            return Plan(graph, PredictedQuantumGraphComponents.read_execution_quanta(uri))
-        # Tasks are imported where their quanta are run.
-        with PredictedQuantumGraph.open(uri, import_mode=TaskImportMode.DO_NOT_IMPORT) as reader:
-            if reader.header.version > _NEWEST:
-                raise RunError(
-                    f"{graph} is of version {reader.header.version}, and the installed lsst.pipe.base "
-                    f"knows versions up to {_NEWEST}"
-                )
-            reader.read_thin_graph()
-            return Plan(graph, reader.components)
+        return _read_here(graph) or _read_by_upstream(graph)
+
+
+def _read_here(graph: str) -> Plan | None:
+    """Read a local file of the version that upstream writes now; return `None` for all others."""
+    if is_uri(graph):
+        return None
+    try:
+        file = _core.PredictedGraph([local_path(graph)])
+        if json.loads(file.header(0))["version"] != _NEWEST:
+            return None
+        known = dict(file.types(0)[0])
+        quanta = json.loads(file.member(0, "thin_graph"))["quanta"]
+        edges = file.order(0)
+    except (OSError, _core.UnreadableGraphError):
+        # Upstream says what is wrong.
+        return None
+    tasks = {}
+    for label in quanta:
+        task_class, (names, required), _, _ = known[label]
+        tasks[label] = task_class, tuple(names[:required])
+    found = (
+        (label, quantum["data_coordinate"], uuid.UUID(quantum["quantum_id"]))
+        for label, of_task in quanta.items()
+        for quantum in of_task
+    )
+    return Plan(graph, tasks, found, edges)
+
+
+def _read_by_upstream(graph: str) -> Plan:
+    """Read a graph with upstream's reader."""
+    uri = ResourcePath(graph, forceDirectory=False)
+    if uri.getExtension() == ".qgraph":
+        return _plan_of(graph, PredictedQuantumGraphComponents.read_execution_quanta(uri))
+    # Tasks are imported where their quanta are run.
+    with PredictedQuantumGraph.open(uri, import_mode=TaskImportMode.DO_NOT_IMPORT) as reader:
+        if reader.header.version > _NEWEST:
+            raise RunError(
+                f"{graph} is of version {reader.header.version}, and the installed lsst.pipe.base "
+                f"knows versions up to {_NEWEST}"
+            )
+        reader.read_thin_graph()
+        return _plan_of(graph, reader.components)
+
+
+def _plan_of(graph: str, components: PredictedQuantumGraphComponents) -> Plan:
+    """Return the plan of a graph that upstream has read."""
+    nodes, thin = components.pipeline_graph.tasks, components.thin_graph
+    tasks = {
+        label: (nodes[label].task_class_name, tuple(nodes[label].dimensions.required))
+        for label in thin.quanta
+    }
+    found = (
+        (label, quantum.data_coordinate, quantum.quantum_id)
+        for label, of_task in thin.quanta.items()
+        for quantum in of_task
+    )
+    return Plan(graph, tasks, found, thin.edges)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ const NO_COMPONENT: &str = "__NULL_STRING__";
 
 fn scan(log: &[u8], step: usize) -> (Tables, Vec<Rejected>) {
     let mut scanner = Scanner::default();
+    scanner.keep_contents();
     scanner.start(7);
     log.chunks(step).for_each(|piece| scanner.feed(piece));
     assert_eq!(scanner.position(), log.len() as u64);
@@ -33,6 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(tables.quanta, again.quanta);
     assert_eq!(tables.edges, again.edges);
     assert_eq!(tables.records, again.records);
+    assert_eq!(tables.contents, again.contents);
+    assert_eq!(tables.contents.num_rows(), tables.quanta.num_rows());
     assert_eq!(rejected, rejected_again);
 
     let mut starts = Vec::new();

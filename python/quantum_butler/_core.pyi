@@ -49,6 +49,7 @@ __all__ = [
     "is_unquoted_path",
     "remove_files",
     "train_dictionary",
+    "unpack",
     "write_file",
 ]
 
@@ -362,7 +363,10 @@ _OfType: TypeAlias = tuple[str, str | None, Sequence[str], Iterable[Any]]
 _Refs: TypeAlias = tuple[Sequence[_OfType], Sequence[_OfType], Sequence[dict[Any, Any]]]
 
 # An attempt, earlier ones, the connections of its task as JSON, and datasets to be named.
-_Details: TypeAlias = tuple[_Execution | None, Sequence[_Execution], str | None, _Refs | None]
+# The last is what was put of metadata and log.
+_Details: TypeAlias = tuple[
+    _Execution | None, Sequence[_Execution], str | None, _Refs | None, tuple[bytes | None, bytes | None]
+]
 
 # Id of a quantum, label of its task, its data ID, the attempt, and what is known besides.
 _Heading: TypeAlias = tuple[UUID, str | None, dict[str, int | str] | None, _Attempt, _Details | None]
@@ -403,9 +407,10 @@ class ProvenanceScanner:
     """Reads the provenance of quanta into tables: pieces of logs, and files of one quantum each.
 
     Once ``most_rejected`` entries of a source are rejected, the rest of it is not read.
+    With ``contents``, those of metadata and logs are kept.
     """
 
-    def __new__(cls, *, most_rejected: int | None = None) -> ProvenanceScanner: ...
+    def __new__(cls, *, most_rejected: int | None = None, contents: bool = False) -> ProvenanceScanner: ...
     def open_log(self, path: str | PathLike[str], start: int, end: int, /, *, compressed: bool) -> int:
         """Open a log to read a range of it, and return where the first byte of that is."""
 
@@ -450,7 +455,7 @@ class ProvenanceScanner:
         """Whether it is time to take the tables."""
 
     def take(self) -> tuple[list[ArrowTable], list[tuple[int, int, str]]]:
-        """Return quanta, edges, records, earlier attempts and names of datasets, and what was rejected.
+        """Return quanta, edges, records, earlier attempts, names, contents; and what was rejected.
 
         Of that, the source, the offset and the reason.
         """
@@ -476,6 +481,9 @@ class Duplicates:
 
 def fingerprints(quanta: Any, edges: Any, records: Any, /) -> ArrowTable:
     """Return ``content``, the fingerprints of quanta: of rows of the three tables, in one piece each."""
+
+def unpack(dictionary: int, packed: str, /) -> bytes:
+    """Return what was packed as contents in a line; a `ValueError` says why that cannot be told."""
 
 def frame_pieces(path: str | PathLike[str], size: int, /) -> list[tuple[int, int]]:
     """Part a log of frames into ranges of about so many bytes."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 __all__ = (
     "AGGREGATOR_SWITCH",
+    "CONTENTS_SWITCH",
     "EXECUTOR_SWITCH",
     "LOGS_BEFORE",
     "LOG_SWITCH",
     "NATIVE_SWITCH",
     "SWITCH",
+    "contents_wanted",
     "environment_values",
     "native_enabled",
     "pin_log_folder",
@@ -45,6 +47,11 @@ under ``quantum-butler exec``, with ``0``.
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
 """The environment variable that names the folder for provenance logs."""
 
+CONTENTS_SWITCH = "QUANTUM_BUTLER_PROVENANCE_CONTENTS"
+"""The environment variable that has provenance logs keep the contents of
+metadata and logs, with ``1``.
+"""
+
 LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
 """The environment variable with what our `sitecustomize` needs to see whether
 anything has been logged: the command's process, and how many logs there were
@@ -57,7 +64,10 @@ NATIVE_SWITCH = "QUANTUM_BUTLER_NATIVE"
 _LOG = (os.fsencode(LOG_SWITCH),)
 _NATIVE = (os.fsencode(NATIVE_SWITCH),)
 
+_CONTENTS = (os.fsencode(CONTENTS_SWITCH),)
+
 _log_folder: str | None = None
+_log_contents = False
 
 
 def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
@@ -75,10 +85,19 @@ def native_enabled() -> bool:
     return environment_values(_NATIVE) != (b"0",)
 
 
-def set_log_folder(folder: str | os.PathLike[str] | None) -> None:
-    """Choose the folder for the logs of this process; `None` leaves it to the environment variable."""
-    global _log_folder
+def set_log_folder(folder: str | os.PathLike[str] | None, *, contents: bool = False) -> None:
+    """Choose the folder for the logs of this process, and whether they keep contents.
+
+    `None` and `False` leave it to the environment variables.
+    """
+    global _log_contents, _log_folder
     _log_folder = None if folder is None else absolute_path(folder)
+    _log_contents = contents
+
+
+def contents_wanted() -> bool:
+    """Return whether the logs of this process keep the contents of metadata and logs."""
+    return _log_contents or environment_values(_CONTENTS) not in ((None,), (b"",), (b"0",))
 
 
 def wanted_log_folder() -> str | None:

@@ -10,7 +10,7 @@ import itertools
 import json
 import multiprocessing
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +18,13 @@ from pathlib import Path
 
 from lsst.daf.butler import Butler
 
+from ..collecting.contents import Place
 from ..paths import Name, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
 from .finishing import finish_ingest, registered_graph, verify_graph
 from .journal import Journal
+from .logs import Check, LoggedQuanta, opened_logs
 from .options import Compression, IngestOptions
 from .registering import Registration, errors_of_repositories
 from .scanning import Scanned, Scanner
@@ -54,6 +56,14 @@ class AggregateReport:
         Number of datasets that have been registered.
     already_registered : `int`
         Number of datasets that were registered before.
+    logged : `int`
+        Number of quanta that logs told of; the files of the others were read.
+    foreign : `int`
+        Number of quanta that logs tell of and that are not in the graph.
+    wrong : `int`
+        Number of quanta of which a log does not tell what is on disk. The disk was believed.
+    rejected : `int`
+        Number of entries of logs that could not be read.
     """
 
     path: str | None
@@ -63,6 +73,10 @@ class AggregateReport:
     unfinished: int = 0
     registered: int = 0
     already_registered: int = 0
+    logged: int = 0
+    foreign: int = 0
+    wrong: int = 0
+    rejected: int = 0
 
 
 def aggregate(
@@ -70,6 +84,8 @@ def aggregate(
     repository: str,
     output: Name | None = None,
     *,
+    logs: Sequence[Name] | Name = (),
+    check: Check = "sample",
     jobs: int = 1,
     overwrite: bool = False,
     incomplete: bool = False,
@@ -89,6 +105,12 @@ def aggregate(
     output : `str` or `os.PathLike`, optional
         The provenance graph to write. It takes its place as a whole, at the end. Without a name, it is
         beside the predicted graph until it is registered.
+    logs : `~collections.abc.Sequence` [`str` or `os.PathLike`], optional
+        Provenance logs of the run, folders of them, patterns and URIs; or one of these. What they have of
+        metadata and logs of quanta is not read from disk.
+    check : `str`, optional
+        Of which of those quanta it is looked whether the same is on disk: ``all``, ``none``, or a ``sample``.
+        If the sample shows a difference, it is all.
     jobs : `int`, optional
         Number of processes that scan.
     overwrite : `bool`, optional
@@ -115,6 +137,10 @@ def aggregate(
         Raised if the graph is no predicted graph.
     FileExistsError
         Raised if the output is there, and ``overwrite`` is not given.
+    OtherGraphError
+        Raised if the logs are those of other graphs only.
+    NoSuchSourceError
+        Raised if there is no log.
     AggregateError
         Raised if the repository does not take the datasets.
     ValueError
@@ -122,7 +148,8 @@ def aggregate(
 
     Notes
     -----
-    The graph tells what that of upstream's ``butler aggregate-graph`` tells.
+    The graph tells what that of upstream's ``butler aggregate-graph`` tells. What was wrong with logs is in
+    a file beside the output, or else the predicted graph, with ``.rejected.jsonl`` after its name.
     """
     source = str(local_path(graph))
     planned = PredictedGraph(source)
@@ -131,7 +158,12 @@ def aggregate(
         # Its contents are in the graph.
         ingest = replace(ingest, promise_graph=True)
     with errors_of_repositories(repository), ExitStack() as stack:
-        scanner = Scanner(source, repository, mock_storage_classes, incomplete)
+        logged = None
+        if logs:
+            logged = stack.enter_context(opened_logs(logs, target or Path(source), planned, jobs))
+        contents = None if logged is None else logged.folder
+        opening = (source, repository, mock_storage_classes, incomplete, contents)
+        scanner = Scanner(*opening)
         stack.callback(scanner.close)
         run = scanner.reader.header.output_run
         butler = None
@@ -163,16 +195,19 @@ def aggregate(
                 resumed = journal is not None and journal.resumed
                 registration = work.enter_context(Registration(butler, scanner, ingest, defensive=resumed))
             writing = None if target is None else GraphFile(target, planned, compression or Compression())
-            scan = _scan_here(scanner)
+            if logged is not None:
+                logged.check_all = check == "all" or (
+                    check == "sample" and not scanner.check(logged.sample())
+                )
+            scan = _scan_here(scanner, logged)
             if jobs > 1:
                 # A forked process would have its parent's threads and connections.
                 context = multiprocessing.get_context("spawn")
-                arguments = (source, repository, mock_storage_classes, incomplete)
-                pool = ProcessPoolExecutor(jobs, context, _begin, arguments)
-                scan = _scan_there(work.enter_context(pool), 2 * jobs)
+                pool = ProcessPoolExecutor(jobs, context, _begin, opening)
+                scan = _scan_there(work.enter_context(pool), 2 * jobs, logged)
             if journal is not None:
                 scan = _scan_new(scanner, journal, scan)
-            report = _scan_all(scanner, planned, scan, writing, registration, progress)
+            report = _scan_all(scanner, planned, scan, writing, registration, progress, logged)
         if target is None or writing is None or journal is None:
             return report
         report = replace(report, path=str(target), datasets=writing.datasets)
@@ -239,7 +274,9 @@ def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan) -> _Scan:
         for number in entries:
             yield scanner.restore(journal.entry(number), lost)
         for scanned in scan(new, lost):
-            journal.add(scanned)
+            if not scanned.wrong:
+                # What is wrong with logs is told again by the one that goes on.
+                journal.add(scanned)
             yield scanned
 
     return both
@@ -252,6 +289,7 @@ def _scan_all(
     writing: GraphFile | None,
     registration: Registration | None,
     progress: Callable[[Progress], object] | None,
+    logged: LoggedQuanta | None,
 ) -> AggregateReport:
     """Scan the quanta of a graph, and hand on what they have left."""
     total, done, failed, unfinished = planned.headers[0]["n_quanta"], 0, 0, 0
@@ -265,6 +303,8 @@ def _scan_all(
             lost.update(
                 dataset.dataset_id for producer, dataset in scanned.outputs if producer in scanned.failed
             )
+            if logged is not None:
+                logged.note(scanned.logged, scanned.wrong)
             failed += len(scanned.failed)
             unfinished += len(scanned.abandoned)
             done += sum(block[0] == "quantum" for block in scanned.blocks)
@@ -273,6 +313,15 @@ def _scan_all(
     if writing is not None:
         writing.finish(scanner)
     report = AggregateReport(None, done, 0, failed, unfinished)
+    if logged is not None:
+        logged.write_rejected()
+        report = replace(
+            report,
+            logged=logged.taken,
+            foreign=logged.foreign,
+            wrong=len(logged.wrong),
+            rejected=len(logged.rejected),
+        )
     if registration is None:
         return report
     registration.finish()
@@ -327,21 +376,29 @@ def _chunks(quanta: list[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     return (quanta[start : start + _CHUNK] for start in range(0, len(quanta), _CHUNK))
 
 
-def _scan_here(scanner: Scanner) -> _Scan:
+def _with_logs(chunk: list[uuid.UUID], logged: LoggedQuanta | None) -> tuple[Mapping[uuid.UUID, Place], bool]:
+    """Return where the contents of some quanta are in logs, and whether that is to be checked."""
+    return ({}, False) if logged is None else (logged.places(chunk), logged.check_all)
+
+
+def _scan_here(scanner: Scanner, logged: LoggedQuanta | None) -> _Scan:
     """Return a function that scans quanta in this process."""
-    return lambda quanta, lost: (scanner.scan(chunk, lost) for chunk in _chunks(quanta))
+    return lambda quanta, lost: (
+        scanner.scan(chunk, lost, *_with_logs(chunk, logged)) for chunk in _chunks(quanta)
+    )
 
 
-def _scan_there(pool: Executor, most: int) -> _Scan:
+def _scan_there(pool: Executor, most: int, logged: LoggedQuanta | None) -> _Scan:
     """Return a function that scans quanta in the processes of a pool, so many chunks at a time."""
 
     def scan(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
         chunks = _chunks(quanta)
         # What is lost does not grow while the quanta of one task are scanned.
-        waiting = [pool.submit(_scan_chunk, chunk, lost) for chunk in itertools.islice(chunks, most)]
+        submitted = (pool.submit(_scan_chunk, chunk, lost, *_with_logs(chunk, logged)) for chunk in chunks)
+        waiting = list(itertools.islice(submitted, most))
         while waiting:
             yield waiting.pop(0).result()
-            waiting.extend(pool.submit(_scan_chunk, chunk, lost) for chunk in itertools.islice(chunks, 1))
+            waiting.extend(itertools.islice(submitted, 1))
 
     return scan
 
@@ -349,12 +406,16 @@ def _scan_there(pool: Executor, most: int) -> _Scan:
 _scanner: Scanner | None = None
 
 
-def _begin(graph: str, repository: str, mock_storage_classes: bool, incomplete: bool) -> None:
+def _begin(
+    graph: str, repository: str, mock_storage_classes: bool, incomplete: bool, contents: str | None
+) -> None:
     """Open the graph and a butler in a process of the pool."""
     global _scanner
-    _scanner = Scanner(graph, repository, mock_storage_classes, incomplete)
+    _scanner = Scanner(graph, repository, mock_storage_classes, incomplete, contents)
 
 
-def _scan_chunk(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Scanned:
+def _scan_chunk(
+    quanta: list[uuid.UUID], lost: set[uuid.UUID], places: Mapping[uuid.UUID, Place], check: bool
+) -> Scanned:
     assert _scanner is not None
-    return _scanner.scan(quanta, lost)
+    return _scanner.scan(quanta, lost, places, check)

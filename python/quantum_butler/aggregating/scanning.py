@@ -6,9 +6,10 @@ __all__ = ("Block", "Entry", "Scanned", "Scanner")
 
 import importlib
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from lsst.daf.butler.logging import ButlerLogRecords
@@ -25,6 +26,7 @@ from lsst.pipe.base.quantum_graph import (
 )
 
 from ..butler.butler import QuantumBackedButler
+from ..collecting.contents import ContentsFiles, Place
 
 Block = tuple[str, int, int | None, bytes]
 """Kind, id, the dataset that a log or metadata is of, and JSON."""
@@ -58,12 +60,30 @@ class Scanned:
     abandoned: set[uuid.UUID] = field(default_factory=set)
     """Those of them that have not succeeded yet, where the run is not complete."""
 
+    wrong: list[tuple[uuid.UUID, str]] = field(default_factory=list)
+    """Quanta of which logs do not tell what is on disk, and what that is."""
+
+    logged: int = 0
+    """How many were told by logs."""
+
+
+def _telling(predicted: PredictedQuantumDatasetsModel) -> tuple[Any, Any]:
+    """Return the log and the metadata of a quantum, as they were predicted."""
+    (log,) = predicted.outputs[acc.LOG_OUTPUT_CONNECTION_NAME]
+    (metadata,) = predicted.outputs[acc.METADATA_OUTPUT_CONNECTION_NAME]
+    return log, metadata
+
 
 class Scanner:
     """Scans quanta of one graph in one repository; each process has one of its own."""
 
     def __init__(
-        self, graph_file: str, repository: str, mock_storage_classes: bool, incomplete: bool = False
+        self,
+        graph_file: str,
+        repository: str,
+        mock_storage_classes: bool,
+        incomplete: bool = False,
+        contents: str | None = None,
     ):
         self._incomplete = incomplete
         if mock_storage_classes:
@@ -81,6 +101,7 @@ class Scanner:
             datastore_records={},
             dataset_types={node.name: node.dataset_type for node in pipeline.dataset_types.values()},
         )
+        self._contents = None if contents is None else ContentsFiles(contents)
 
     def close(self) -> None:
         """Close the graph and the butler."""
@@ -97,16 +118,27 @@ class Scanner:
         """A butler that has no records, and so looks for files where they would be."""
         return self._butler
 
-    def scan(self, quanta: Iterable[uuid.UUID], lost: Collection[uuid.UUID]) -> Scanned:
-        """Scan quanta; those that were to read one of the lost datasets were blocked."""
+    def scan(
+        self,
+        quanta: Iterable[uuid.UUID],
+        lost: Collection[uuid.UUID],
+        logged: Mapping[uuid.UUID, Place] = MappingProxyType({}),
+        check: bool = False,
+    ) -> Scanned:
+        """Scan quanta; those that were to read one of the lost datasets were blocked.
+
+        What logs have of some of them is taken from there, and checked if that is asked for.
+        """
         scanned = Scanned()
         for predicted in self._predicted(quanta):
             for dataset in chain.from_iterable(predicted.inputs.values()):
                 scanned.inputs[dataset.dataset_id] = dataset
             if any(one in lost for one in predicted.iter_input_dataset_ids()):
                 self._add_blocked(scanned, predicted)
+            elif (place := logged.get(predicted.quantum_id)) is None:
+                self._add(scanned, predicted, *self._stored(predicted))
             else:
-                self._add(scanned, predicted)
+                self._add_logged(scanned, predicted, place, check)
         return scanned
 
     def restore(self, entry: Entry, lost: Collection[uuid.UUID]) -> Scanned:
@@ -124,6 +156,13 @@ class Scanner:
                 output = self._output(predicted, dataset, dataset.dataset_id in entry.produced)
                 scanned.outputs.append((predicted.quantum_id, output))
         return scanned
+
+    def check(self, logged: Mapping[uuid.UUID, Place]) -> bool:
+        """Whether what logs tell of some quanta is what is on disk."""
+        scanned = Scanned()
+        for predicted in self._predicted(logged):
+            self._add_logged(scanned, predicted, logged[predicted.quantum_id], True)
+        return not scanned.wrong
 
     def init_outputs(self) -> Iterator[tuple[uuid.UUID, ProvenanceDatasetModel]]:
         """Yield what tasks were to write before their quanta, with the id of what comes before them."""
@@ -152,11 +191,61 @@ class Scanner:
         for dataset in chain.from_iterable(predicted.outputs.values()):
             scanned.outputs.append((predicted.quantum_id, self._output(predicted, dataset, False)))
 
-    def _add(self, scanned: Scanned, predicted: PredictedQuantumDatasetsModel) -> None:
-        (log,) = predicted.outputs[acc.LOG_OUTPUT_CONNECTION_NAME]
-        (metadata,) = predicted.outputs[acc.METADATA_OUTPUT_CONNECTION_NAME]
-        records: ButlerLogRecords | None = self._get(log)
-        task_metadata: TaskMetadata | None = self._get(metadata, storageClass="TaskMetadata")
+    def _add_logged(
+        self, scanned: Scanned, predicted: PredictedQuantumDatasetsModel, place: Place, check: bool
+    ) -> None:
+        """Add a quantum as logs tell of it, or as it is on disk if they are wrong."""
+        assert self._contents is not None
+        log, metadata = _telling(predicted)
+        wrong = None
+        try:
+            metadata_text, log_text = self._contents.read(place)
+            records = None if log_text is None else ButlerLogRecords.from_raw(log_text)
+            task_metadata = None if metadata_text is None else TaskMetadata.model_validate_json(metadata_text)
+        except ValueError as error:
+            wrong = f"the contents in a log cannot be read: {' '.join(str(error).split())}"
+        else:
+            if task_metadata is None and self._is_stored(metadata):
+                # An attempt of which there is no line has gone on from there.
+                self._add(scanned, predicted, *self._stored(predicted))
+                return
+            if check:
+                wrong = self._difference(("log", log, log_text), ("metadata", metadata, metadata_text))
+        if wrong is None:
+            scanned.logged += 1
+            self._add(scanned, predicted, records, task_metadata)
+        else:
+            scanned.wrong.append((predicted.quantum_id, wrong))
+            self._add(scanned, predicted, *self._stored(predicted))
+
+    def _difference(self, *told: tuple[str, Any, bytes | None]) -> str | None:
+        """Return in what way a log does not tell what is on disk; `None` if it does."""
+        for name, dataset, text in told:
+            uri = self._butler.getURI(self._reader.components.make_dataset_ref(dataset), predict=True)
+            try:
+                found = uri.read()
+            except FileNotFoundError:
+                found = None
+            if found != text:
+                what = "is not there" if found is None else "is not what a log tells"
+                return f"{uri}: the {name} of the quantum {what}"
+        return None
+
+    def _stored(
+        self, predicted: PredictedQuantumDatasetsModel
+    ) -> tuple[ButlerLogRecords | None, TaskMetadata | None]:
+        """Return the log and the metadata that are on disk."""
+        log, metadata = _telling(predicted)
+        return self._get(log), self._get(metadata, storageClass="TaskMetadata")
+
+    def _add(
+        self,
+        scanned: Scanned,
+        predicted: PredictedQuantumDatasetsModel,
+        records: ButlerLogRecords | None,
+        task_metadata: TaskMetadata | None,
+    ) -> None:
+        log, metadata = _telling(predicted)
         models = ProvenanceQuantumScanModels.from_metadata_and_logs(
             predicted, task_metadata, records, incomplete=self._incomplete
         )

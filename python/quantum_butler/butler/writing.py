@@ -17,6 +17,7 @@ from .. import record_file
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.spawn import file_datastores
 from ..quantum.execution import TELLING
+from ..store.kept import kept_bytes
 from .state import LOG, ButlerState, counting, part_of_butler, require_id
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from lsst.daf.butler.datastore import Datastore
 
     from ..record_file import Journal
+
+# Formatters that write what upstream's aggregator would read.
+_AS_JSON = (
+    "lsst.daf.butler.formatters.json.JsonFormatter",
+    "lsst.daf.butler.formatters.logs.ButlerLogRecordsFormatter",
+)
 
 
 @part_of_butler
@@ -92,18 +99,27 @@ class WritingMethods(ButlerState):
         require_id(ref)
         if not self._tracker.is_predicted_output(ref):
             raise RuntimeError("Cannot `put` dataset that was not predicted as an output.")
+        put = self._put_telling if type(obj).__name__ in TELLING else self._put
         if LOG.isEnabledFor(logging.DEBUG):
             with self._metrics.instrument_put(log=LOG, msg="Put QBB dataset"):
-                self._put(datastore, obj, ref, provenance)
+                put(datastore, obj, ref, provenance)
         else:
             start = time.perf_counter()
-            self._put(datastore, obj, ref, provenance)
+            put(datastore, obj, ref, provenance)
             duration = time.perf_counter() - start
             with counting:
                 self._metrics.increment_put(duration)
-        if type(obj).__name__ in TELLING and (observed := self._observed) is not None:
-            observed.note_put(obj, ref)
         return ref
+
+    def _put_telling(
+        self, datastore: Datastore, obj: Any, ref: DatasetRef, provenance: DatasetProvenance | None
+    ) -> None:
+        """Store a dataset that tells how the quantum went, and remember what was written."""
+        with kept_bytes() as kept:
+            self._put(datastore, obj, ref, provenance)
+        if (observed := self._observed) is not None:
+            written = (data for formatter, data in kept if formatter in _AS_JSON)
+            observed.note_put(obj, ref, next(written, None))
 
     def _put(
         self, datastore: Datastore, obj: Any, ref: DatasetRef, provenance: DatasetProvenance | None

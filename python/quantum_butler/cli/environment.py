@@ -28,7 +28,7 @@ from .output import show
     help="For which shell, or for a program.",
 )
 @drop_in_options
-def env(style: str, require: bool, provenance_log: Path | None) -> None:
+def env(style: str, require: bool, provenance_log: Path | None, provenance_contents: bool) -> None:
     """Print the environment in which Python commands use our classes, as exec sets it.
 
     \b
@@ -42,15 +42,18 @@ def env(style: str, require: bool, provenance_log: Path | None) -> None:
     """  # noqa: D301 - click wants the character \b itself
     from ..dropin.launcher import environment
     from ..paths import require_writable
-    from ..switches import LOG_SWITCH, SWITCH
+    from ..switches import CONTENTS_SWITCH, LOG_SWITCH, SWITCH
 
-    after = environment(os.environ, require=require, provenance_log=provenance_log)
+    after = environment(
+        os.environ, require=require, provenance_log=provenance_log, provenance_contents=provenance_contents
+    )
     if folder := after.get(LOG_SWITCH):
         try:
             require_writable(folder)
         except OSError as error:
             raise click.ClickException(f"no provenance log: {error}") from error
-    wanted = {name: after[name] for name in ("PYTHONPATH", SWITCH, LOG_SWITCH) if name in after}
+    names = "PYTHONPATH", SWITCH, LOG_SWITCH, CONTENTS_SWITCH
+    wanted = {name: after[name] for name in names if name in after}
     if style == "json":
         show(f"{json.dumps(wanted)}\n")
     else:

@@ -9,24 +9,26 @@ __all__ = ("aggregate", "merge_graphs")
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import new_graph_option, overwrite_graph_option
-from .output import format_option, show
+from .output import format_option, show, warn
 from .paths import LocalPath
 
 if TYPE_CHECKING:
     from ..aggregating.driver import AggregateReport
+    from ..aggregating.logs import Check
     from ..quantum_graphs.merging import MergedGraph
 
 
 @click.command(
     short_help="Write the provenance graph of a run, and register its datasets.",
     epilog="Exit status: 0 when all was done; 1 when the command failed, and what was there before is there "
-    "still; 2 when it was called wrongly.",
+    "still, or when all was done and logs were wrong; 2 when it was called wrongly.",
 )
 @click.argument("graph", metavar="GRAPH", type=LocalPath(exists=True, file_okay=True))
 @click.argument("repo", metavar="REPO")
@@ -37,6 +39,20 @@ if TYPE_CHECKING:
     type=LocalPath(file_okay=True),
     help="The provenance graph to write. With --ingest it need not be named: it is beside GRAPH, and moves "
     "into REPO at the end.",
+)
+@click.option(
+    "--logs",
+    metavar="FOLDER",
+    multiple=True,
+    help="Provenance logs of the run, a folder of them, a pattern or a URI; may be given more than once.  "
+    "What --provenance-contents has kept there is not read from REPO.",
+)
+@click.option(
+    "--check",
+    type=click.Choice(["all", "sample", "none"]),
+    default="sample",
+    show_default=True,
+    help="Of which quanta in the logs to look whether the same is in REPO; of all if the sample is not.",
 )
 @click.option(
     "-j",
@@ -105,6 +121,8 @@ def aggregate(
     graph: Path,
     repo: str,
     output: Path | None,
+    logs: tuple[str, ...],
+    check: Check,
     jobs: int,
     overwrite: bool,
     incomplete: bool,
@@ -124,12 +142,15 @@ def aggregate(
 
     \b
     quantum-butler aggregate graph.qg repo --output run.qg --jobs 16
+    quantum-butler aggregate graph.qg repo --output run.qg --logs logs
     quantum-butler aggregate graph.qg repo --ingest --jobs 16
     quantum-butler aggregate graph.qg repo --ingest --incomplete
 
     The graph tells what that of upstream's butler aggregate-graph tells. With --ingest the repository is what
     it is after upstream's butler aggregate-graph and butler ingest-graph. What was registered stays when the
     command is interrupted, and the same command goes on from there; once all is done, it changes nothing.
+
+    Where --logs do not tell what is in REPO, REPO is believed; FILE.rejected.jsonl has what was wrong.
     """  # noqa: D301 - click wants the character \b itself
     from concurrent.futures import BrokenExecutor
 
@@ -164,6 +185,8 @@ def aggregate(
                 graph,
                 repo,
                 output,
+                logs=logs,
+                check=check,
                 jobs=jobs,
                 overwrite=overwrite,
                 incomplete=incomplete,
@@ -183,7 +206,8 @@ def aggregate(
     if style == "json":
         show(f"{json.dumps(dataclasses.asdict(report))}\n")
     else:
-        show(_told(report, incomplete=incomplete, ingest=ingest))
+        show(_told(report, incomplete=incomplete, ingest=ingest, logs=bool(logs)))
+    _warn_of_logs(report, f"{output or graph}.rejected.jsonl")
 
 
 # Options that say how datasets are registered.
@@ -197,7 +221,18 @@ def _default(context: click.Context, name: str) -> Any:
     return next(one.get_default(context) for one in context.command.params if one.name == name)
 
 
-def _told(report: AggregateReport, *, incomplete: bool, ingest: bool) -> str:
+def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
+    """Say what was wrong with logs, and end with a status that says so if they do not tell what is there."""
+    if report.foreign:
+        warn(f"the logs tell of {report.foreign:,} quanta that are not in the graph")
+    if report.rejected:
+        warn(f"{report.rejected:,} entries of the logs could not be read: {rejected}")
+    if report.wrong:
+        warn(f"of {report.wrong:,} quanta the logs do not tell what is there, which was believed: {rejected}")
+        sys.exit(1)
+
+
+def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool) -> str:
     """Return what has been done, a line for each thing."""
     lines = []
     if report.path is not None:
@@ -205,6 +240,8 @@ def _told(report: AggregateReport, *, incomplete: bool, ingest: bool) -> str:
             f"{report.path}: {report.quanta:,} quanta ({report.failed:,} failed or blocked), "
             f"{report.datasets:,} datasets\n"
         )
+    if logs:
+        lines.append(f"{report.logged:,} quanta were taken from logs\n")
     if incomplete:
         lines.append(
             f"{report.quanta:,} quanta: {report.quanta - report.failed:,} have succeeded, "

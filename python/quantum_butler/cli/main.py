@@ -76,7 +76,9 @@ def main(quiet: bool, verbose: int, log_level: str | None) -> None:
 )
 @drop_in_options
 @click.argument("command", metavar="COMMAND [ARGUMENTS]...", nargs=-1, required=True, type=click.UNPROCESSED)
-def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) -> None:
+def exec_(
+    command: tuple[str, ...], require: bool, provenance_log: Path | None, provenance_contents: bool
+) -> None:
     """Run COMMAND, unchanged, with our classes in place of the stock ones.
 
     Whatever in it asks lsst.daf.butler for QuantumBackedButler or QuantumProvenanceData gets those
@@ -95,7 +97,11 @@ def exec_(command: tuple[str, ...], require: bool, provenance_log: Path | None) 
     """  # noqa: D301 - click wants the character \b itself
     from ..dropin.launcher import launch
 
-    sys.exit(launch(command, require=require, provenance_log=provenance_log))
+    sys.exit(
+        launch(
+            command, require=require, provenance_log=provenance_log, provenance_contents=provenance_contents
+        )
+    )
 
 
 for _command in (

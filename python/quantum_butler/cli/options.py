@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("drop_in_options", "new_graph_option", "overwrite_graph_option")
+__all__ = (
+    "drop_in_options",
+    "new_graph_option",
+    "overwrite_graph_option",
+    "provenance_contents_option",
+)
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,7 +34,15 @@ def drop_in_options(command: _F) -> _F:
         help="Leave the provenance of every quantum in logs in this folder; "
         "gather them with quantum-butler collect.",
     )
-    return require(provenance_log(command))
+    return require(provenance_log(provenance_contents_option(command)))
+
+
+provenance_contents_option = click.option(
+    "--provenance-contents",
+    is_flag=True,
+    help="Have the logs also keep the contents of each quantum's metadata and log, compressed; "
+    "quantum-butler aggregate --logs takes them from there.",
+)
 
 
 new_graph_option = click.option(

@@ -17,6 +17,7 @@ import click
 
 from ..paths import is_uri, local_path
 from ..switches import LOG_SWITCH
+from .options import provenance_contents_option
 from .output import INTERRUPTED, format_option, show, warn
 from .paths import LocalPath
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Leave provenance logs in this folder.",
 )
+@provenance_contents_option
 @click.option(
     "--summary", type=LocalPath(file_okay=True), metavar="FILE", help="Write upstream's report in JSON."
 )
@@ -130,6 +132,7 @@ def run(
     parsl: Path | None,
     journal: Path | None,
     logs: Path | None,
+    provenance_contents: bool,
     summary: Path | None,
     retry_failed: bool,
     limit_tasks: tuple[str, ...],
@@ -183,6 +186,7 @@ def run(
         log_levels=log_level,
         isolation=isolation,  # type: ignore[arg-type]
         logs=None if logs is None else str(logs.absolute()),
+        contents=provenance_contents,
         tasks=tuple(label for labels in limit_tasks for label in labels.split(",")),
         where=where,
         retry_failed=retry_failed,

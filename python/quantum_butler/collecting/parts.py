@@ -20,7 +20,7 @@ from .. import _core
 from .found import Piece
 from .origins import Origin, with_origin
 
-TableName: TypeAlias = Literal["quanta", "edges", "records", "earlier"]
+TableName: TypeAlias = Literal["quanta", "edges", "records", "earlier", "contents"]
 
 _TABLES: tuple[TableName, ...] = ("quanta", "edges", "records", "earlier")
 
@@ -63,10 +63,11 @@ class Part:
 class PartWriter:
     """Writes the tables of one part."""
 
-    def __init__(self, folder: str, number: int):
+    def __init__(self, folder: str, number: int, *, has_contents: bool = False):
         self._folder, self._number = folder, number
+        self._has_contents = has_contents
         self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
-        self.rows = dict.fromkeys(_TABLES, 0)
+        self.rows = dict.fromkeys((*_TABLES, "contents"), 0)
         """How many rows each table has (`dict` [`str`, `int`])."""
         self.names = 0
         """How many tables of names there are (`int`)."""
@@ -96,9 +97,11 @@ class PartWriter:
     def take(self, scanner: _core.ProvenanceScanner, piece: Piece) -> None:
         """Add whatever a scanner has read."""
         found, rejected = scanner.take()
-        *others, names = map(pa.table, found)
+        *others, names, contents = map(pa.table, found)
         tables = dict(zip(_TABLES, others, strict=True))
         tables["quanta"] = with_origin(tables["quanta"], Origin.LINE)
+        if self._has_contents:
+            tables["contents"] = contents
         for name, table in tables.items():
             self.write(name, table)
         self.write_names(names)

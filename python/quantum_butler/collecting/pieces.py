@@ -39,13 +39,13 @@ _MOST_YAML_VALUES = 1 << 20
 _MOST_YAML_DEPTH = 100
 
 
-def scan_piece(piece: Piece, number: int, folder: str) -> Part:
-    """Read one piece into tables."""
+def scan_piece(piece: Piece, number: int, folder: str, *, contents: bool = False) -> Part:
+    """Read one piece into tables; with contents of metadata and logs, if these are wanted."""
     if piece.kind == "graph":
         return _scan_graph(piece, number, folder)
     # Of files of one quantum each, no more is rejected than there are.
-    scanner = _core.ProvenanceScanner(most_rejected=_MOST_REJECTED)
-    writer = PartWriter(folder, number)
+    scanner = _core.ProvenanceScanner(most_rejected=_MOST_REJECTED, contents=contents)
+    writer = PartWriter(folder, number, has_contents=contents)
     reading = _Reading(piece, scanner)
     try:
         for _ in reading.steps():

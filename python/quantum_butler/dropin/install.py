@@ -46,6 +46,7 @@ _globals_of = vars(ModuleType)["__dict__"].__get__
 def install(
     *,
     provenance_log: str | os.PathLike[str] | None = None,
+    provenance_contents: bool = False,
     executor: bool = False,
     aggregator: bool = False,
 ) -> None:
@@ -64,6 +65,10 @@ def install(
         provenance to the log of this process there when it is closed.  With
         `None` the environment variable ``QUANTUM_BUTLER_PROVENANCE`` names the
         folder, and without that there is no log.
+    provenance_contents : `bool`, optional
+        Whether the log also has the contents of each quantum's metadata and
+        log; see `ProvenanceLog`.  With `False` the environment variable
+        ``QUANTUM_BUTLER_PROVENANCE_CONTENTS`` decides.
     executor : `bool`, optional
         Whether graphs whose quanta run in several processes are executed with
         warm ones; see `quantum_butler.execution.WarmGraphExecutor`.  Upstream's
@@ -97,7 +102,7 @@ def install(
     if provenance_log is not None:
         require_writable(provenance_log := absolute_path(provenance_log))
     with _LOCK:
-        set_log_folder(provenance_log)
+        set_log_folder(provenance_log, contents=provenance_contents)
         if not _swaps:
             _swaps[:] = [
                 (upstream.QuantumBackedButler, QuantumBackedButler),

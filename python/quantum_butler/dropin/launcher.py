@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ..paths import PathError, absolute_path, require_writable
-from ..switches import LOG_SWITCH, LOGS_BEFORE, SWITCH
+from ..switches import CONTENTS_SWITCH, LOG_SWITCH, LOGS_BEFORE, SWITCH
 
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
@@ -30,7 +30,11 @@ _NOT_TRIED = 125
 
 
 def environment(
-    base: Mapping[str, str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
+    base: Mapping[str, str],
+    *,
+    require: bool = False,
+    provenance_log: str | os.PathLike[str] | None = None,
+    provenance_contents: bool = False,
 ) -> dict[str, str]:
     """Return an environment in which Python uses our classes, with absolute names of folders."""
     # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
@@ -42,6 +46,8 @@ def environment(
     if folder is not None:
         folder = absolute_path(folder)
         log = {LOG_SWITCH: folder, LOGS_BEFORE: f"{os.getpid()} {_count_logs(folder)}"}
+    if provenance_contents:
+        log[CONTENTS_SWITCH] = "1"
     return {
         **base,
         "PYTHONPATH": os.pathsep.join([LAUNCH_FOLDER, *others]),
@@ -59,12 +65,21 @@ def _count_logs(folder: str) -> int:
 
 
 def launch(
-    command: Sequence[str], *, require: bool = False, provenance_log: str | os.PathLike[str] | None = None
+    command: Sequence[str],
+    *,
+    require: bool = False,
+    provenance_log: str | os.PathLike[str] | None = None,
+    provenance_contents: bool = False,
 ) -> int:
     """Turn this process into one that runs a command with our classes; return a status if that fails."""
     name = command[0]
     try:
-        environ = environment(os.environ, require=require, provenance_log=provenance_log)
+        environ = environment(
+            os.environ,
+            require=require,
+            provenance_log=provenance_log,
+            provenance_contents=provenance_contents,
+        )
         if folder := environ.get(LOG_SWITCH):
             # Before the first quantum, whose outputs would stand there without provenance.
             require_writable(folder)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     Execution: TypeAlias = tuple[Any, ...]
     OfType: TypeAlias = tuple[str, str | None, tuple[str, ...], Iterable[DatasetRef]]
     Refs: TypeAlias = tuple[list[OfType], list[OfType], list[dict[Any, Any]]]
-    Details: TypeAlias = tuple[Execution | None, list[Execution], str | None, Refs | None]
+    Contents: TypeAlias = tuple[bytes | None, bytes | None]
+    Details: TypeAlias = tuple[Execution | None, list[Execution], str | None, Refs | None, Contents]
 
 AttemptError: TypeAlias = BaseException | tuple[str, str]
 """What has ended an attempt, or the name of its class and its message."""
@@ -75,16 +76,24 @@ def connections_of(node: TaskNode) -> Connections:
 class Observed:
     """What a butler has been handed of its quantum that tells how it went."""
 
-    __slots__ = ("_put", "metrics", "quantum")
+    __slots__ = ("_put", "_written", "metrics", "quantum")
 
     def __init__(self, quantum: Quantum):
         self.quantum = quantum
         self.metrics: ButlerMetrics | None = None
         self._put: dict[str, Any] = {}
+        # By `id`, what was written of datasets that are kept above.
+        self._written: dict[int, bytes] = {}
 
-    def note_put(self, obj: Any, ref: DatasetRef) -> None:
-        """Keep a dataset that tells something until the attempt is logged."""
+    def note_put(self, obj: Any, ref: DatasetRef, written: bytes | None) -> None:
+        """Keep a dataset that tells something, and what was written of it, until the attempt is logged."""
         self._put[ref.datasetType.name] = obj
+        if written is not None:
+            self._written[id(obj)] = written
+
+    def written(self, obj: Any) -> bytes | None:
+        """Return what was written of a dataset, if that is known."""
+        return self._written.get(id(obj))
 
     def find(self, task_label: str | None) -> tuple[Any, Any]:
         """Return the metadata and the log of a task; either may be `None`."""
@@ -107,6 +116,7 @@ def details_of(
     logs: Any,
     error: AttemptError | None,
     dataset_types: Mapping[str, DatasetType],
+    with_contents: bool = False,
 ) -> Details | None:
     """Return what a line says of an attempt beyond its provenance; `None` if nothing is known."""
     metrics = None
@@ -116,6 +126,7 @@ def details_of(
             metadata, logs = observed.find(task_label)
     elif all(one is None for one in (quantum, connections, metadata, logs, error)):
         return None
+    contents = _contents(observed, metadata, logs) if with_contents else (None, None)
     extra: Mapping[str, Any] = (logs.extra or {}) if logs is not None else {}
     earlier = [
         _execution(number, _FAILED, one.get("metadata"), one.get("exception"), one)
@@ -145,7 +156,21 @@ def details_of(
         earlier,
         None if connections is None else _json(connections),
         None if quantum is None else _refs(quantum, dataset_types),
+        contents,
     )
+
+
+def _contents(observed: Observed | None, metadata: Any, logs: Any) -> Contents:
+    """Return metadata and log as they were written, or as upstream's formatters would write them."""
+
+    def of(obj: Any, name: str) -> bytes | None:
+        written = None if obj is None or observed is None else observed.written(obj)
+        if written is None and (write := getattr(obj, name, None)) is not None:
+            text: str = write()
+            written = text.encode()
+        return written
+
+    return of(metadata, "model_dump_json"), of(logs, "to_json_data")
 
 
 def _execution(

@@ -56,6 +56,9 @@ class ProvenanceLog:
         Zstandard frames.
     fsync : `bool`, optional
         Whether to wait until the disk has what is written.
+    provenance_contents : `bool`, optional
+        Whether lines also have, compressed, what was put as metadata and log of
+        the quantum.  ``quantum-butler aggregate`` then need not read them.
 
     Raises
     ------
@@ -82,8 +85,11 @@ class ProvenanceLog:
     text; else it is an error (`bool`).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False):
+    def __init__(
+        self, path: str | os.PathLike[str], *, fsync: bool = False, provenance_contents: bool = False
+    ):
         self._path = local_path(path)
+        self._has_contents = provenance_contents
         if not self._path.endswith((".jsonl", ".jsonl.zst")):
             raise ValueError(f"{self._path}: the name of a provenance log ends with .jsonl or .jsonl.zst")
         self._writer = _core.LogWriter(
@@ -206,6 +212,7 @@ class ProvenanceLog:
             logs=logs,
             error=error,
             dataset_types=getattr(source, "_dataset_types", None) or {} if ours is not None else {},
+            with_contents=self._has_contents,
         )
         heading = *labels, (times[0], times[1], failed), details
         made_from = source if ours is None else ours(source, warn=warn)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..locks import ForkSafeLock
 from ..paths import require_writable
-from ..switches import wanted_log_folder
+from ..switches import contents_wanted, wanted_log_folder
 from .execution import connections_of
 from .log import ProvenanceLog
 
@@ -80,8 +80,9 @@ class _LenientLog(ProvenanceLog):
 class ProcessLog:
     """The log of one process: a file that is made in a folder with the first quantum."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, *, has_contents: bool):
         self._folder = folder
+        self._has_contents = has_contents
         self._log: ProvenanceLog | None = None
         self._tried = False
 
@@ -113,8 +114,11 @@ class ProcessLog:
         if _shared_name is not None:
             # What the process before has started may live on, and keep the log locked.
             with contextlib.suppress(ValueError):
-                return _LenientLog(os.path.join(self._folder, _shared_name))
-        return _LenientLog(os.path.join(self._folder, log_name()))
+                return self._opened(_shared_name)
+        return self._opened(log_name())
+
+    def _opened(self, name: str) -> ProvenanceLog:
+        return _LenientLog(os.path.join(self._folder, name), provenance_contents=self._has_contents)
 
 
 def log_name() -> str:
@@ -133,7 +137,7 @@ def share_log(name: str) -> None:
 def process_log() -> ProcessLog | None:
     """Return the log of this process, if one is wanted."""
     folder = wanted_log_folder()
-    return None if folder is None else _log_of_process(folder, os.getpid())
+    return None if folder is None else _log_of_process(folder, os.getpid(), contents_wanted())
 
 
 def require_writable_log() -> None:
@@ -143,9 +147,9 @@ def require_writable_log() -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _log_of_process(folder: str, process: int) -> ProcessLog:
+def _log_of_process(folder: str, process: int, has_contents: bool) -> ProcessLog:
     """Return one and the same log for a folder and a process."""
-    return ProcessLog(folder)
+    return ProcessLog(folder, has_contents=has_contents)
 
 
 def label_of(quantum: Quantum) -> QuantumLabel:

@@ -67,7 +67,7 @@ def execute(
     )
     try:
         # What has failed has been noted.
-        with contextlib.suppress(MPGraphExecutorError), _logging_to(options.logs):
+        with contextlib.suppress(MPGraphExecutorError), _logging_to(options):
             runner.execute(graph)
     except ForkRefusedError as error:
         raise RunError(str(error)) from error
@@ -76,12 +76,12 @@ def execute(
 
 
 @contextmanager
-def _logging_to(folder: str | None) -> Iterator[None]:
+def _logging_to(options: RunOptions) -> Iterator[None]:
     """Have the provenance of quanta logged."""
-    if folder is None:
+    if options.logs is None:
         yield
         return
-    set_log_folder(folder)
+    set_log_folder(options.logs, contents=options.contents)
     try:
         yield
     finally:

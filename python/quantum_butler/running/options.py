@@ -33,6 +33,9 @@ class RunOptions:
     logs: str | None = None
     """Folder for provenance logs."""
 
+    contents: bool = False
+    """Whether these keep the contents of metadata and logs."""
+
     tasks: tuple[str, ...] = ()
     """Labels of the only tasks to run; empty for all."""
 

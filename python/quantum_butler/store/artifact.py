@@ -37,6 +37,7 @@ from ..upstream.formatters import (
     with_todays_interface,
     writes_as_upstream,
 )
+from .kept import KEPT
 from .local import LOG
 
 if TYPE_CHECKING:
@@ -204,6 +205,8 @@ class Artifact:
             uri = self._store.locations.temporary_beside(self._location, temporary)
             _add_note(err, formatter, contents, uri)
             raise
+        if (kept := KEPT.get()) is not None:
+            kept.append((self._placement.formatter, data))
         return len(data), hashlib.blake2b(data).hexdigest() if self._store.has_checksums else None
 
     def _let_write(self, formatter: FormatterV2, contents: Any) -> int | None:

@@ -44,7 +44,9 @@ mod _core {
     #[pymodule_export]
     use crate::frontier::Frontier;
     #[pymodule_export]
-    use crate::graph::{GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches, train_dictionary};
+    use crate::graph::{
+        GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches, train_dictionary,
+    };
     #[pymodule_export]
     use crate::lineage::{Closure, LineageBuilder, LineageIndex};
     #[pymodule_export]
@@ -62,7 +64,7 @@ mod _core {
     #[pymodule_export]
     use crate::sameness::Contents;
     #[pymodule_export]
-    use crate::scan::{Duplicates, ProvenanceScanner, fingerprints, frame_pieces};
+    use crate::scan::{Duplicates, ProvenanceScanner, fingerprints, frame_pieces, unpack};
     #[pymodule_export]
     use crate::table::Table;
     #[pymodule_export]

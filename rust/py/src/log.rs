@@ -6,8 +6,11 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBool, PyDict, PyString};
-use quantum_butler_core::log::{self as core, Attempt, DataId, DataIdValue, Heading, Storage, Torn};
+use quantum_butler_core::log::{
+    self as core, Attempt, Contents, DataId, DataIdValue, Heading, Storage, Torn,
+};
 
 use crate::dataset_id::{type_name, uuid_number};
 use crate::error;
@@ -30,9 +33,15 @@ type HeadingTuple<'py> = (
     Option<Details<'py>>,
 );
 
-/// The attempt, earlier ones, the connections of the task, and what datasets are called.
-type Details<'py> =
-    (Option<ExecutionTuple<'py>>, Vec<ExecutionTuple<'py>>, Option<String>, Option<Refs<'py>>);
+/// The attempt, earlier ones, the connections of the task, what datasets are called, and what was put of metadata
+/// and log.
+type Details<'py> = (
+    Option<ExecutionTuple<'py>>,
+    Vec<ExecutionTuple<'py>>,
+    Option<String>,
+    Option<Refs<'py>>,
+    (Option<PyBackedBytes>, Option<PyBackedBytes>),
+);
 
 /// Writing may wait for the disk, and compressing takes a millisecond.
 const LONG: usize = usize::MAX;
@@ -143,8 +152,8 @@ impl LogWriter {
             attempt: Attempt { begin: *begin, end: *end, failed: *failed },
             ..Heading::default()
         };
-        let (attempt, earlier, datasets): (_, Vec<_>, _);
-        if let Some((execution, earlier_attempts, connections, refs)) = details {
+        let (attempt, earlier, datasets, contents): (_, Vec<_>, _, _);
+        if let Some((execution, earlier_attempts, connections, refs, (metadata, log))) = details {
             let py = quantum_id.py();
             attempt = execution.as_ref().map(|one| execution_of(py, one)).transpose()?;
             earlier =
@@ -152,6 +161,8 @@ impl LogWriter {
             let value =
                 |dimension: &str, value: &_| self.value(format_args!("the value of {dimension}"), value);
             datasets = refs.as_ref().map(|refs| named_datasets(refs, value)).transpose()?.unwrap_or_default();
+            contents = py.detach(|| Contents::pack(metadata.as_deref(), log.as_deref()));
+            heading.contents = contents.as_ref();
             heading.execution = attempt.as_ref();
             heading.earlier = &earlier;
             heading.connections = connections.as_deref();

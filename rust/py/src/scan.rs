@@ -8,8 +8,9 @@ use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, TimestampMicrosec
 use arrow_schema::{DataType, Field, Schema};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use quantum_butler_core::arrow_columns::{UuidBuilder, uuid_field};
-use quantum_butler_core::log::{Attempt, Storage};
+use quantum_butler_core::log::{Attempt, Storage, unpack as unpack_contents};
 use quantum_butler_core::scan::{self as core, Candidate, LogQueue, LogReader, Place, WholeLog};
 use quantum_butler_core::{Error, record_table_schema};
 
@@ -34,9 +35,12 @@ struct Reading {
 #[pymethods]
 impl ProvenanceScanner {
     #[new]
-    #[pyo3(signature = (*, most_rejected = None))]
-    fn new(most_rejected: Option<usize>) -> Self {
-        let scanner = most_rejected.map(core::Scanner::with_most_rejected).unwrap_or_default();
+    #[pyo3(signature = (*, most_rejected = None, contents = false))]
+    fn new(most_rejected: Option<usize>, contents: bool) -> Self {
+        let mut scanner = most_rejected.map(core::Scanner::with_most_rejected).unwrap_or_default();
+        if contents {
+            scanner.keep_contents();
+        }
         Self(Shared::new(Reading { scanner, ..Reading::default() }))
     }
 
@@ -133,7 +137,7 @@ impl ProvenanceScanner {
         self.0.read(py, 0, |reading| reading.scanner.is_full())
     }
 
-    fn take(&self, py: Python<'_>) -> ([ArrowTable; 5], Vec<(u32, u64, String)>) {
+    fn take(&self, py: Python<'_>) -> ([ArrowTable; 6], Vec<(u32, u64, String)>) {
         let (tables, rejected) = self.0.write(py, LONG, |reading| reading.scanner.take());
         (
             [
@@ -142,6 +146,7 @@ impl ProvenanceScanner {
                 ArrowTable::new(record_table_schema(), vec![tables.records]),
                 ArrowTable::new(core::earlier_schema(), vec![tables.earlier]),
                 ArrowTable::new(tables.names.schema(), vec![tables.names]),
+                ArrowTable::new(core::contents_schema(), vec![tables.contents]),
             ],
             rejected
                 .into_iter()
@@ -157,6 +162,14 @@ impl ProvenanceScanner {
 pub(crate) fn frame_pieces(py: Python<'_>, path: PathBuf, size: u64) -> PyResult<Vec<(u64, u64)>> {
     let pieces = py.detach(|| core::frame_pieces(&path, size)).map_err(error::to_python)?;
     Ok(pieces.into_iter().map(|piece| (piece.start, piece.end)).collect())
+}
+
+/// What was packed as contents in a line, or the reason why that cannot be told.
+#[pyfunction]
+#[pyo3(signature = (dictionary, packed, /))]
+pub(crate) fn unpack<'py>(py: Python<'py>, dictionary: i64, packed: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let unpacked = py.detach(|| unpack_contents(dictionary, packed.as_bytes()));
+    unpacked.map(|text| PyBytes::new(py, &text)).map_err(PyValueError::new_err)
 }
 
 /// Makes the fingerprints of quanta: a column `content` with them.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use super::contents::{self, Contents};
 use super::execution::{self, Execution};
 use super::names::{self, NamedDatasets};
 use super::time;
@@ -67,6 +68,8 @@ pub struct Heading<'a> {
     pub connections: Option<&'a str>,
     /// What its outputs and overall inputs are called.
     pub datasets: &'a [NamedDatasets<'a>],
+    /// What its metadata and its log have, if that is wanted.
+    pub contents: Option<&'a Contents<'a>>,
 }
 
 /// Appends the line of one quantum, its line break included; its provenance is JSON without any.
@@ -110,6 +113,10 @@ pub(super) fn write_line(line: &mut Vec<u8>, heading: Heading<'_>, provenance: &
     if !heading.datasets.is_empty() {
         line.extend_from_slice(b",\"datasets\":");
         names::write(line, heading.datasets);
+    }
+    if let Some(contents) = heading.contents {
+        line.extend_from_slice(b",\"contents\":");
+        contents::write(line, contents);
     }
     let members = line.len();
     line.extend_from_slice(provenance.as_bytes());
@@ -158,6 +165,8 @@ pub struct LoggedQuantum {
     pub connections: Option<String>,
     /// What its datasets are called.
     pub datasets: Vec<NamedDatasets<'static>>,
+    /// What its metadata and its log have.
+    pub contents: Option<Contents<'static>>,
     /// What it expected, found, used and wrote.
     pub provenance: Provenance,
 }
@@ -169,7 +178,7 @@ impl LoggedQuantum {
         let (mut quantum_id, mut task_label, mut data_id) = (None, None, None);
         let (mut begin, mut end, mut failed) = (None, None, None);
         let (mut execution, mut connections) = (None, None);
-        let (mut earlier, mut datasets) = (None, None);
+        let (mut earlier, mut datasets, mut contents) = (None, None, None);
         let provenance = Provenance::with_other_members(line, |scanner, key| match key {
             "quantum_id" => first(&mut quantum_id, scanner.id()?),
             "task_label" => first(&mut task_label, nullable(scanner, text)?),
@@ -192,6 +201,7 @@ impl LoggedQuantum {
                 names::read(scanner, &mut groups)?;
                 first(&mut datasets, groups.into_iter().map(NamedDatasets::into_owned).collect())
             }
+            "contents" => first(&mut contents, nullable(scanner, read_contents)?),
             _ => None,
         })?;
         let attempt = Attempt { begin: begin.flatten(), end: end.flatten(), failed: failed.flatten() };
@@ -204,6 +214,7 @@ impl LoggedQuantum {
             earlier: earlier.unwrap_or_default(),
             connections: connections.flatten(),
             datasets: datasets.unwrap_or_default(),
+            contents: contents.flatten(),
             provenance,
         })
     }
@@ -219,6 +230,7 @@ impl LoggedQuantum {
             earlier: &self.earlier,
             connections: self.connections.as_deref(),
             datasets: &self.datasets,
+            contents: self.contents.as_ref(),
         }
     }
 }
@@ -236,6 +248,10 @@ fn text(scanner: &mut Scanner<'_>) -> Option<String> {
 
 fn read_execution(scanner: &mut Scanner<'_>) -> Option<Execution<'static>> {
     execution::read(scanner).map(Execution::into_owned)
+}
+
+fn read_contents(scanner: &mut Scanner<'_>) -> Option<Contents<'static>> {
+    contents::read(scanner).map(Contents::into_owned)
 }
 
 fn read_connections(scanner: &mut Scanner<'_>) -> Option<String> {

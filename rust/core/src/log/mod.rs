@@ -7,10 +7,12 @@
 //!
 //! - `line`: one quantum's line, written and read; `time`: points in time in it.
 //! - `execution`: how an attempt went; `names`: what datasets are called.
+//! - `contents`: what the metadata and the log of a quantum have, if that is wanted.
 //! - `frames`: where the frames of a file end.
 //! - `tail`: where the complete part of an existing log ends.
 //! - `writer`: appends.
 
+pub(crate) mod contents;
 pub(crate) mod execution;
 mod frames;
 mod line;
@@ -19,6 +21,7 @@ mod tail;
 mod time;
 mod writer;
 
+pub use contents::{Contents, unpack};
 pub use execution::{Exception, Execution, SECONDS, Steps, WHOLE};
 pub(crate) use frames::{Found, frame_at};
 pub use line::{Attempt, DataId, DataIdValue, Heading, LoggedQuantum};

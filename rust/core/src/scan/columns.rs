@@ -13,7 +13,7 @@ use super::content::Content;
 use super::kinds::{KindColumns, Kinds};
 use super::named::NamesBuilder;
 use crate::arrow_columns::{RepeatingBuilder, TextBuilder, UuidBuilder, repeating_field, uuid_field};
-use crate::log::{Attempt, Execution, SECONDS, WHOLE};
+use crate::log::{Attempt, Contents, Execution, SECONDS, WHOLE};
 use crate::provenance::Field;
 use crate::record_table_schema;
 
@@ -72,6 +72,46 @@ static EARLIER: LazyLock<SchemaRef> = LazyLock::new(|| {
     columns.extend(execution_fields());
     Arc::new(Schema::new(columns))
 });
+
+static CONTENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name: &str| Column::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![
+        Column::new("dictionary", DataType::Int64, true),
+        text("metadata"),
+        text("log"),
+    ]))
+});
+
+/// Collects contents of metadata and logs.
+struct ContentsColumns {
+    dictionaries: Int64Builder,
+    texts: [TextBuilder; 2],
+}
+
+impl Default for ContentsColumns {
+    fn default() -> Self {
+        let texts = std::array::from_fn(|_| TextBuilder::with_text_capacity(0, 0));
+        Self { dictionaries: Int64Builder::new(), texts }
+    }
+}
+
+impl ContentsColumns {
+    fn push(&mut self, contents: Option<&Contents<'_>>) {
+        self.dictionaries.append_option(contents.map(|contents| contents.dictionary));
+        let texts = contents.map(|contents| [&contents.metadata, &contents.log]);
+        for (place, column) in self.texts.iter_mut().enumerate() {
+            match texts.and_then(|texts| texts[place].as_deref()) {
+                Some(text) => column.push([text]).expect("`has_room` was asked"),
+                None => column.push_null(),
+            }
+        }
+    }
+
+    fn finish(mut self) -> RecordBatch {
+        let [metadata, log] = self.texts.map(TextBuilder::finish);
+        batch(&CONTENTS, vec![Arc::new(self.dictionaries.finish()), metadata, log])
+    }
+}
 
 /// Collects how attempts went.
 #[derive(Default)]
@@ -137,6 +177,13 @@ pub struct Tables {
     pub names: RecordBatch,
     /// Earlier attempts that lines tell of; see `earlier_schema`.
     pub earlier: RecordBatch,
+    /// Contents of metadata and logs, a row for each quantum, if they are wanted; see `contents_schema`.
+    pub contents: RecordBatch,
+}
+
+/// The schema of `Tables::contents`: what was packed, as lines have it.
+pub fn contents_schema() -> SchemaRef {
+    CONTENTS.clone()
 }
 
 /// The schema of `Tables::earlier`.
@@ -152,6 +199,8 @@ pub(super) struct Columns {
     names: NamesBuilder,
     earlier_ids: UuidBuilder,
     earlier: Executions,
+    /// Contents, if they are wanted.
+    contents: Option<ContentsColumns>,
 }
 
 struct Quanta {
@@ -215,11 +264,17 @@ impl Default for Columns {
             names: NamesBuilder::default(),
             earlier_ids: UuidBuilder::default(),
             earlier: Executions::default(),
+            contents: None,
         }
     }
 }
 
 impl Columns {
+    /// Keeps contents of metadata and logs from now on.
+    pub(super) fn keep_contents(&mut self) {
+        self.contents.get_or_insert_default();
+    }
+
     pub(super) fn quanta(&self) -> usize {
         self.quanta.sources.len()
     }
@@ -228,6 +283,8 @@ impl Columns {
     pub(super) fn bytes(&self) -> usize {
         let text = self.quanta.data_ids.bytes() + self.records.paths.bytes() + self.records.checksums.bytes();
         let text = text + self.quanta.executions.text + self.earlier.text + self.names.bytes();
+        let contents = self.contents.iter().flat_map(|contents| &contents.texts).map(TextBuilder::bytes);
+        let text = text + contents.sum::<usize>();
         text + 300 * self.quanta() + 17 * self.edge_ids.len() + 40 * self.records.kinds.len()
     }
 
@@ -237,7 +294,8 @@ impl Columns {
             return Err("the table of records cannot tell more than 128 datastores apart");
         }
         // Offsets into text have 31 bits, and a quantum has no more text than fits a line.
-        if self.bytes() > MOST_TEXT { Err("the tables are full") } else { Ok(()) }
+        let contents = content.contents.as_ref().map_or(0, Contents::bytes);
+        if self.bytes() + contents > MOST_TEXT { Err("the tables are full") } else { Ok(()) }
     }
 
     /// Adds a quantum, whose content is settled.
@@ -279,6 +337,9 @@ impl Columns {
         for execution in &content.earlier {
             self.earlier_ids.push(quantum_id);
             self.earlier.push(execution);
+        }
+        if let Some(contents) = &mut self.contents {
+            contents.push(content.contents.as_ref());
         }
         quanta.sources.push(i32::try_from(source).unwrap_or(i32::MAX));
         quanta.offsets.push(i64::try_from(offset).unwrap_or(i64::MAX));
@@ -322,7 +383,9 @@ impl Columns {
         let names = std::mem::take(&mut self.names).finish();
         let mut columns = vec![std::mem::take(&mut self.earlier_ids).finish()];
         columns.extend(std::mem::take(&mut self.earlier).finish());
-        Tables { quanta, edges, records, names, earlier: batch(&EARLIER, columns) }
+        let earlier = batch(&EARLIER, columns);
+        let contents = self.contents.as_mut().map(std::mem::take).unwrap_or_default().finish();
+        Tables { quanta, edges, records, names, earlier, contents }
     }
 }
 

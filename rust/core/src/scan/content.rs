@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::kinds::Kinds;
 use super::shapes::Shapes;
-use crate::log::{Attempt, Execution, NamedDatasets};
+use crate::log::{Attempt, Contents, Execution, NamedDatasets};
 use crate::provenance::{Field, write_text};
 
 /// The most dimensions that a data ID may have: they are compared with one another.
@@ -27,6 +27,8 @@ pub(super) struct Content<'a> {
     pub(super) connections: Option<Cow<'a, str>>,
     /// What its outputs and overall inputs are called.
     pub(super) datasets: Vec<NamedDatasets<'a>>,
+    /// What its metadata and its log have.
+    pub(super) contents: Option<Contents<'a>>,
     /// Ids of each `Field`, in any order and repeated or not.
     pub(super) ids: Ids,
     pub(super) records: Vec<Record<'a>>,
@@ -103,7 +105,7 @@ impl Content<'_> {
     #[cfg(test)]
     pub(super) fn facts(&self) -> String {
         let Content { quantum_id, task_label, data_id, attempt, ids, records, kinds, .. } = self;
-        let details = (&self.execution, &self.earlier, &self.connections, &self.datasets);
+        let details = (&self.execution, &self.earlier, &self.connections, &self.datasets, &self.contents);
         let ids = Field::ALL.map(|field| ids.of(field));
         let records = records.iter().map(|record| {
             (record.dataset_id, &record.path, kinds.texts(record.kind), &record.checksum, record.file_size)

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::content::{Content, DataIdText, MOST_DIMENSIONS, Record};
 use super::kinds::{Kinds, Texts};
-use super::lenient_details::{connections, execution, named_datasets};
+use super::lenient_details::{connections, contents, execution, named_datasets};
 use super::plain::{COLUMNS, FILE_RECORDS, component_or_none};
 use crate::log::{Attempt, read_any_time};
 use crate::provenance::{DATASET_IDS, DATASTORE_RECORDS, Field, RECORDS};
@@ -63,6 +63,7 @@ pub(super) fn read(bytes: &[u8], content: &mut Content<'_>) -> Outcome<()> {
             content.datasets.push(named_datasets(group)?);
         }
     }
+    content.contents = known("contents").map(contents).transpose()?;
     for field in Field::ALL {
         let items = array(required(members, field.name(), "")?, field.name())?;
         let ids = content.ids.list(field);
@@ -284,6 +285,7 @@ mod tests {
             "connections":{{"inputs":{{"raw":"raw"}},"outputs":{{}}}},
             "datasets":[{{"type":"raw","run":"in","storage_class":"X","dimensions":["detector"],
             "ids":["{ID}"],"data_ids":[[4]]}}],
+            "contents":{{"dictionary":1,"metadata":"Zg==","log":null}},
             "predicted_inputs":["{ID}"],"available_inputs":[],"actual_inputs":[],"predicted_outputs":[],
             "actual_outputs":[],"datastore_records":{{"d":{{"dataset_ids":["{ID}"],
             "records":{{"{CLASS}":{{"{key}":{{"t":[{ROW}]}}}}}}}}}}}}"#,
@@ -371,6 +373,12 @@ mod tests {
             ("\"type\":\"a.B\",", "", "execution.exception: type is missing"),
             ("[{\"attempt\":0}]", "[0]", "earlier_attempts: not an object but 0"),
             ("\"raw\":\"raw\"", "\"raw\":1", "connections[\"inputs\"][\"raw\"]: not a text but 1"),
+            (
+                "\"dictionary\":1",
+                "\"dictionary\":null",
+                "contents.dictionary: not a whole number of 64 bits but null",
+            ),
+            ("\"Zg==\"", "7", "contents.metadata: not a text but 7"),
             ("[[4]]", "[[]]", "datasets.data_ids: not as many values as there are dimensions"),
             ("[[4]]", "[[4],[5]]", "datasets.data_ids: not as many as there are ids"),
             ("[[4]]", "[[4.5]]", "datasets.data_ids: not a text, nor a whole number"),

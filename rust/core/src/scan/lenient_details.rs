@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::lenient::{
     Outcome, array, object, owned, quoted, required, shown, text_of, time, uuid, whole_number,
 };
-use crate::log::{DataIdValue, Exception, Execution, NamedDatasets, SECONDS, WHOLE};
+use crate::log::{Contents, DataIdValue, Exception, Execution, NamedDatasets, SECONDS, WHOLE};
 
 pub(super) fn execution<'a>(value: &Value, place: &str) -> Outcome<Execution<'a>> {
     let members = object(value, place)?;
@@ -48,6 +48,18 @@ pub(super) fn connections<'a>(value: &Value) -> Outcome<Cow<'a, str>> {
         }
     }
     Ok(Cow::Owned(value.to_string()))
+}
+
+pub(super) fn contents<'a>(value: &Value) -> Outcome<Contents<'a>> {
+    let members = object(value, "contents")?;
+    let number = required(members, "dictionary", "contents")?;
+    let dictionary = whole_number(number)
+        .ok_or_else(|| format!("contents.dictionary: not a whole number of 64 bits but {}", shown(number)))?;
+    let text = |name: &str| {
+        let known = members.get(name).filter(|value| !value.is_null());
+        known.map(|value| text_of(value, &format!("contents.{name}")).map(owned)).transpose()
+    };
+    Ok(Contents { dictionary, metadata: text("metadata")?, log: text("log")? })
 }
 
 pub(super) fn named_datasets<'a>(value: &Value) -> Outcome<NamedDatasets<'a>> {

@@ -37,7 +37,7 @@ mod scanner;
 mod shapes;
 
 pub use attempts::Candidate;
-pub use columns::{Tables, earlier_schema, edge_schema, quantum_schema};
+pub use columns::{Tables, contents_schema, earlier_schema, edge_schema, quantum_schema};
 pub use duplicates::{Duplicates, Found, Place, Replaced};
 pub use fingerprint::fingerprints;
 pub use log_queue::{LogQueue, WholeLog};

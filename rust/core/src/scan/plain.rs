@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 use super::content::{Content, DataIdText, Ids, Record};
 use super::kinds::{Kinds, Texts};
 use super::shapes::{Places, Shapes};
-use crate::log::{connections_text, execution, names, read_time};
+use crate::log::{connections_text, contents, execution, names, read_time};
 use crate::provenance::{Field, Scanner};
 use crate::records::NO_COMPONENT;
 
@@ -32,7 +32,7 @@ const MOST_DIMENSIONS: usize = 8;
 const MOST_DATASTORES: usize = 8;
 
 /// Keys of a quantum in the order in which they are written: what logs have before, then what the model has.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "\"quantum_id\":",
     "\"task_label\":",
     "\"data_id\":",
@@ -43,6 +43,7 @@ const KEYS: [&str; 16] = [
     "\"earlier_attempts\":",
     "\"connections\":",
     "\"datasets\":",
+    "\"contents\":",
     "\"predicted_inputs\":",
     "\"available_inputs\":",
     "\"actual_inputs\":",
@@ -51,7 +52,7 @@ const KEYS: [&str; 16] = [
     "\"datastore_records\":",
 ];
 /// Numbers of those that must be there.
-const REQUIRED: Range<usize> = 10..16;
+const REQUIRED: Range<usize> = 11..17;
 /// Up to so many records are compared with one another without looking them up.
 const FEW: usize = 256;
 
@@ -85,7 +86,7 @@ fn quantum<'a>(scanner: &mut Scanner<'a>, content: &mut Content<'a>) -> Option<(
             4 => content.attempt.end = nullable_time(scanner)?,
             5 if scanner.peek()? == b'n' => scanner.null()?,
             5 => content.attempt.failed = Some(scanner.boolean()?),
-            6..9 if scanner.peek()? == b'n' => scanner.null()?,
+            6..9 | 10 if scanner.peek()? == b'n' => scanner.null()?,
             6 => content.execution = execution::read(scanner)?,
             7 => scanner.array(|scanner| {
                 content.earlier.push(execution::read(scanner)?);
@@ -93,7 +94,8 @@ fn quantum<'a>(scanner: &mut Scanner<'a>, content: &mut Content<'a>) -> Option<(
             })?,
             8 => content.connections = Some(Cow::Borrowed(connections_text(scanner)?)),
             9 => names::read(scanner, &mut content.datasets)?,
-            10..15 => arrays.read(scanner, Field::ALL[key - 10], &mut content.ids)?,
+            10 => content.contents = Some(contents::read(scanner)?),
+            11..16 => arrays.read(scanner, Field::ALL[key - 11], &mut content.ids)?,
             _ => {
                 let Content { records, kinds, shapes, .. } = &mut *content;
                 datastores(scanner, &arrays, &mut Records { records, kinds, shapes })?;
@@ -106,7 +108,7 @@ fn quantum<'a>(scanner: &mut Scanner<'a>, content: &mut Content<'a>) -> Option<(
 
 /// Which members of an object were there.
 #[derive(Default)]
-struct Seen(u16);
+struct Seen(u32);
 
 impl Seen {
     /// Notes a member; `None` if it was there before.

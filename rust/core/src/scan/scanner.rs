@@ -56,6 +56,11 @@ impl Scanner {
         Self { most_rejected: Some(most), ..Self::default() }
     }
 
+    /// Keeps contents of metadata and logs from now on.
+    pub fn keep_contents(&mut self) {
+        self.columns.keep_contents();
+    }
+
     /// Goes on with another source, from its beginning.
     pub fn start(&mut self, source: u32) {
         self.before += self.position();

@@ -1,0 +1,110 @@
+"""What provenance logs tell of the quanta of a graph."""
+
+from __future__ import annotations
+
+__all__ = ("Check", "LoggedQuanta", "OtherGraphError", "opened_logs")
+
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ..collecting.contents import Contents, Place
+from ..errors import QuantumButlerError
+from ..paths import Name
+from ..quantum_graphs import PredictedGraph
+
+Check: TypeAlias = Literal["all", "sample", "none"]
+"""Of which quanta that logs tell of it is looked whether the same is on disk."""
+
+# Of every so many quanta one is looked at, but of so many at least.
+_ONE_OF = 100
+_LEAST = 100
+
+
+class OtherGraphError(QuantumButlerError, ValueError):
+    """Logs that tell of no quantum of the graph."""
+
+
+@contextmanager
+def opened_logs(
+    logs: Sequence[Name] | Name, target: Path, planned: PredictedGraph, jobs: int
+) -> Iterator[LoggedQuanta]:
+    """Give what logs tell; their contents, and what is wrong with them, go beside a file."""
+    if isinstance(logs, (str, os.PathLike)):
+        logs = [logs]
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.logs-", dir=target.parent) as folder:
+        yield LoggedQuanta(logs, folder, planned, Path(f"{target}.rejected.jsonl"), jobs=jobs)
+
+
+class LoggedQuanta:
+    """Quanta of a graph that logs have contents of; the contents are in files of a folder."""
+
+    def __init__(
+        self,
+        logs: Sequence[str | os.PathLike[str]],
+        folder: str,
+        planned: PredictedGraph,
+        rejected: Path,
+        *,
+        jobs: int = 1,
+    ):
+        self._rejected = rejected
+        self.taken = 0
+        """How many quanta were taken from logs (`int`)."""
+        self.wrong: list[tuple[uuid.UUID, str]] = []
+        """Quanta of which logs do not tell what is on disk (`list` [`tuple`])."""
+        self.folder = folder
+        """The folder (`str`)."""
+        self._contents = Contents(logs, folder, jobs=jobs)
+        known = self._contents.known()
+        in_graph = np.isin(known, _quanta_of(planned))
+        self.foreign = int(len(known) - in_graph.sum())
+        """How many quanta the logs tell of that are not in the graph (`int`)."""
+        if self.foreign and not in_graph.any():
+            raise OtherGraphError(f"none of the {self.foreign:,} quanta in the logs is in the graph")
+        self._known = known[in_graph]
+        self.check_all = False
+        """Whether each quantum is looked at (`bool`)."""
+
+    def note(self, logged: int, wrong: Iterable[tuple[uuid.UUID, str]]) -> None:
+        """Note how many quanta were taken from logs, and of which logs do not tell what is on disk."""
+        self.taken += logged
+        self.wrong += wrong
+
+    @property
+    def rejected(self) -> list[dict[str, Any]]:
+        """What could not be read of the logs (`list` [`dict`])."""
+        return self._contents.rejected
+
+    def write_rejected(self) -> None:
+        """Write what was wrong to a file, if anything was."""
+        wrong = [{"quantum_id": str(quantum_id), "reason": reason} for quantum_id, reason in self.wrong]
+        self._rejected.unlink(missing_ok=True)
+        if entries := [*self.rejected, *wrong]:
+            self._rejected.write_text("".join(f"{json.dumps(one)}\n" for one in entries))
+
+    def places(self, quanta: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Place]:
+        """Return where the contents of quanta are, of those that have them."""
+        return self._contents.places(quanta)
+
+    def sample(self) -> Mapping[uuid.UUID, Place]:
+        """Return some of the quanta, and where their contents are."""
+        count = min(len(self._known), max(_LEAST, len(self._known) // _ONE_OF))
+        at = np.linspace(0, len(self._known) - 1, count).astype(np.int64).tolist()
+        return self.places([uuid.UUID(bytes=self._known[n : n + 1].tobytes()) for n in at])
+
+
+def _quanta_of(planned: PredictedGraph) -> Any:
+    """Return the ids of all quanta of a graph."""
+    parts = [
+        np.frombuffer(b"".join(one.bytes for one in quanta["quantum_id"].to_pylist()), "S16")
+        for quanta, _ in planned.quanta_tables()
+    ]
+    return np.concatenate([np.array([], "S16"), *parts])

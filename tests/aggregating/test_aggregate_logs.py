@@ -188,8 +188,8 @@ def test_command(run: MixedRun, logs: Path, tmp_path: Path) -> None:
         return result
 
     result = call("--logs", str(logs), status=1)
-    assert "of 3 quanta the logs do not tell what is in" in result.stderr
-    assert "quanta from logs" in result.stdout
+    assert "of 3 quanta the logs do not tell what is there" in result.stderr
+    assert "quanta were taken from logs" in result.stdout
     result = call("--logs", str(logs), "--check", "none", "--format", "json", status=0)
     assert json.loads(result.stdout)["wrong"] == 0
     assert not Path(f"{path}.rejected.jsonl").exists()

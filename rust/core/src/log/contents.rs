@@ -165,7 +165,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
         (0..).zip(DIGITS).for_each(|(value, digit)| values[usize::from(*digit)] = value);
         values
     });
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return None;
     }
     let padding = text.iter().rev().take(2).take_while(|digit| **digit == b'=').count();

@@ -21,6 +21,10 @@ from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 import debian
 from quantum_butler import collect
 from quantum_butler.reporting import report, times
+from quantum_butler.reporting.counts import ExceptionGroup, Failure, RunReport, TaskCounts
+from quantum_butler.reporting.page import write_page
+from quantum_butler.reporting.sources import Pipeline
+from quantum_butler.reporting.times import MEASURES, Overhead, RunTimes, SlowQuantum, TaskTimes, quantiles_of
 
 FORMAT_1 = Path(__file__).resolve().parents[1] / "archive" / "data" / "format1"
 
@@ -160,16 +164,65 @@ def test_tables_of_data_ids(graph: Path, tmp_path: Path) -> None:
     uuid.UUID(str(table["quantum_id"][0]))
 
 
+def large_run(tasks: int, quanta: int) -> tuple[RunReport, RunTimes]:
+    """Return what is made of a run with that many tasks and quanta, of which one in a hundred has failed."""
+    labels = [f"task{number:03}" for number in range(tasks)]
+    each = quanta // tasks
+    failed = each // 100
+    failures = [
+        Failure(
+            uuid.UUID(int=number),
+            labels[number % tasks],
+            {"visit": number},
+            "r",
+            "failed",
+            "a.Error",
+            "no " * 999,
+            "h",
+        )
+        for number in range(failed * tasks)
+    ]
+    groups = [
+        ExceptionGroup(label, f"a.Error{n}", "no " * 999, failed // 5, examples=[{"visit": n}])
+        for label in labels
+        for n in range(5)
+    ]
+    pipeline = Pipeline(
+        {label: frozenset({f"type{number}"}) for number, label in enumerate(labels)},
+        {label: frozenset({f"type{number + 1}", f"type{number + 7}"}) for number, label in enumerate(labels)},
+    )
+    counts = [TaskCounts(label, Counter(successful=each - failed, failed=failed)) for label in labels]
+    dice = np.random.default_rng(1)
+    measured = []
+    for label in labels:
+        samples = {name: dice.lognormal(3, 1, each) for name in MEASURES}
+        measures = {name: quantiles_of(values) for name, values in samples.items()}
+        measured.append(TaskTimes(label, each, measures, samples))
+    slow = [SlowQuantum(9.0, uuid.UUID(int=n), labels[0], {"visit": n}, 1e9) for n in range(10)]
+    return (
+        RunReport(("run.qg",), counts, groups, failures, pipeline),
+        RunTimes(("run.qg",), measured, slow, [Overhead("work", 1e6, quanta)]),
+    )
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("tasks", [10, 100])
+def test_pages_of_many_tasks_and_a_million_quanta_are_small(tmp_path: Path, tasks: int) -> None:
+    page = tmp_path / "run.html"
+    write_page(*large_run(tasks, 10**6), page)
+    assert page.stat().st_size < 5_000_000
+    text = page.read_text()
+    assert all(f"task{number:03}" in text for number in range(tasks)) and "8,000 more" in text
+    assert text.count("<figure>") >= 10
+    found = 2000 // tasks
+    seen = _dom(_browser(), f"{page.as_uri()}#search=task004", tmp_path)
+    assert f"{found} of 2000" in seen and seen.count("<tr hidden") == 2000 - found
+
+
 @pytest.mark.proof
 def test_page_in_a_browser(graph: Path, tmp_path: Path) -> None:
     """The page is laid out, finds failures, and asks no network."""
-    if shutil.which("chromium") is None:
-        try:
-            debian.install("chromium")
-        except debian.NotInstalledError as error:
-            pytest.skip(str(error))
-    browser = shutil.which("chromium")
-    assert browser is not None
+    browser = _browser()
     page = tmp_path / "run.html"
     assert ask("report", graph, "--html", page).returncode == 3
     text = page.read_text()
@@ -182,6 +235,18 @@ def test_page_in_a_browser(graph: Path, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
     _browse(browser, tmp_path, f"--screenshot={picture}", page.as_uri())
     assert picture.stat().st_size > 20_000
+
+
+def _browser() -> str:
+    """Return the command of a browser, which Debian has; the test is skipped where it cannot be installed."""
+    if shutil.which("chromium") is None:
+        try:
+            debian.install("chromium")
+        except debian.NotInstalledError as error:
+            pytest.skip(str(error))
+    browser = shutil.which("chromium")
+    assert browser is not None
+    return browser
 
 
 def _dom(browser: str, address: str, folder: Path) -> str:

@@ -24,11 +24,13 @@ from .results import (
     Statistics,
     Use,
 )
+from .showing import Showable, html_page, html_table
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
+    import pyarrow
     import pyarrow.dataset
 
     from ..progress import Progress
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from .rows import WrittenBatch
 
 
-class Archive(Place):
+class Archive(Place, Showable):
     """The provenance of many quanta, gathered by ``quantum-butler collect``.
 
     Parameters
@@ -336,6 +338,26 @@ class Archive(Place):
         if at_once < 1:
             raise ValueError(f"a batch has at least one quantum, not {at_once}")
         return read_written(self._path, at_once)
+
+    def to_arrow(self) -> dict[str, pyarrow.Table]:
+        """Return all tables, in memory.
+
+        Returns
+        -------
+        tables : `dict` [`str`, `pyarrow.Table`]
+            ``quanta``, ``edges``, ``records`` and what else there is, by name. `quanta`, `edges` and
+            `records` read no more than they are asked for.
+        """
+        return {path.stem: _dataset(path).to_table() for path in sorted(self._path.glob("*.parquet"))}
+
+    def _repr_html_(self) -> str:
+        counts = [(name, f"{number:,}") for name, number in self._manifest.counts.items()]
+        sources = [(one.get("source", ""), one.get("quanta", "")) for one in self._manifest.sources]
+        return html_page(
+            f"Archive {self._path}, written {self._manifest.created}",
+            html_table(("what", "how many"), counts),
+            html_table(("source", "quanta"), sources, len(sources)),
+        )
 
     def verify(
         self,

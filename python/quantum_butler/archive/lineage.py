@@ -5,11 +5,18 @@ from __future__ import annotations
 __all__ = ("Edge", "Lineage")
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .showing import Showable, html_page, html_table, id_column
+from .texts import counted, data_id_text, size_text
+
 if TYPE_CHECKING:
+    import networkx
+    import pyarrow
+
     from .results import Dataset, Quantum
 
 
@@ -21,7 +28,7 @@ class Edge(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Lineage(Showable):
     """What a dataset was made from, or what was made from it.
 
     Parameters
@@ -91,3 +98,129 @@ class Lineage:
         """Return what the archive knows of the datasets, in their order."""
         found: list[Dataset] = self.reader.describe_datasets(self.closure.dataset_rows())
         return found
+
+    def to_arrow(self) -> dict[str, pyarrow.Table]:
+        """Return it as Arrow tables.
+
+        Returns
+        -------
+        tables : `dict` [`str`, `pyarrow.Table`]
+            ``datasets`` and ``quanta`` with their names and distances, and ``edges`` in the direction in
+            which data flows.
+        """
+        return _tables(self)
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """Return it as a graph of networkx.
+
+        Returns
+        -------
+        graph : `networkx.DiGraph`
+            Nodes are ids; each has ``kind``, ``label`` (type or task, and data ID), ``data_id``, ``distance``
+            and more.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Raised if there is no networkx.
+        """
+        return _network(self)
+
+    def _repr_html_(self) -> str:
+        return _html(self)
+
+
+def _tables(lineage: Lineage) -> dict[str, pyarrow.Table]:
+    """Return the datasets, quanta and edges of a lineage as tables."""
+    import pyarrow
+
+    datasets, quanta = lineage.describe_datasets(), lineage.describe_quanta()
+    text = pyarrow.string()
+    return {
+        "datasets": pyarrow.table(
+            {
+                "dataset_id": id_column([one.dataset_id for one in datasets]),
+                "dataset_type": pyarrow.array([one.dataset_type for one in datasets], text),
+                "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in datasets], text),
+                "run": pyarrow.array([one.run for one in datasets], text),
+                "size": pyarrow.array([one.size for one in datasets], pyarrow.int64()),
+                "distance": pyarrow.array(lineage.datasets.values(), pyarrow.int64()),
+            }
+        ),
+        "quanta": pyarrow.table(
+            {
+                "quantum_id": id_column([one.quantum_id for one in quanta]),
+                "task_label": pyarrow.array([one.task_label for one in quanta], text),
+                "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in quanta], text),
+                "distance": pyarrow.array(lineage.quanta.values(), pyarrow.int64()),
+            }
+        ),
+        "edges": pyarrow.table(
+            {
+                "source": id_column([edge.source for edge in lineage.edges]),
+                "target": id_column([edge.target for edge in lineage.edges]),
+            }
+        ),
+    }
+
+
+def _network(lineage: Lineage) -> networkx.DiGraph:
+    """Return a lineage as a graph of networkx."""
+    try:
+        import networkx
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error}; to_networkx needs it: pip install networkx", name=error.name
+        ) from error
+    graph = networkx.DiGraph()
+    for dataset, far in zip(lineage.describe_datasets(), lineage.datasets.values(), strict=True):
+        graph.add_node(
+            dataset.dataset_id,
+            kind="dataset",
+            label=_dataset_label(dataset),
+            dataset_type=dataset.dataset_type,
+            data_id=dataset.data_id,
+            run=dataset.run,
+            size=dataset.size,
+            distance=far,
+        )
+    for quantum, far in zip(lineage.describe_quanta(), lineage.quanta.values(), strict=True):
+        name = quantum.task_label or f"quantum ...{str(quantum.quantum_id)[-12:]}"
+        graph.add_node(
+            quantum.quantum_id,
+            kind="quantum",
+            label=f"{name} {data_id_text(quantum.data_id or {})}".rstrip(),
+            task_label=quantum.task_label,
+            data_id=quantum.data_id,
+            distance=far,
+        )
+    graph.add_edges_from(lineage.edges)
+    return graph
+
+
+def _dataset_label(dataset: Dataset) -> str:
+    """Return type and data ID, or the end of the id: ids of one graph begin alike."""
+    if dataset.dataset_type is None:
+        return f"dataset ...{str(dataset.dataset_id)[-12:]}"
+    return f"{dataset.dataset_type} {data_id_text(dataset.data_id or {})}".rstrip()
+
+
+def _html(lineage: Lineage) -> str:
+    """Return what a notebook shows of a lineage."""
+    what = "was made from" if lineage.direction == "up" else "led to"
+    numbers = f"{counted(len(lineage.datasets), 'dataset')} and {counted(len(lineage.quanta), 'quantum')}"
+    datasets, quanta = lineage.describe_datasets(), lineage.describe_quanta()
+    rows: list[tuple[int, int, Sequence[object]]] = []
+    for quantum, far in zip(quanta, lineage.quanta.values(), strict=True):
+        name = quantum.task_label or "(no label)"
+        cells = ["quantum", name, data_id_text(quantum.data_id or {}), "", quantum.quantum_id]
+        rows.append((far, 0, cells))
+    for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
+        size = "" if dataset.size is None else size_text(dataset.size)
+        name = dataset.dataset_type or "(no name)"
+        cells = ["dataset", name, data_id_text(dataset.data_id or {}), size, dataset.dataset_id]
+        rows.append((far, 1, cells))
+    rows.sort(key=lambda row: row[:2])
+    header = ("distance", "", "task or type", "data ID", "size", "id")
+    shown = html_table(header, ([far, *cells] for far, _, cells in rows), len(rows))
+    return html_page(f"What dataset {lineage.dataset} {what}: {numbers}", shown)

@@ -16,6 +16,7 @@ import click
 from .ask import COMMANDS
 from .collect import collect
 from .compare import compare
+from .contents import log, metadata
 from .demo import demo
 from .environment import env
 from .graphs import aggregate, merge_graphs
@@ -111,6 +112,8 @@ for _command in (
     env,
     *COMMANDS,
     compare,
+    log,
+    metadata,
     verify,
     report,
     times,

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..archive.columns import in_one_piece
+from ..archive.showing import Showable, html_page, html_table
 from ..paths import Name
 from ..quantum_graphs import QuantumStatus
 from .counts import STATUSES
@@ -24,6 +25,10 @@ _MEASURES = ("run_time", "run_time_cpu", "memory")
 
 # Whose sizes depend on how long things took.
 _UNSTEADY = ("_metadata", "_log")
+
+
+_OF_TASKS = ("label", "left", "right", "matched", "failing", "mended", "gained", "lost")
+_OF_TYPES = ("name", "left", "right", "only_left", "only_right", "resized", "left_bytes", "right_bytes")
 
 
 @dataclass
@@ -104,7 +109,7 @@ class TypeComparison:
 
 
 @dataclass
-class Comparison:
+class Comparison(Showable):
     """What differs between two runs, quantum by quantum and dataset by dataset."""
 
     left: tuple[str, ...]
@@ -143,6 +148,38 @@ class Comparison:
         resized = any(one.resized for one in self.types if one.is_steady)
         only = any(one.only_left or one.only_right for one in self.types)
         return not (len(self.changes) or len(self.quanta) or len(self.inputs) or only or resized)
+
+    def to_arrow(self) -> dict[str, pa.Table]:
+        """Return it as Arrow tables.
+
+        Returns
+        -------
+        tables : `dict` [`str`, `pyarrow.Table`]
+            ``tasks``, ``dataset_types``, and the details: ``changes``, ``quanta``, ``inputs`` and
+            ``datasets``.
+        """
+        return {
+            "tasks": pa.table({name: [getattr(one, name) for one in self.tasks] for name in _OF_TASKS}),
+            "dataset_types": pa.table(
+                {name: [getattr(one, name) for one in self.types] for name in _OF_TYPES}
+            ),
+            "changes": self.changes,
+            "quanta": self.quanta,
+            "inputs": self.inputs,
+            "datasets": self.datasets,
+        }
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for names, rows in ((_OF_TASKS, self.tasks), (_OF_TYPES, self.types)):
+            cells = [[getattr(one, name) for name in names] for one in rows]
+            parts.append(html_table(names, cells, len(cells)))
+        for rows_of in (self.changes, self.quanta, self.inputs, self.datasets):
+            if len(rows_of):
+                some = [[*row.values()] for row in rows_of.slice(0, 20).to_pylist()]
+                parts.append(html_table(rows_of.column_names, some, len(rows_of)))
+        word = "the same" if self.is_same else "different"
+        return html_page(f"{', '.join(self.left)} and {', '.join(self.right)} are {word}", *parts)
 
 
 def compare(left: Name | Sequence[Name], right: Name | Sequence[Name]) -> Comparison:

@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow
 import pyarrow.compute as pc
 
+from ..archive.showing import Showable, html_page, html_table, id_column
+from ..archive.texts import data_id_text
 from ..paths import Name
 from ..quantum_graphs import Caveats, QuantumStatus
 from .sources import Pipeline, Runs
@@ -115,7 +117,7 @@ class ExceptionGroup:
 
 
 @dataclass
-class RunReport:
+class RunReport(Showable):
     """What became of the quanta of a run."""
 
     sources: tuple[str, ...]
@@ -147,6 +149,56 @@ class RunReport:
             total.caveats.update(task.caveats)
             total.retried += task.retried
         return total
+
+    def to_arrow(self) -> dict[str, pyarrow.Table]:
+        """Return it as Arrow tables.
+
+        Returns
+        -------
+        tables : `dict` [`str`, `pyarrow.Table`]
+            ``tasks`` with a column for each status, ``exceptions`` and ``failures``.
+        """
+        statuses = STATUSES.values()
+        tasks = {"task_label": [one.label for one in self.tasks], "quanta": [one.total for one in self.tasks]}
+        tasks |= {name.replace(" ", "_"): [one.statuses[name] for one in self.tasks] for name in statuses}
+        groups = {
+            "task_label": [one.task_label for one in self.exceptions],
+            "exception": [one.type for one in self.exceptions],
+            "message": [one.message for one in self.exceptions],
+            "quanta": [one.count for one in self.exceptions],
+        }
+        failures = {
+            "quantum_id": id_column([one.quantum_id for one in self.failures]),
+            "task_label": [one.task_label for one in self.failures],
+            "data_id": [data_id_text(one.data_id) for one in self.failures],
+            **{
+                name: pyarrow.array([getattr(one, name) for one in self.failures], pyarrow.string())
+                for name in ("run", "status", "type", "message", "host")
+            },
+        }
+        return {
+            "tasks": pyarrow.table(tasks),
+            "exceptions": pyarrow.table(groups),
+            "failures": pyarrow.table(failures),
+        }
+
+    def _repr_html_(self) -> str:
+        seen = [name for name in STATUSES.values() if self.total.statuses[name]]
+        tasks = [
+            [one.label, f"{one.total:,}", *(f"{one.statuses[name]:,}" for name in seen)]
+            for one in [*self.tasks, self.total]
+        ]
+        groups = [
+            [f"{one.count:,}", one.task_label, one.type, data_id_text(one.examples[0]), one.message]
+            for one in self.exceptions
+        ]
+        header = ("quanta", "task", "exception", "for instance", "message")
+        failures = html_table(header, groups, len(groups)) if groups else ""
+        return html_page(
+            f"Report of {', '.join(self.sources[:3])}",
+            html_table(("task", "quanta", *seen), tasks, len(tasks)),
+            failures,
+        )
 
 
 def report(*places: Name) -> RunReport:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow
 import pyarrow.compute as pc
 
+from ..archive.showing import Showable, html_page, html_table, id_column
+from ..archive.texts import data_id_text
 from ..paths import Name
 from .sources import Runs
 
@@ -31,6 +33,9 @@ _OVERHEADS = {
     "preparation": ("prep_time", "init_time"),
     "work": ("run_time",),
 }
+
+
+_OF_OVERHEADS = ("what", "seconds", "quanta")
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Overhead:
 
 
 @dataclass
-class RunTimes:
+class RunTimes(Showable):
     """How long the quanta of a run took."""
 
     sources: tuple[str, ...]
@@ -116,6 +121,59 @@ class RunTimes:
 
     overheads: list[Overhead]
     """What time went into (`list` [`Overhead`])."""
+
+    def to_arrow(self) -> dict[str, pyarrow.Table]:
+        """Return it as Arrow tables.
+
+        Returns
+        -------
+        tables : `dict` [`str`, `pyarrow.Table`]
+            ``tasks`` with a row for each task and measure, ``slowest`` and ``overheads``.
+        """
+        rows = [
+            {
+                "task_label": task.label,
+                "measure": name,
+                "quanta": found.count,
+                **{f"p{percent}": one for percent, one in zip(PERCENTS, found.percentiles, strict=True)},
+                "most": found.most,
+                "sum": found.total,
+            }
+            for task in self.tasks
+            for name, found in task.measures.items()
+        ]
+        slowest = {
+            "quantum_id": id_column([one.quantum_id for one in self.slowest]),
+            "task_label": [one.task_label for one in self.slowest],
+            "data_id": [data_id_text(one.data_id) for one in self.slowest],
+            "run_time": [one.run_time for one in self.slowest],
+            "memory": [one.memory for one in self.slowest],
+        }
+        overheads = {name: [getattr(one, name) for one in self.overheads] for name in _OF_OVERHEADS}
+        return {
+            "tasks": pyarrow.Table.from_pylist(rows),
+            "slowest": pyarrow.table(slowest),
+            "overheads": pyarrow.table(overheads),
+        }
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                task.label,
+                name,
+                f"{found.count:,}",
+                *(f"{one:.4g}" for one in (*found.percentiles, found.most)),
+            ]
+            for task in self.tasks
+            for name, found in task.measures.items()
+        ]
+        header = ("task", "measure", "quanta", *(f"{percent} %" for percent in PERCENTS), "most")
+        slowest = [[f"{one.run_time:.4g}", one.task_label, data_id_text(one.data_id)] for one in self.slowest]
+        return html_page(
+            f"Times of {', '.join(self.sources[:3])}, in seconds and bytes",
+            html_table(header, rows, len(rows)),
+            html_table(("run time", "task", "data ID"), slowest),
+        )
 
 
 def times(*places: Name, slowest: int = 10) -> RunTimes:

@@ -1,0 +1,39 @@
+"""Numbers and names as a person reads them."""
+
+from __future__ import annotations
+
+__all__ = ("counted", "data_id_text", "plain", "size_text")
+
+from typing import Any
+
+
+def plain(text: str) -> str:
+    """Return a text with everything escaped that would do something to a terminal or a file format."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def data_id_text(data_id: dict[str, Any]) -> str:
+    """Return a data ID on one line."""
+    return ", ".join(f"{dimension}={value}" for dimension, value in data_id.items())
+
+
+def size_text(size: int | None) -> str:
+    """Return a number of bytes, if it is known, in a unit that makes it short."""
+    if size is None:
+        return "unknown"
+    if size < 1000:
+        return f"{size} B"
+    value, units = float(size), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
+    unit = ""
+    # Up to what is rounded to the next unit.
+    while value >= 999.95:
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f} {unit}"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with the word for what it counts."""
+    plural = "quanta" if word == "quantum" else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"

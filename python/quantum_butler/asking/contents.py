@@ -1,0 +1,91 @@
+"""Logs and metadata of quanta, from provenance graphs."""
+
+from __future__ import annotations
+
+__all__ = ("NoContentsError", "QuantumContents", "contents_of", "log_line")
+
+import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..archive.archive import Archive
+from ..errors import QuantumButlerError
+from ..quantum_graphs import ProvenanceGraph
+from ..quantum_graphs.errors import UnknownNameError
+from ..queries.found import Found
+from .runs import GraphRun
+
+_ADVICE = (
+    "the contents of logs and metadata are in provenance graphs (.qg), which quantum-butler aggregate or "
+    "upstream's butler aggregate-graph writes; or butler retrieve-artifacts fetches the files"
+)
+
+
+class NoContentsError(QuantumButlerError, LookupError):
+    """Something that has no logs and metadata in it."""
+
+
+@dataclass(frozen=True)
+class QuantumContents:
+    """The logs, or the metadata, of the attempts at a quantum."""
+
+    found: Found
+    """The quantum (`Found`)."""
+
+    attempts: list[Any]
+    """Of each attempt the records of its log, or its metadata; `None` if it left none (`list`)."""
+
+
+def contents_of(
+    run: Archive | GraphRun,
+    kind: Literal["logs", "metadata"],
+    *,
+    quantum: str | uuid.UUID | Sequence[str] | None = None,
+    tasks: Sequence[str] = (),
+    statuses: Sequence[str] = (),
+    where: str | None = None,
+) -> Iterator[QuantumContents]:
+    """Yield the logs or the metadata of a quantum, or of all that are asked for."""
+    graph = run.graph if isinstance(run, GraphRun) else None
+    if not isinstance(graph, ProvenanceGraph):
+        what = "an archive" if graph is None else "a predicted graph"
+        place = run.path if isinstance(run, Archive) else graph
+        raise NoContentsError(f"{place} is {what}: {_ADVICE}")
+    for found in _wanted(run, quantum, tasks, statuses, where):
+        yield QuantumContents(found, getattr(graph, kind)(found.id))
+
+
+def _wanted(
+    run: Archive | GraphRun,
+    quantum: str | uuid.UUID | Sequence[str] | None,
+    tasks: Sequence[str],
+    statuses: Sequence[str],
+    where: str | None,
+) -> Iterator[Found]:
+    if quantum:
+        yield run.resolve(quantum, kind="quantum")
+        return
+    known = run.source.labels("quantum")
+    for task in tasks:
+        if task not in known:
+            raise UnknownNameError(f"{run!r}: there is no task {task!r}; there are {', '.join(known)}")
+    table = run.find_quanta(task=list(tasks) or None, status=list(statuses) or None, where=where)
+    yield from run.source.rows_of("quantum", table)
+
+
+def log_line(record: dict[str, Any]) -> str:
+    """Return a record of a log as upstream prints it, with the traceback if it has one."""
+    line = (
+        f"{record.get('levelname', '')} {_time(record.get('asctime'))} {record.get('name', '')} "
+        f"{record.get('filename', '')}:{record.get('lineno', '')} - {record.get('message', '')}"
+    )
+    return f"{line}\n{error.rstrip()}" if (error := record.get("exc_info")) else line
+
+
+def _time(text: Any) -> str:
+    try:
+        return datetime.datetime.fromisoformat(text).isoformat()
+    except (TypeError, ValueError):
+        return str(text)

@@ -1,0 +1,190 @@
+"""``quantum-butler log`` and ``metadata``.
+
+Importing this module is cheap; a command imports what it needs.
+"""
+
+from __future__ import annotations
+
+__all__ = ("log", "metadata")
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from .output import format_option, show
+from .paths import LocalPath
+
+if TYPE_CHECKING:
+    from ..asking.contents import QuantumContents
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _options(command: _F) -> _F:
+    """Add which quanta are asked for."""
+    for option in (
+        click.option("--where", metavar="CONDITION", help="Only quanta whose data ID meets this condition."),
+        click.option(
+            "--status",
+            "statuses",
+            metavar="STATUS",
+            multiple=True,
+            help="Only quanta that ended so, as failed or successful. May be given again.",
+        ),
+        click.option(
+            "--task", "tasks", metavar="TASK", multiple=True, help="All quanta of TASK. May be given again."
+        ),
+        click.argument("quantum", metavar="[QUANTUM]", nargs=-1),
+        click.argument("run", metavar="GRAPH", type=LocalPath(exists=True, is_text=True, file_okay=True)),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    short_help="Print the log of a quantum, or of several.",
+    epilog="Exit status: 0 when there is such a quantum; 1 when there is none, or GRAPH has no logs in it.",
+)
+@_options
+@click.option(
+    "--level",
+    type=click.Choice(["DEBUG", "VERBOSE", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+    help="Only records of this level and above.",
+)
+@format_option("json")
+def log(
+    run: Path,
+    quantum: tuple[str, ...],
+    tasks: tuple[str, ...],
+    statuses: tuple[str, ...],
+    where: str | None,
+    level: str | None,
+    style: str,
+) -> None:
+    """Print the log of QUANTUM, or of all quanta that are asked for, from the provenance graph GRAPH (.qg).
+
+    \b
+    quantum-butler log run.qg isr visit=7 detector=3
+    quantum-butler log run.qg --task isr --status failed --level WARNING
+
+    QUANTUM is an id, the beginning or the end of one, or a task with a data ID. The logs of all attempts are
+    printed, those of failed ones too, in upstream's form.
+    """  # noqa: D301 - click wants the character \b itself
+    least = {"VERBOSE": 15, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+    lowest = 0 if level is None else least[level.upper()]
+
+    def kept(records: Any) -> Any:
+        if not isinstance(records, list):
+            return records
+        return [one for one in records if one.get("levelno", lowest) >= lowest]
+
+    def lines(records: Any) -> list[str]:
+        from ..archive.reports import plain
+        from ..asking.contents import log_line
+
+        return [plain(line) for record in kept(records) for line in log_line(record).splitlines()]
+
+    _print(run, "logs", quantum, tasks, statuses, where, style, kept, lines)
+
+
+@click.command(
+    short_help="Print the metadata of a quantum, or of several.",
+    epilog="Exit status: 0 when there is such a quantum; 1 when there is none, or GRAPH has no metadata.",
+)
+@_options
+@format_option("json")
+def metadata(
+    run: Path,
+    quantum: tuple[str, ...],
+    tasks: tuple[str, ...],
+    statuses: tuple[str, ...],
+    where: str | None,
+    style: str,
+) -> None:
+    """Print the metadata of QUANTUM, or of all quanta that are asked for, from the provenance graph GRAPH.
+
+    \b
+    quantum-butler metadata run.qg isr visit=7 detector=3
+    quantum-butler metadata run.qg --task isr --format json
+
+    QUANTUM is an id, the beginning or the end of one, or a task with a data ID. Each line is the full name of
+    an entry with its value.
+    """  # noqa: D301 - click wants the character \b itself
+    _print(run, "metadata", quantum, tasks, statuses, where, style, lambda told: told, _entries)
+
+
+def _entries(told: Any, prefix: str = "") -> list[str]:
+    """Return a line for each entry of metadata."""
+    from ..archive.reports import plain
+
+    lines = []
+    for values in (told.get("scalars") or {}, told.get("arrays") or {}):
+        lines += [plain(f"{prefix}{name} = {value}") for name, value in values.items()]
+    for name, inner in (told.get("metadata") or {}).items():
+        lines += _entries(inner, f"{prefix}{name}.")
+    return lines
+
+
+def _print(
+    run: Path,
+    kind: Literal["logs", "metadata"],
+    quantum: tuple[str, ...],
+    tasks: tuple[str, ...],
+    statuses: tuple[str, ...],
+    where: str | None,
+    style: str,
+    kept: Callable[[Any], Any],
+    lines: Callable[[Any], list[str]],
+) -> None:
+    """Print what is asked for, one quantum after the other."""
+    if bool(quantum) == bool(tasks or statuses or where):
+        raise click.UsageError("name a QUANTUM, or ask for several by --task, --status or --where")
+    from ..archive.reports import plain
+    from ..asking import open_run
+    from ..asking.contents import contents_of
+    from ..errors import QuantumButlerError
+
+    count = 0
+    try:
+        opened = open_run(run)
+        found = contents_of(
+            opened, kind, quantum=quantum or None, tasks=tasks, statuses=statuses, where=where
+        )
+        for one in found:
+            count += 1
+            if style == "json":
+                show(json.dumps(_content(one, kept)) + "\n")
+            else:
+                show("".join(f"{line}\n" for line in _text(one, lines)))
+    except (QuantumButlerError, OSError) as error:
+        raise click.ClickException("\n".join(map(plain, str(error).splitlines()))) from error
+    if not count and style != "json":
+        show("No quantum is like that.\n")
+
+
+def _content(one: QuantumContents, kept: Callable[[Any], Any]) -> dict[str, Any]:
+    return {
+        "quantum_id": str(one.found.id),
+        "task_label": one.found.name,
+        "data_id": one.found.data_id,
+        "attempts": [kept(attempt) for attempt in one.attempts],
+    }
+
+
+def _text(one: QuantumContents, lines: Callable[[Any], list[str]]) -> Iterator[str]:
+    """Yield the lines of a quantum."""
+    from ..archive.reports import plain
+
+    yield plain(f"# {one.found}")
+    if not one.attempts:
+        yield "# nothing is left of it"
+    for number, attempt in enumerate(one.attempts):
+        if len(one.attempts) > 1:
+            yield f"# attempt {number}"
+        if attempt is None:
+            yield "# this attempt has left nothing"
+        else:
+            yield from lines(attempt)

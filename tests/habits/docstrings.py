@@ -50,7 +50,8 @@ def exported() -> dict[str, Any]:
         found[name] = value
         if not inspect.isclass(value):
             continue
-        for base in value.__mro__:
+        # What a class overrides is its own.
+        for base in reversed(value.__mro__):
             if base.__module__.startswith("quantum_butler."):
                 found |= {
                     f"{name}.{member}": getattr(method, "__func__", method)

@@ -100,30 +100,11 @@ class Lineage(Showable):
         return found
 
     def to_arrow(self) -> dict[str, pyarrow.Table]:
-        """Return it as Arrow tables.
-
-        Returns
-        -------
-        tables : `dict` [`str`, `pyarrow.Table`]
-            ``datasets`` and ``quanta`` with their names and distances, and ``edges`` in the direction in
-            which data flows.
-        """
+        """Return ``datasets`` and ``quanta`` with names and distances, and ``edges``, as Arrow tables."""
         return _tables(self)
 
     def to_networkx(self) -> networkx.DiGraph:
-        """Return it as a graph of networkx.
-
-        Returns
-        -------
-        graph : `networkx.DiGraph`
-            Nodes are ids; each has ``kind``, ``label`` (type or task, and data ID), ``data_id``, ``distance``
-            and more.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            Raised if there is no networkx.
-        """
+        """Return a graph of ids, with ``kind``, ``label`` (type or task, and data ID), ``distance`` and more."""
         return _network(self)
 
     def _repr_html_(self) -> str:

@@ -24,13 +24,7 @@ class Showable(ABC):
 
     @abstractmethod
     def to_arrow(self) -> dict[str, pyarrow.Table]:
-        """Return it as Arrow tables.
-
-        Returns
-        -------
-        tables : `dict` [`str`, `pyarrow.Table`]
-            Tables by name.
-        """
+        """Return it as Arrow tables, by name."""
 
     @abstractmethod
     def _repr_html_(self) -> str: ...

@@ -104,7 +104,7 @@ class Lineage(Showable):
         return _tables(self)
 
     def to_networkx(self) -> networkx.DiGraph:
-        """Return a graph of ids, with ``kind``, ``label`` (type or task, and data ID), ``distance`` and more."""
+        """Return a graph of ids, with ``kind``, ``label`` (type or task, and data ID) and ``distance``."""
         return _network(self)
 
     def _repr_html_(self) -> str:

@@ -364,7 +364,7 @@ mod tests {
         let simple = ID.replace('-', "");
         let two = format!(r#""{simple}":{{"t":[{ROW}],"u":[{ROW}]}}"#);
         for (from, to, reason) in [
-            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 8"),
+            ("\"predicted_inputs\":", "predicted_inputs:", "not JSON: key must be a string at line 9"),
             ("\"quantum_id\":\"", "\"quantum_id\":\"x", "quantum_id: not a UUID but \"x01234567"),
             ("\"isr\"", "7", "task_label: not a text but 7"),
             ("\"status\":4", "\"status\":4.5", "execution.status: not a whole number of 64 bits but 4.5"),

@@ -7,11 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from campaign_runs import Runs
 
 import commands
+from quantum_butler.running.campaign import Campaign
+from quantum_butler.running.engines import Engine, Submitted
+from quantum_butler.running.errors import RunError
+from quantum_butler.running.remote import Batch, run_batch, stop_servers
 
 HERE = Path(__file__).parent
 RUN = [sys.executable, "-m", "quantum_butler", "run"]
@@ -69,6 +77,75 @@ def test_no_engine(
     assert message in done.stderr and "Traceback" not in done.stderr
     # It was found before anything was written.
     assert not (pristine[0] / "demo").exists()
+
+
+class Threads(Engine):
+    """An engine that is no more than two threads of this process."""
+
+    def __init__(self) -> None:
+        super().__init__("two threads")
+        self._pool = ThreadPoolExecutor(2)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pool.shutdown()
+
+    def _count_slots(self) -> int:
+        return 2
+
+    def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
+        future = self._pool.submit(run_batch, batch)
+        future.add_done_callback(lambda _: ended())
+        return future
+
+    def stop(self) -> None:
+        stop_servers()
+
+
+@pytest.mark.slow
+def test_workers_whose_processes_cannot_start(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
+    python.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(Campaign, "_engine", lambda campaign: Threads())
+        patch.setattr(sys, "executable", str(python))
+        with pytest.raises(RunError, match=r"no worker can run quanta; the last one said: .*out of order"):
+            runs.run(dask="two threads")
+    # Once, and not for each of them.
+    [line] = [line for line in runs.display.lines if "a worker cannot run quanta" in line]
+    assert "has ended with exit code 3: out of order" in line
+    journal = runs.journal.read_text()
+    assert '"done"' not in journal and '"failed"' not in journal
+    assert runs.run().is_success
+
+
+@pytest.mark.slow
+def test_an_engine_that_says_nothing(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked in a thread, which is left alone."""
+    asked, answer = threading.Event(), threading.Event()
+
+    class Silent(Threads):
+        def _count_slots(self) -> int:
+            asked.set()
+            answer.wait()
+            return 2
+
+        def fault(self) -> str | None:
+            return "it is known to have ended" if asked.is_set() else None
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Campaign, "_engine", lambda campaign: Silent())
+            with pytest.raises(RunError, match="two threads does not answer any more: it is known to have"):
+                runs.run(dask="two threads")
+    finally:
+        answer.set()
+    for thread in threading.enumerate():
+        if thread.name == "count-slots":
+            thread.join()
+    assert runs.run().is_success
 
 
 # The process that speaks to its workers is killed when it is first asked for them.

@@ -21,6 +21,8 @@ __all__ = (
     "ConditionError",
     "DifferentGraphsError",
     "ExistingArchiveError",
+    "ExportError",
+    "ExportReport",
     "FileHasQuantumError",
     "Found",
     "GraphError",
@@ -49,6 +51,7 @@ __all__ = (
     "aggregate",
     "collect",
     "compare",
+    "export",
     "install",
     "merge_graphs",
     "open_run",
@@ -80,6 +83,8 @@ if TYPE_CHECKING:
     from .collecting.sources import NoSuchSourceError, NotASourceError
     from .dropin.install import install, uninstall
     from .errors import QuantumButlerError
+    from .exporting.driver import ExportReport, export
+    from .exporting.errors import ExportError
     from .quantum.log import ProvenanceLog
     from .quantum.provenance import QuantumProvenanceData
     from .quantum_graphs import PredictedGraph, ProvenanceGraph
@@ -113,6 +118,8 @@ else:
         "ConditionError": "queries.errors",
         "DifferentGraphsError": "quantum_graphs.merging",
         "ExistingArchiveError": "collecting.driver",
+        "ExportError": "exporting.errors",
+        "ExportReport": "exporting.driver",
         "FileHasQuantumError": "record_file.errors",
         "Found": "queries.found",
         "GraphError": "transferring.graph_outputs",
@@ -140,6 +147,7 @@ else:
         "aggregate": "aggregating.driver",
         "collect": "collecting.driver",
         "compare": "reporting.comparison",
+        "export": "exporting.driver",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",
         "open_run": "asking",

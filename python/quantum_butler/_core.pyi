@@ -397,6 +397,15 @@ class LogWriter:
     ) -> None:
         """Append what `Provenance.extract` makes of the last three."""
 
+    def take_pending(self) -> bytes:
+        """Return the lines that are not in the file yet; they will not get there from here."""
+
+    def add_pending(self, lines: bytes, /) -> None:
+        """Add lines that another log had pending."""
+
+    def abandon(self) -> None:
+        """Let go of the file without writing anything."""
+
     def flush(self) -> None: ...
     def finish(self) -> None: ...
 

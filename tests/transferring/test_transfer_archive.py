@@ -39,6 +39,36 @@ from registries import Registries, content
 pytestmark = pytest.mark.slow
 
 
+def test_what_is_scanned_is_what_upstream_makes_of_it(
+    campaign: Campaign, registries: Registries, tmp_path: Path
+) -> None:
+    """All outputs but those of one quantum are found on disk, with two quanta that only the graph has."""
+    theirs, ours, would = (registries.copy(campaign.executed) for _ in range(3))
+    transfer_upstream(theirs, campaign.graph_file)
+    archive = write_archive(
+        tmp_path / "part",
+        [
+            changed(entry, lambda data: data.update(actual_outputs=[], datastore_records={}))
+            for entry in campaign.entries[:-2]
+        ],
+    )
+    report = transferred(would, campaign, archive, scan=True, dry_run=True)
+    number = sum(len(entry.provenance.actual_outputs) for entry in campaign.entries)
+    assert (report.scanned, report.unrecorded, report.is_clean) == (number, 0, True)
+    assert content(would) == content(campaign.executed)
+    report = transferred(ours, campaign, archive, scan=True, batch=3, update_output_chain=True)
+    assert (report.scanned, report.unrecorded, report.is_clean) == (number, 0, True)
+    assert (report.datasets, report.quanta_only_in_graph) == (0, 2)
+    assert content(ours) == content(theirs)
+    assert tables(ours) == tables(theirs)
+    assert read(ours, content(ours)) == campaign.contents
+    # There is nothing left to find.
+    again = transferred(ours, campaign, archive, scan=True)
+    assert (again.scanned, again.init_outputs) == (0, 0)
+    assert transferred(ours, campaign, archive).is_clean
+    assert tables(ours) == tables(theirs)
+
+
 @pytest.mark.parametrize("batch", [3, 2_000])
 def test_the_same_as_upstream(campaign: Campaign, registries: Registries, batch: int) -> None:
     root = registries.copy(campaign.executed)

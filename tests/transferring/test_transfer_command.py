@@ -93,6 +93,13 @@ def test_outputs_that_nobody_tells_of_have_a_status_of_their_own(
     done = invoke(root, on_sqlite, archive, "--format", "json")
     assert done.exit_code == 3
     assert len(json.loads(done.stdout)["unrecorded_outputs"]) == number
+    # A copy of what is there now, to which the rest comes from disk.
+    scanned = registries.copy(root)
+    done = invoke(scanned, on_sqlite, archive, "--register-dataset-types", "--scan", "--format", "json")
+    assert (done.exit_code, json.loads(done.stdout)["scanned"]) == (0, number)
+    assert content(scanned).refs == on_sqlite.expected.refs
+    done = invoke(scanned, on_sqlite, archive)
+    assert done.exit_code == 0 and "taken in" not in done.stdout
     assert invoke(root, on_sqlite, None, "--register-dataset-types").exit_code == 0
     assert content(root) == on_sqlite.expected
 

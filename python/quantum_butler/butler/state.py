@@ -24,7 +24,7 @@ from .. import _core
 from ..errors import QuantumButlerError
 from ..locks import ForkSafeLock
 from ..quantum.attempt import Beginning, has_failed
-from ..quantum.execution import Observed
+from ..quantum.execution import METADATA, Observed
 from ..quantum.ids import id_set
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import QuantumLabel, process_log
@@ -238,7 +238,32 @@ class ButlerState(_Upstream):
         failed = has_failed(self._beginning)
         looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
         if self._actual_output_refs or any(looked_at) or failed:
-            log.append(label, self, failed=failed)
+            try:
+                log.append(label, self, failed=failed)
+            except OSError as error:
+                if failed:
+                    raise
+                self._fail(label, error)
+
+    def _fail(self, label: QuantumLabel, reason: OSError) -> NoReturn:
+        """Let a quantum have failed that cannot be logged.
+
+        Executors pass over a quantum that has left its metadata, or, without that, all of its outputs.
+        Tried again, it must run again, since nobody could tell later what it has read.
+        """
+        written = list(self._actual_output_refs)
+        metadata = [ref for ref in written if ref.datasetType.storageClass_name == METADATA]
+        what = "metadata have" if metadata else "outputs have"
+        try:
+            self.pruneDatasets(metadata or written, disassociate=True, unstore=True, purge=True)
+            done = f"its {what} been removed, so that it is run again"
+        except Exception as error:
+            done = f"its {what} not been removed ({error}): remove them, lest it be taken for done"
+        raise OSError(
+            reason.errno,
+            f"the provenance of quantum {label.quantum_id} cannot be logged ({reason.strerror}); {done}",
+            reason.filename,
+        ) from reason
 
 
 def require_id(ref: DatasetRef) -> None:

@@ -28,7 +28,14 @@ from .output import show
     help="For which shell, or for a program.",
 )
 @drop_in_options
-def env(style: str, require: bool, provenance_log: Path | None, provenance_contents: bool) -> None:
+def env(
+    style: str,
+    require: bool,
+    provenance_log: Path | None,
+    provenance_contents: bool,
+    on_log_failure: str | None,
+    spill_to: Path | None,
+) -> None:
     """Print the environment in which Python commands use our classes, as exec sets it.
 
     \b
@@ -41,18 +48,24 @@ def env(style: str, require: bool, provenance_log: Path | None, provenance_conte
     what to give to BPS as commandPrefix.
     """  # noqa: D301 - click wants the character \b itself
     from ..dropin.launcher import environment
-    from ..paths import require_writable
-    from ..switches import CONTENTS_SWITCH, LOG_SWITCH, SWITCH
+    from ..switches import CONTENTS_SWITCH, FAILURE_SWITCH, LOG_SWITCH, SPILL_SWITCH, SWITCH
 
-    after = environment(
-        os.environ, require=require, provenance_log=provenance_log, provenance_contents=provenance_contents
-    )
-    if folder := after.get(LOG_SWITCH):
-        try:
-            require_writable(folder)
-        except OSError as error:
-            raise click.ClickException(f"no provenance log: {error}") from error
-    names = "PYTHONPATH", SWITCH, LOG_SWITCH, CONTENTS_SWITCH
+    try:
+        after = environment(
+            os.environ,
+            require=require,
+            provenance_log=provenance_log,
+            provenance_contents=provenance_contents,
+            on_log_failure=on_log_failure,
+            spill_to=spill_to,
+        )
+    except OSError as error:
+        raise click.ClickException(f"no provenance log: {error}") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    names = ["PYTHONPATH", SWITCH, LOG_SWITCH, CONTENTS_SWITCH]
+    if on_log_failure is not None or spill_to is not None:
+        names += [FAILURE_SWITCH, SPILL_SWITCH]
     wanted = {name: after[name] for name in names if name in after}
     if style == "json":
         show(f"{json.dumps(wanted)}\n")

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import click
 
+from ..switches import LogFailure
 from .ask import COMMANDS
 from .collect import collect
 from .compare import compare
 from .contents import log, metadata
 from .demo import demo
 from .environment import env
+from .export import export
 from .graphs import aggregate, merge_graphs
 from .options import drop_in_options
 from .output import INTERRUPTED, READER_GONE, Group
@@ -78,7 +80,12 @@ def main(quiet: bool, verbose: int, log_level: str | None) -> None:
 @drop_in_options
 @click.argument("command", metavar="COMMAND [ARGUMENTS]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(
-    command: tuple[str, ...], require: bool, provenance_log: Path | None, provenance_contents: bool
+    command: tuple[str, ...],
+    require: bool,
+    provenance_log: Path | None,
+    provenance_contents: bool,
+    on_log_failure: str | None,
+    spill_to: Path | None,
 ) -> None:
     """Run COMMAND, unchanged, with our classes in place of the stock ones.
 
@@ -89,6 +96,7 @@ def exec_(
     \b
     quantum-butler exec pipetask run-qbb REPO GRAPH
     quantum-butler exec --provenance-log logs pipetask run-qbb REPO GRAPH
+    quantum-butler exec --provenance-log logs --spill-to /scratch/logs pipetask run-qbb REPO GRAPH
     quantum-butler exec python -m my_executor --verbose
 
     COMMAND is looked up on PATH; all that follows is handed to it as it is. Environment variables
@@ -98,11 +106,19 @@ def exec_(
     """  # noqa: D301 - click wants the character \b itself
     from ..dropin.launcher import launch
 
-    sys.exit(
-        launch(
-            command, require=require, provenance_log=provenance_log, provenance_contents=provenance_contents
-        )
+    try:
+        LogFailure.of(on_log_failure, spill_to)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    status = launch(
+        command,
+        require=require,
+        provenance_log=provenance_log,
+        provenance_contents=provenance_contents,
+        on_log_failure=on_log_failure,
+        spill_to=spill_to,
     )
+    sys.exit(status)
 
 
 for _command in (
@@ -117,6 +133,7 @@ for _command in (
     verify,
     report,
     times,
+    export,
     transfer,
     aggregate,
     merge_graphs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = (
     "drop_in_options",
+    "log_failure_options",
     "new_graph_option",
     "overwrite_graph_option",
     "provenance_contents_option",
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..switches import log_policies
 from .paths import LocalPath
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,7 +36,32 @@ def drop_in_options(command: _F) -> _F:
         help="Leave the provenance of every quantum in logs in this folder; "
         "gather them with quantum-butler collect.",
     )
-    return require(provenance_log(provenance_contents_option(command)))
+    return require(provenance_log(provenance_contents_option(log_failure_options()(command))))
+
+
+def log_failure_options(*envvars: str | None) -> Callable[[_F], _F]:
+    """Return the options for what happens if a provenance log cannot be written later."""
+    of_policy, of_folder = envvars or (None, None)
+    on_log_failure = click.option(
+        "--on-log-failure",
+        type=click.Choice(log_policies),
+        envvar=of_policy,
+        help="What happens if a log cannot be written later: the quantum fails, and is run again when it is "
+        "tried again; there is a warning, and its provenance is lost; or it goes to a log in the folder "
+        "of --spill-to.  [default: fail; spill with --spill-to]",
+    )
+    spill_to = click.option(
+        "--spill-to",
+        type=LocalPath(),
+        envvar=of_folder,
+        metavar="FOLDER",
+        help="A second folder for logs, best on another disk; quantum-butler collect takes both together.",
+    )
+
+    def add(command: _F) -> _F:
+        return on_log_failure(spill_to(command))
+
+    return add
 
 
 provenance_contents_option = click.option(

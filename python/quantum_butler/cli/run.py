@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from ..paths import is_uri, local_path
-from ..switches import LOG_SWITCH
-from .options import provenance_contents_option
+from ..switches import FAILURE_SWITCH, LOG_SWITCH, SPILL_SWITCH, LogFailure
+from .options import log_failure_options, provenance_contents_option
 from .output import INTERRUPTED, format_option, show, warn
 from .paths import LocalPath
 
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     help="Leave provenance logs in this folder.",
 )
 @provenance_contents_option
+@log_failure_options(FAILURE_SWITCH, SPILL_SWITCH)
 @click.option(
     "--summary", type=LocalPath(file_okay=True), metavar="FILE", help="Write upstream's report in JSON."
 )
@@ -133,6 +135,8 @@ def run(
     journal: Path | None,
     logs: Path | None,
     provenance_contents: bool,
+    on_log_failure: str | None,
+    spill_to: Path | None,
     summary: Path | None,
     retry_failed: bool,
     limit_tasks: tuple[str, ...],
@@ -170,6 +174,14 @@ def run(
     if isolation == "none" and jobs is not None and jobs > 1:
         raise click.UsageError("--isolation none runs one quantum after the other: --jobs must be 1")
     try:
+        failure = LogFailure.of(on_log_failure, spill_to)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    source = click.get_current_context().get_parameter_source
+    named = [source(name) is ParameterSource.COMMANDLINE for name in ("on_log_failure", "spill_to")]
+    if logs is None and any(named):
+        raise click.UsageError("--on-log-failure and --spill-to are for the logs of --logs")
+    try:
         from ..running.campaign import Campaign
         from ..running.errors import RunError
         from ..running.options import RunOptions
@@ -187,6 +199,8 @@ def run(
         isolation=isolation,  # type: ignore[arg-type]
         logs=None if logs is None else str(logs.absolute()),
         contents=provenance_contents,
+        on_log_failure=failure.policy,
+        spill_to=failure.spill_to,
         tasks=tuple(label for labels in limit_tasks for label in labels.split(",")),
         where=where,
         retry_failed=retry_failed,

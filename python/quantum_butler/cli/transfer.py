@@ -51,6 +51,12 @@ _MOST_SHOWN = 20
     is_flag=True,
     help="Put the graph's output run first in its output chain, which is made if there is none.",
 )
+@click.option(
+    "--scan",
+    is_flag=True,
+    help="Take in outputs that are on disk, and of which neither archive nor repository knows, as butler "
+    "transfer-from-graph does.",
+)
 @format_option("json")
 def transfer(
     archive: Path,
@@ -60,6 +66,7 @@ def transfer(
     dry_run: bool,
     register_dataset_types: bool,
     update_output_chain: bool,
+    scan: bool,
     style: str,
 ) -> None:
     """Put what the quanta of a graph have written into their repository.
@@ -67,6 +74,7 @@ def transfer(
     \b
     quantum-butler transfer campaign REPO --graph GRAPH.qg --dry-run
     quantum-butler transfer campaign REPO --graph GRAPH.qg --register-dataset-types --update-output-chain
+    quantum-butler transfer campaign REPO --graph GRAPH.qg --register-dataset-types --scan
 
     ARCHIVE is a provenance archive that quantum-butler collect has made; REPO is the root or
     configuration of the repository whose datastores have the files. The outputs that the archive
@@ -75,7 +83,8 @@ def transfer(
 
     The exit status is 1, too, if records differ from those in the repository, or the archive has
     outputs that the graph does not predict. It is 3 if outputs of the graph are on disk, and neither
-    the archive nor the repository knows of them: of quanta that were not logged, or not collected.
+    the archive nor the repository knows of them: of quanta that were not logged, or not collected. With
+    --scan they are taken in, whether they are whole or not.
     """  # noqa: D301 - click wants the character \b itself
     try:
         from lsst.daf.butler import Butler, ButlerUserError
@@ -106,6 +115,7 @@ def transfer(
                 dry_run=dry_run,
                 register_dataset_types=register_dataset_types,
                 update_output_chain=update_output_chain,
+                scan=scan,
                 progress=progress,
             )
     except (ArchiveError, GraphError, TransferError) as error:
@@ -128,7 +138,7 @@ def _name_unrecorded(report: TransferReport) -> None:
         warn(f"and {more:,} more")
     warn(
         f"{report.unrecorded:,} outputs are on disk, and neither archive nor repository knows of them. "
-        "Run their quanta again, clobbering, or use butler transfer-from-graph if they are whole."
+        "Run their quanta again, clobbering, or take them in with --scan if they are whole."
     )
 
 
@@ -151,6 +161,7 @@ def _text(report: TransferReport) -> str:
             "datasets recorded otherwise in the repository": report.different,
             "outputs that the graph does not predict, left out": report.unexpected,
             "outputs on disk that nobody tells of, left out": report.unrecorded,
+            "outputs on disk that nobody tells of, taken in": report.scanned,
             "records of datastores not in the repository, left out": report.records_elsewhere,
         }.items()
         if number

@@ -6,18 +6,24 @@ since most commands run their quanta in one process.
 
 from __future__ import annotations
 
-__all__ = ("StandInGraphExecutor",)
+__all__ = ("StandInGraphExecutor", "quanta_with_full_butler")
 
 import multiprocessing
 from typing import TYPE_CHECKING, Any, Literal
 
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor
 
+from ..upstream.sharing import has_full_butler
+
 if TYPE_CHECKING:
     from lsst.pipe.base import QuantumGraph
     from lsst.pipe.base.execution_graph_fixup import ExecutionGraphFixup
     from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
+
+
+quanta_with_full_butler = 0
+"""Quanta that this process has had executed with a butler that they share, and that nobody logs (`int`)."""
 
 
 class StandInGraphExecutor(MPGraphExecutor):
@@ -62,14 +68,16 @@ class StandInGraphExecutor(MPGraphExecutor):
         self, graph: QuantumGraph | PredictedQuantumGraph, *, provenance_graph_file: str | None = None
     ) -> None:
         """Execute a whole graph."""
+        global quanta_with_full_butler
+        if is_full := has_full_butler(self._arguments["quantum_executor"]):
+            quanta_with_full_butler += len(graph)
         if not self._is_free_to_choose:
             super().execute(graph, provenance_graph_file=provenance_graph_file)
             return
         # Not imported where one process does it all.
         from ..execution import WarmGraphExecutor
-        from ..upstream.executors import has_full_butler
 
-        if has_full_butler(self._arguments["quantum_executor"]):
+        if is_full:
             self._start_method = "forkserver"
             multiprocessing.set_forkserver_preload(["__main__", MPGraphExecutor.__module__])
             super().execute(graph, provenance_graph_file=provenance_graph_file)

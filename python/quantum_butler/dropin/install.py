@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Set
 from types import ModuleType
 from typing import Any
 
-from ..switches import set_log_folder
+from ..switches import LogFailure, set_log_failure, set_log_folder
 from .later import when_imported
 
 _UPSTREAM = "lsst.daf.butler"
@@ -47,6 +47,8 @@ def install(
     *,
     provenance_log: str | os.PathLike[str] | None = None,
     provenance_contents: bool = False,
+    on_log_failure: str | None = None,
+    spill_to: str | os.PathLike[str] | None = None,
     executor: bool = False,
     aggregator: bool = False,
 ) -> None:
@@ -69,6 +71,17 @@ def install(
         Whether the log also has the contents of each quantum's metadata and
         log; see `ProvenanceLog`.  With `False` the environment variable
         ``QUANTUM_BUTLER_PROVENANCE_CONTENTS`` decides.
+    on_log_failure : `str` or `None`, optional
+        What happens if such a log cannot be written later: ``"fail"``, and the
+        quantum fails and is run again when it is tried again; ``"warn"``, and
+        its provenance is lost with a warning; ``"spill"``, and it goes to a
+        log in a second folder.  With `None` the environment variable
+        ``QUANTUM_BUTLER_PROVENANCE_FAILURE`` says so, and without that it is
+        ``"fail"``, or ``"spill"`` with ``spill_to``.
+    spill_to : `str`, `os.PathLike` or `None`, optional
+        That folder, made if there is none.  If neither this nor
+        ``on_log_failure`` is given, the environment variable
+        ``QUANTUM_BUTLER_PROVENANCE_SPILL`` may name it.
     executor : `bool`, optional
         Whether graphs whose quanta run in several processes are executed with
         warm ones; see `quantum_butler.execution.WarmGraphExecutor`.  Upstream's
@@ -80,7 +93,10 @@ def install(
     Raises
     ------
     OSError
-        Raised if nothing can be written in that folder.
+        Raised if nothing can be written in one of these folders.
+    ValueError
+        Raised if there is no such policy, or one of ``"spill"`` and its folder
+        is without the other.
     ImportError
         Raised if `lsst.daf.butler` or our own classes cannot be imported.
         Nothing is replaced then.
@@ -99,10 +115,16 @@ def install(
     from ..paths import absolute_path, require_writable
     from ..quantum.provenance import QuantumProvenanceData
 
+    chosen = None
+    if on_log_failure is not None or spill_to is not None:
+        chosen = LogFailure.of(on_log_failure, spill_to)
+        if chosen.spill_to is not None:
+            require_writable(chosen.spill_to)
     if provenance_log is not None:
         require_writable(provenance_log := absolute_path(provenance_log))
     with _LOCK:
         set_log_folder(provenance_log, contents=provenance_contents)
+        set_log_failure(chosen)
         if not _swaps:
             _swaps[:] = [
                 (upstream.QuantumBackedButler, QuantumBackedButler),
@@ -167,6 +189,7 @@ def uninstall() -> None:
         return
     with _LOCK:
         set_log_folder(None)
+        set_log_failure(None)
         _replace({id(ours): stock for stock, ours in _swaps}, except_for=_held_before)
         _swaps.clear()
         _held_before.clear()

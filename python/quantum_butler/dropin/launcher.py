@@ -17,8 +17,16 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from ..paths import PathError, absolute_path, require_writable
-from ..switches import CONTENTS_SWITCH, LOG_SWITCH, LOGS_BEFORE, SWITCH
+from ..paths import absolute_path, require_writable
+from ..switches import (
+    CONTENTS_SWITCH,
+    FAILURE_SWITCH,
+    LOG_SWITCH,
+    LOGS_BEFORE,
+    SPILL_SWITCH,
+    SWITCH,
+    LogFailure,
+)
 
 LAUNCH_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch")
 """The folder with our `sitecustomize`."""
@@ -35,8 +43,14 @@ def environment(
     require: bool = False,
     provenance_log: str | os.PathLike[str] | None = None,
     provenance_contents: bool = False,
+    on_log_failure: str | None = None,
+    spill_to: str | os.PathLike[str] | None = None,
 ) -> dict[str, str]:
-    """Return an environment in which Python uses our classes, with absolute names of folders."""
+    """Return an environment in which Python uses our classes, with absolute names of folders.
+
+    Each folder for logs in it has been tried: before the first quantum, whose outputs would stand there
+    without provenance.
+    """
     # An empty entry in PYTHONPATH means the working directory, an empty PYTHONPATH means nothing.
     path = base.get("PYTHONPATH")
     others = [entry for entry in path.split(os.pathsep) if entry != LAUNCH_FOLDER] if path else []
@@ -44,8 +58,20 @@ def environment(
     folder = base.get(LOG_SWITCH) or None if provenance_log is None else provenance_log
     log = {}
     if folder is not None:
-        folder = absolute_path(folder)
-        log = {LOG_SWITCH: folder, LOGS_BEFORE: f"{os.getpid()} {_count_logs(folder)}"}
+        if on_log_failure is None and spill_to is None:
+            on_log_failure, spill_to = base.get(FAILURE_SWITCH) or None, base.get(SPILL_SWITCH) or None
+        failure = LogFailure.of(on_log_failure, spill_to)
+        folders = [absolute_path(folder), *filter(None, [failure.spill_to])]
+        for one in folders:
+            require_writable(one)
+        log = {
+            LOG_SWITCH: folders[0],
+            FAILURE_SWITCH: failure.policy,
+            SPILL_SWITCH: failure.spill_to or "",
+            LOGS_BEFORE: f"{os.getpid()} {sum(map(_count_logs, folders))}",
+        }
+    elif on_log_failure is not None or spill_to is not None:
+        raise ValueError("there is no folder for provenance logs, and so nothing can fail there")
     if provenance_contents:
         log[CONTENTS_SWITCH] = "1"
     return {
@@ -70,6 +96,8 @@ def launch(
     require: bool = False,
     provenance_log: str | os.PathLike[str] | None = None,
     provenance_contents: bool = False,
+    on_log_failure: str | None = None,
+    spill_to: str | os.PathLike[str] | None = None,
 ) -> int:
     """Turn this process into one that runs a command with our classes; return a status if that fails."""
     name = command[0]
@@ -79,11 +107,10 @@ def launch(
             require=require,
             provenance_log=provenance_log,
             provenance_contents=provenance_contents,
+            on_log_failure=on_log_failure,
+            spill_to=spill_to,
         )
-        if folder := environ.get(LOG_SWITCH):
-            # Before the first quantum, whose outputs would stand there without provenance.
-            require_writable(folder)
-    except (PathError, OSError) as error:
+    except (ValueError, OSError) as error:
         return _refuse(os.fspath(provenance_log or LOG_SWITCH), f"no provenance log: {error}", _NOT_TRIED)
     # Python ignores these signals and the command would inherit that, which no shell does to it.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):

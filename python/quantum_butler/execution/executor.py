@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
 from lsst.utils.threads import disable_implicit_threading
 
-from ..upstream.executors import GraphExecutor, has_full_butler
+from ..quantum.process_log import require_writable_log
+from ..upstream.executors import GraphExecutor
+from ..upstream.sharing import has_full_butler
 from .child import Settings
 from .forking import prepare_fork, undo_preparation
 from .scheduling import GraphRun
@@ -127,6 +129,7 @@ class WarmGraphExecutor(GraphExecutor):
 
     def run_quanta(self, graph: networkx.DiGraph, report: Report, provenance_writer: Any) -> None:
         """Run all quanta of a graph, and report of each."""
+        require_writable_log(strict=True)
         if self._isolation == "none":
             self.run_in_this_process(graph, report, provenance_writer)
             return

@@ -8,7 +8,7 @@ upstream's own provenance graph says of the same files.
 
 from __future__ import annotations
 
-__all__ = ("AttemptError", "TELLING", "Connections", "Observed", "connections_of", "details_of")
+__all__ = ("METADATA", "TELLING", "AttemptError", "Connections", "Observed", "connections_of", "details_of")
 
 import json
 import os
@@ -33,9 +33,12 @@ AttemptError: TypeAlias = BaseException | tuple[str, str]
 """What has ended an attempt, or the name of its class and its message."""
 
 # Names of classes, which are not imported here: `lsst.pipe.base` takes long, and who puts metadata has it.
-_METADATA, _LOG = "TaskMetadata", "ButlerLogRecords"
+METADATA = "TaskMetadata"
+"""Name of the class of a task's metadata, and of its storage class."""
 
-TELLING = frozenset((_METADATA, _LOG))
+_LOG = "ButlerLogRecords"
+
+TELLING = frozenset((METADATA, _LOG))
 """Names of the classes of datasets that tell how an attempt went."""
 
 # Upstream's codes, those of `QuantumAttemptStatus`.
@@ -102,7 +105,7 @@ class Observed:
             if metadata is not None or logs is not None:
                 return metadata, logs
         found = {type(obj).__name__: obj for obj in self._put.values()}
-        return found.get(_METADATA), found.get(_LOG)
+        return found.get(METADATA), found.get(_LOG)
 
 
 def details_of(

@@ -13,12 +13,13 @@ __all__ = ("ProvenanceLog", "ProvenanceSource", "native_provenance")
 import logging
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .. import _core
-from ..locks import warn_of_no_locks
+from ..locks import ForkSafeLock, warn_of_no_locks
 from ..paths import local_path
+from ..switches import LogFailure
 from .attempt import Beginning, has_failed, microseconds, now
 from .execution import AttemptError, Observed, details_of
 from .values import data_id_value
@@ -59,12 +60,20 @@ class ProvenanceLog:
     provenance_contents : `bool`, optional
         Whether lines also have, compressed, what was put as metadata and log of
         the quantum.  ``quantum-butler aggregate`` then need not read them.
+    on_failure : `str` or `None`, optional
+        What happens if something cannot be written later: ``"fail"``, an
+        error; ``"warn"``, a warning, and it is lost; ``"spill"``, it goes to a
+        log of the same name in a second folder.  By default ``"fail"``, or
+        ``"spill"`` with ``spill_to``.
+    spill_to : `str` or `os.PathLike` or `None`, optional
+        That folder, made if there is none.
 
     Raises
     ------
     ValueError
         Raised if the path has another ending or is a URI, or the file is not a
-        provenance log, or is a log that somebody is writing to.
+        provenance log, or is a log that somebody is writing to; if there is no
+        such policy, or one of ``"spill"`` and its folder is without the other.
     OSError
         Raised if the file cannot be opened or made; its folder must exist.
 
@@ -85,27 +94,69 @@ class ProvenanceLog:
     text; else it is an error (`bool`).
     """
 
+    _opens_late = False
+    """Whether the file is opened with the first line (`bool`)."""
+
     def __init__(
-        self, path: str | os.PathLike[str], *, fsync: bool = False, provenance_contents: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fsync: bool = False,
+        provenance_contents: bool = False,
+        on_failure: str | None = None,
+        spill_to: str | os.PathLike[str] | None = None,
     ):
         self._path = local_path(path)
         self._has_contents = provenance_contents
         if not self._path.endswith((".jsonl", ".jsonl.zst")):
             raise ValueError(f"{self._path}: the name of a provenance log ends with .jsonl or .jsonl.zst")
-        self._writer = _core.LogWriter(
-            self._path, compressed=self._path.endswith(".zst"), sync=fsync, lenient=self._lenient
+        self._sync = fsync
+        self._failure = LogFailure.of(on_failure, spill_to)
+        self._spill: _core.LogWriter | None = None
+        self._is_closed = False
+        self._opening = ForkSafeLock()
+        self._writer: _core.LogWriter | None = None
+        if not self._opens_late:
+            self._writer = self._make_writer(self._path)
+
+    def _make_writer(self, path: str) -> _core.LogWriter:
+        """Open a file to append to, and say what is odd about it."""
+        writer = _core.LogWriter(
+            path, compressed=path.endswith(".zst"), sync=self._sync, lenient=self._lenient
         )
-        if not self._writer.locked:
-            warn_of_no_locks(self._path)
-        if (torn := self._writer.torn) is not None:
+        if not writer.locked:
+            warn_of_no_locks(path)
+        if (torn := writer.torn) is not None:
             offset, length = torn
             _LOG.warning(
                 "%s: the last %d bytes, from offset %d, were the beginning of what a process did not live to "
                 "write; they have been cut off.",
-                self._path,
+                path,
                 length,
                 offset,
             )
+        return writer
+
+    def _main_writer(self) -> _core.LogWriter:
+        """Return what writes the file, or raise `OSError` if it could not be opened, and cannot be now."""
+        if self._writer is None:
+            with self._opening:
+                if self._writer is None:
+                    self._writer = self._make_writer(self._path)
+        return self._writer
+
+    def _spill_writer(self, reason: OSError) -> _core.LogWriter:
+        """Return what writes to the second folder, where a log is made with the first line."""
+        folder = self._failure.spill_to
+        assert folder is not None
+        with self._opening:
+            if self._spill is None:
+                os.makedirs(folder, exist_ok=True)
+                self._spill = self._make_writer(os.path.join(folder, os.path.basename(self._path)))
+                _LOG.warning(
+                    "%s cannot be written (%s): what is meant for it goes to %s.", self._path, reason, folder
+                )
+            return self._spill
 
     @property
     def path(self) -> str:
@@ -177,7 +228,8 @@ class ProvenanceLog:
         Raises
         ------
         OSError
-            Raised if it cannot be written.  The log is as it was before.
+            Raised if it cannot be written, nor, with ``"spill"``, in the second
+            folder.  The log is as it was before.
         TypeError
             Raised if an argument is of another type.
         ValueError
@@ -215,12 +267,33 @@ class ProvenanceLog:
             with_contents=self._has_contents,
         )
         heading = *labels, (times[0], times[1], failed), details
-        made_from = source if ours is None else ours(source, warn=warn)
+        made_from: Any = source if ours is None else ours(source, warn=warn)
+        if type(made_from) is not tuple:
+            made_from = native_provenance(made_from)
+        try:
+            writer = self._writer or self._main_writer()
+            if type(made_from) is tuple:
+                # From the butler's books into the log, with no copy in between.
+                writer.append_extracted(heading, *made_from)
+            else:
+                writer.append(heading, made_from)
+        except OSError as error:
+            if self._failure.policy == "fail":
+                raise
+            self._see_to(error, heading, made_from)
+
+    def _see_to(self, error: OSError, heading: Any, made_from: Any) -> None:
+        """Do with a line that cannot be written what the policy says."""
+        if self._failure.policy == "warn":
+            _LOG.warning("The provenance of quantum %s is lost: %s", heading[0], error)
+            return
+        if self._writer is not None:
+            self._give_up_pending(self._writer, error)
+        writer = self._spill_writer(error)
         if type(made_from) is tuple:
-            # From the butler's books into the log, with no copy in between.
-            self._writer.append_extracted(heading, *made_from)
+            writer.append_extracted(heading, *made_from)
         else:
-            self._writer.append(heading, native_provenance(made_from))
+            writer.append(heading, made_from)
 
     def _values(self, data_id: Any) -> dict[str, Any] | None:
         """Return the values of a data ID, by `data_id_value`."""
@@ -242,11 +315,12 @@ class ProvenanceLog:
         Raises
         ------
         OSError
-            Raised if it cannot be written.  It stays to be written later.
+            Raised if it cannot be written, nor, with ``"spill"``, in the second
+            folder.  It stays to be written later.
         ValueError
             Raised if the log is closed.
         """
-        self._writer.flush()
+        self._write_rest(_core.LogWriter.flush)
 
     def close(self) -> None:
         """Flush and let go of the file.  Closing a closed log does nothing.
@@ -254,9 +328,40 @@ class ProvenanceLog:
         Raises
         ------
         OSError
-            Raised if something cannot be written.  The log is still open.
+            Raised if something cannot be written, nor, with ``"spill"``, in the
+            second folder.  The log is still open.
         """
-        self._writer.finish()
+        if not self._is_closed:
+            self._write_rest(_core.LogWriter.finish)
+            self._is_closed = True
+
+    def _write_rest(self, write: Callable[[_core.LogWriter], None]) -> None:
+        """Have both files written, as far as there are any."""
+        if self._writer is not None:
+            try:
+                write(self._writer)
+            except OSError as error:
+                if self._failure.policy == "fail":
+                    raise
+                self._give_up_pending(self._writer, error)
+                if write is _core.LogWriter.finish:
+                    self._writer.abandon()
+        if self._spill is not None:
+            write(self._spill)
+
+    def _give_up_pending(self, writer: _core.LogWriter, error: OSError) -> None:
+        """Do with the lines that a file does not get what the policy says."""
+        lines = writer.take_pending()
+        if self._failure.policy == "warn":
+            if lines:
+                _LOG.warning("The provenance of %d quanta is lost: %s", lines.count(b"\n"), error)
+            return
+        try:
+            spill = self._spill_writer(error)
+        except OSError:
+            writer.add_pending(lines)
+            raise
+        spill.add_pending(lines)
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,6 @@ __all__ = (
     "share_log",
 )
 
-import contextlib
 import functools
 import itertools
 import os
@@ -29,9 +28,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import _core
 from ..locks import ForkSafeLock
 from ..paths import require_writable
-from ..switches import contents_wanted, wanted_log_folder
+from ..switches import LogFailure, contents_wanted, wanted_log_failure, wanted_log_folder
 from .execution import connections_of
 from .log import ProvenanceLog
 
@@ -72,32 +72,62 @@ class QuantumLabel(NamedTuple):
 
 
 class _LenientLog(ProvenanceLog):
-    """A log in which no quantum fails because of its label."""
+    """A log in which no quantum fails because of its label, and whose file is opened with the first line."""
 
     _lenient = True
+
+    _opens_late = True
+
+    def _make_writer(self, path: str) -> _core.LogWriter:
+        """Open a file, in a folder that is made, or another one beside it if somebody has that open."""
+        folder = os.path.dirname(path)
+        os.makedirs(folder, exist_ok=True)
+        try:
+            return super()._make_writer(path)
+        except ValueError:
+            # What the process before has started may live on, and keep the log locked.
+            return super()._make_writer(os.path.join(folder, log_name()))
 
 
 class ProcessLog:
     """The log of one process: a file that is made in a folder with the first quantum."""
 
-    def __init__(self, folder: str, *, has_contents: bool):
+    def __init__(self, folder: str, failure: LogFailure | None = None, *, has_contents: bool = False):
         self._folder = folder
+        self._failure = failure or LogFailure()
         self._has_contents = has_contents
         self._log: ProvenanceLog | None = None
         self._tried = False
 
-    def require_writable(self) -> None:
-        """Raise `OSError` if nothing can be written in the folder; it is tried once."""
-        if not self._tried:
+    def require_writable(self, *, strict: bool = False) -> None:
+        """Raise `OSError` if nothing can be written in the folder; it is tried once.
+
+        Unless it is strict, it is enough if a line would not be an error later.
+        """
+        if self._tried:
+            return
+        try:
             require_writable(self._folder)
-            self._tried = True
+        except OSError:
+            if strict or self._failure.policy == "fail":
+                raise
+            if self._failure.spill_to is not None:
+                require_writable(self._failure.spill_to)
+        else:
+            if strict and self._failure.spill_to is not None:
+                require_writable(self._failure.spill_to)
+        self._tried = True
 
     def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> None:
         """Append the provenance of one quantum, and whether it failed, or raise `OSError`."""
         with _lock:
             if (log := self._log) is None:
-                os.makedirs(self._folder, exist_ok=True)
-                log = self._log = self._open()
+                log = self._log = _LenientLog(
+                    os.path.join(self._folder, _shared_name or log_name()),
+                    provenance_contents=self._has_contents,
+                    on_failure=self._failure.policy,
+                    spill_to=self._failure.spill_to,
+                )
         quantum_id, task_label, data_id, connections = label
         log.append(
             quantum_id,
@@ -108,17 +138,6 @@ class ProcessLog:
             connections=connections,
             warn=False,
         )
-
-    def _open(self) -> ProvenanceLog:
-        """Open the log that is shared, or one of this process alone."""
-        if _shared_name is not None:
-            # What the process before has started may live on, and keep the log locked.
-            with contextlib.suppress(ValueError):
-                return self._opened(_shared_name)
-        return self._opened(log_name())
-
-    def _opened(self, name: str) -> ProvenanceLog:
-        return _LenientLog(os.path.join(self._folder, name), provenance_contents=self._has_contents)
 
 
 def log_name() -> str:
@@ -137,19 +156,21 @@ def share_log(name: str) -> None:
 def process_log() -> ProcessLog | None:
     """Return the log of this process, if one is wanted."""
     folder = wanted_log_folder()
-    return None if folder is None else _log_of_process(folder, os.getpid(), contents_wanted())
+    if folder is None:
+        return None
+    return _log_of_process(folder, wanted_log_failure(), os.getpid(), contents_wanted())
 
 
-def require_writable_log() -> None:
+def require_writable_log(*, strict: bool = False) -> None:
     """Raise `OSError` if a log is wanted and cannot be written, before a quantum writes anything."""
     if (log := process_log()) is not None:
-        log.require_writable()
+        log.require_writable(strict=strict)
 
 
 @functools.lru_cache(maxsize=4)
-def _log_of_process(folder: str, process: int, has_contents: bool) -> ProcessLog:
+def _log_of_process(folder: str, failure: LogFailure, process: int, has_contents: bool) -> ProcessLog:
     """Return one and the same log for a folder and a process."""
-    return ProcessLog(folder, has_contents=has_contents)
+    return ProcessLog(folder, failure, has_contents=has_contents)
 
 
 def label_of(quantum: Quantum) -> QuantumLabel:

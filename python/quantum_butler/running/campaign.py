@@ -65,11 +65,11 @@ class Campaign:
     def __init__(self, options: RunOptions, *, dry: bool = False):
         self._options = options
         self.plan = read_plan(options.graph)
-        if options.logs is not None and not dry:
+        for folder in () if dry else options.log_folders:
             try:
-                require_writable(options.logs)
+                require_writable(folder)
             except OSError as error:
-                raise RunError(f"{options.logs}: no provenance logs can be written here: {error}") from error
+                raise RunError(f"{folder}: no provenance logs can be written here: {error}") from error
         self._chosen = select(self.plan, options.tasks, options.where)
         identity = Identity(self.plan.digest(), options.repository, len(self.plan))
         self.journal = Journal(options.journal, identity, read_only=dry)

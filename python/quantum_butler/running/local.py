@@ -15,7 +15,7 @@ from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
 from lsst.pipe.base.quantum_reports import QuantumReport
 
 from ..execution import ForkRefusedError, WarmGraphExecutor, Watcher
-from ..switches import set_log_folder
+from ..switches import set_log_failure, set_log_folder
 from .errors import RunError
 from .unnoted import settle_unnoted
 
@@ -45,7 +45,7 @@ def run_here(
     graph = prepared.graph(ids)
     executor: QuantumExecutor = prepared.executor(graph)
     quanta = prepared.quanta(ids)
-    settle_unnoted({quantum_id: quanta[quantum_id] for quantum_id in unnoted}, executor, options.logs)
+    settle_unnoted({quantum_id: quanta[quantum_id] for quantum_id in unnoted}, executor, options.log_folders)
     if options.isolation == "none":
         executor = _Noting(executor, notes)
     execute(options, graph, executor, notes)
@@ -82,10 +82,12 @@ def _logging_to(options: RunOptions) -> Iterator[None]:
         yield
         return
     set_log_folder(options.logs, contents=options.contents)
+    set_log_failure(options.log_failure)
     try:
         yield
     finally:
         set_log_folder(None)
+        set_log_failure(None)
 
 
 class _Noting(QuantumExecutor):

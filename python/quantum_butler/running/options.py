@@ -7,6 +7,8 @@ __all__ = ("RunOptions",)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..switches import LogFailure
+
 if TYPE_CHECKING:
     from ..execution import Isolation
 
@@ -35,6 +37,11 @@ class RunOptions:
 
     contents: bool = False
     """Whether these keep the contents of metadata and logs."""
+    on_log_failure: str | None = None
+    """What happens if one cannot be written later; see `quantum_butler.switches.LogFailure`."""
+
+    spill_to: str | None = None
+    """Second folder for them."""
 
     tasks: tuple[str, ...] = ()
     """Labels of the only tasks to run; empty for all."""
@@ -65,3 +72,13 @@ class RunOptions:
 
     log_levels: tuple[str, ...] = ()
     """Levels of loggers, for workers elsewhere; see `quantum_butler.running.terminal`."""
+
+    @property
+    def log_failure(self) -> LogFailure:
+        """What happens if a provenance log cannot be written later (`LogFailure`)."""
+        return LogFailure.of(self.on_log_failure, self.spill_to)
+
+    @property
+    def log_folders(self) -> list[str]:
+        """All folders for provenance logs (`list` [`str`])."""
+        return [folder for folder in (self.logs, self.spill_to) if folder is not None]

@@ -55,7 +55,7 @@ def _serve(options: RunOptions, graph: GraphFile, request: Mapping[str, Any]) ->
     executor = graph.executor(part)
     quanta = dict(part.quantum_only_xgraph.nodes.items())
     if request["unnoted"]:
-        settle_unnoted(quanta, executor, options.logs)
+        settle_unnoted(quanta, executor, options.log_folders)
     results = _Results()
     with contextlib.suppress(MPGraphExecutorError):
         execute(options, part, executor, results)

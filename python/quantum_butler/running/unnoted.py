@@ -15,7 +15,7 @@ import mmap
 import os
 import re
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..upstream.executors import make_butler
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 
 def settle_unnoted(
-    quanta: Mapping[uuid.UUID, Mapping[str, Any]], executor: QuantumExecutor, logs: str | None
+    quanta: Mapping[uuid.UUID, Mapping[str, Any]], executor: QuantumExecutor, folders: Sequence[str]
 ) -> None:
     """Take the metadata from quanta that have not left all that they should."""
-    logged = quanta.keys() if logs is None else find_logged(quanta.keys(), logs)
+    logged: Collection[uuid.UUID] = quanta.keys()
+    if folders:
+        logged = set().union(*(find_logged(quanta.keys(), folder) for folder in folders))
     for quantum_id, attributes in quanta.items():
         node, quantum = attributes["pipeline_node"], attributes["quantum"]
         [metadata] = quantum.outputs[node.metadata_output.dataset_type_name]

@@ -46,6 +46,7 @@ def transfer(
     dry_run: bool = False,
     register_dataset_types: bool = False,
     update_output_chain: bool = False,
+    scan: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TransferReport:
     """Transfer the outputs of a graph to a repository.
@@ -69,6 +70,10 @@ def transfer(
     update_output_chain : `bool`, optional
         Whether to put the graph's output run first in its output chain, which
         is made if there is none.
+    scan : `bool`, optional
+        Whether to take in outputs that are on disk, and of which neither the
+        archive nor the repository knows, with records made from where their
+        files are, as upstream's transfer from a graph makes them.
     progress : `~collections.abc.Callable`, optional
         Called with a `Progress` from time to time.
 
@@ -121,6 +126,7 @@ def transfer(
             )
         with Repository(butler, report, outputs, register_dataset_types) as repository:
             told: set[int] = set()
+            see_to = repository.scan if scan else repository.report_unrecorded
             tell("transferring quanta")
             for quanta in opened.written(batch):
                 predicted = outputs.outputs(quanta.quanta)
@@ -129,7 +135,7 @@ def transfer(
                 report.quanta_only_in_archive += len(quanta.quanta) - len(predicted)
                 refs, records = _expected(quanta, predicted, repository.tables, report)
                 repository.add(refs, records)
-                repository.report_unrecorded(
+                see_to(
                     {quantum: [ref for ref in of if ref.id not in refs] for quantum, of in predicted.items()}
                 )
                 done += len(quanta.quanta)
@@ -144,7 +150,7 @@ def transfer(
                 tell("looking for outputs that nobody tells of")
                 others = (quantum for quantum in outputs.quanta() if quantum.int not in told)
                 while some := list(itertools.islice(others, batch)):
-                    repository.report_unrecorded(outputs.outputs(some))
+                    see_to(outputs.outputs(some))
             tell("looking for init-outputs")
             repository.add_init_outputs()
             if update_output_chain and not dry_run:

@@ -75,9 +75,11 @@ class TransferReport:
     unrecorded : `int`
         Outputs of the graph's quanta that are on disk, and of which neither
         the archive nor the repository knows.  They are left out, because
-        nobody knows whether they are whole.
+        nobody knows whether they are whole, unless ``scan`` was asked for.
     unrecorded_outputs : `list` [ `UnrecordedOutput` ]
         The first thousand of them.
+    scanned : `int`
+        Such outputs that were taken in, with ``scan``.
     dataset_types : `list` [ `str` ]
         Dataset types that have been registered.
     runs : `list` [ `str` ]
@@ -97,6 +99,7 @@ class TransferReport:
     records_elsewhere: int = 0
     unrecorded: int = 0
     unrecorded_outputs: list[UnrecordedOutput] = dataclasses.field(default_factory=list)
+    scanned: int = 0
     dataset_types: list[str] = dataclasses.field(default_factory=list)
     runs: list[str] = dataclasses.field(default_factory=list)
 

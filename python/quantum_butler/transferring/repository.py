@@ -39,15 +39,19 @@ class Repository(Datasets):
     def add_init_outputs(self) -> None:
         """Add what was written before the first quantum, as far as it exists: no provenance has it."""
         refs = self._graph.init_outputs()
+        self._report.init_outputs += self._retry(lambda: self._take_in(self._on_disk(refs)))
 
-        def add() -> int:
-            new = self._on_disk(refs)
-            self._prepare(new)
-            if not new or self._report.dry_run:
-                return len(new)
-            return len(self._butler.transfer_from(self._files, new, transfer="auto"))
+    def scan(self, outputs: Mapping[uuid.UUID, Sequence[DatasetRef]]) -> None:
+        """Add what there is of the outputs that no provenance has, as upstream's transfer does."""
+        refs = [ref for of_quantum in outputs.values() for ref in of_quantum]
+        self._report.scanned += self._retry(lambda: self._take_in(self._on_disk(refs)))
 
-        self._report.init_outputs += self._retry(add)
+    def _take_in(self, refs: Sequence[DatasetRef]) -> int:
+        """Add datasets with records that are made from where their files are, and return how many."""
+        self._prepare(refs)
+        if not refs or self._report.dry_run:
+            return len(refs)
+        return len(self._butler.transfer_from(self._files, refs, transfer="auto"))
 
     def report_unrecorded(self, outputs: Mapping[uuid.UUID, Sequence[DatasetRef]]) -> None:
         """Report what there is of the outputs that no provenance has."""

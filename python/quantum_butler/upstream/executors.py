@@ -7,7 +7,6 @@ __all__ = (
     "GraphExecutor",
     "forget_connections",
     "forget_earlier_quanta",
-    "has_full_butler",
     "make_butler",
     "write_provenance",
 )
@@ -68,13 +67,6 @@ class GraphExecutor(MPGraphExecutor):
     @abstractmethod
     def run_quanta(self, graph: networkx.DiGraph, report: Report, provenance_writer: Any) -> None:
         """Run all quanta of a graph, and report of each."""
-
-
-def has_full_butler(executor: QuantumExecutor) -> bool:
-    """Return whether the executor of single quanta has one butler, made already, for all of them."""
-    if getattr(executor, "_butler", None) is not None:
-        return True
-    return getattr(executor, "_limited_butler", None) is not None
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyString};
 use quantum_butler_core::log::{
     self as core, Attempt, Contents, DataId, DataIdValue, Heading, Storage, Torn,
 };
@@ -113,6 +113,24 @@ impl LogWriter {
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         self.write(py, core::LogWriter::flush)
+    }
+
+    fn take_pending<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut pending = Vec::new();
+        self.write(py, |log| {
+            pending = log.take_pending()?;
+            Ok(())
+        })?;
+        Ok(PyBytes::new(py, &pending))
+    }
+
+    #[pyo3(signature = (lines, /))]
+    fn add_pending(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
+        self.write(py, |log| log.add_pending(lines))
+    }
+
+    fn abandon(&self, py: Python<'_>) {
+        self.log.write(py, LONG, |log| *log = None);
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<()> {

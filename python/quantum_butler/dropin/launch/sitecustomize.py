@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SWITCH = "QUANTUM_BUTLER_DROPIN"
 LOG_SWITCH = "QUANTUM_BUTLER_PROVENANCE"
+SPILL_SWITCH = "QUANTUM_BUTLER_PROVENANCE_SPILL"
 LOGS_BEFORE = "QUANTUM_BUTLER_LOGS_BEFORE"
 EXECUTOR_SWITCH = "QUANTUM_BUTLER_EXECUTOR"
 AGGREGATOR_SWITCH = "QUANTUM_BUTLER_AGGREGATOR"
@@ -179,40 +180,55 @@ def put_in_force() -> None:
 
 
 def watch_logs() -> None:
-    """Have it said when the command ends that nothing was logged, if nothing was.
+    """Have it said when the command ends that nothing was logged, if nothing was, or not all of it.
 
     Only butlers for single quanta log, and nothing else tells a user that a
     command has none, as ``pipetask run``.  Processes below the command do not
-    say it: others of them may log.  ``pipetask run`` never does.
+    say it: others of them may log.  One that has run quanta with a butler for
+    all of them says so wherever it is: these are in no log.
     """
     import atexit
 
     process = os.getpid()
-    folder = os.environ[LOG_SWITCH]
+    folder, spill = os.environ[LOG_SWITCH], os.environ.get(SPILL_SWITCH)
     command, before = os.environ[LOGS_BEFORE].split()
 
     def say() -> None:
+        if os.getpid() != process or is_worker():
+            return
+        executor = sys.modules.get(PACKAGE + ".dropin.graph_executor")
+        quanta = getattr(executor, "quanta_with_full_butler", 0)
+        is_run = os.path.basename(sys.argv[0]) == "pipetask" and "run" in sys.argv[1:]
         # With nothing left to do, run-qbb logs nothing either.
-        if os.getpid() != process or is_worker() or "run-qbb" in sys.argv:
+        if not quanta and not is_run and (process != int(command) or "run-qbb" in sys.argv):
             return
-        runs = os.path.basename(sys.argv[0]) == "pipetask" and "run" in sys.argv[1:]
-        if process != int(command) and not runs:
+        logs = count_logs(folder) + (count_logs(spill) if spill else 0)
+        if sys.stderr is None or (logs > int(before) and not quanta):
             return
+        if quanta:
+            text = "{} quanta were run with a full butler, and so nothing of them is logged in {}; "
+            text = text.format(quanta, folder)
+            text += "pipetask run-qbb has a QuantumBackedButler for each quantum, which logs"
+        else:
+            text = (
+                "nothing was logged in {}; a QuantumBackedButler logs, as pipetask run-qbb has for a quantum"
+            )
+            text = text.format(folder) + (", and pipetask run has none" if is_run else "")
         try:
-            logs = sum(".jsonl" in name for name in os.listdir(folder))
-        except OSError:
-            logs = 0
-        if logs > int(before) or sys.stderr is None:
-            return
-        what = "nothing was logged in {}; a QuantumBackedButler logs, as pipetask run-qbb has for a quantum"
-        more = ", and pipetask run has none" if runs else ""
-        try:
-            sys.stderr.write(f"quantum-butler exec: {what.format(folder)}{more}\n")
+            sys.stderr.write(f"quantum-butler exec: {text}\n")
             sys.stderr.flush()
         except (OSError, ValueError):
             pass
 
     atexit.register(say)
+
+
+def count_logs(folder: str) -> int:
+    """Return how many logs there are in a folder."""
+    try:
+        return sum(".jsonl" in name for name in os.listdir(folder))
+    except OSError:
+        return 0
 
 
 def is_worker() -> bool:

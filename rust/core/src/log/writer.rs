@@ -100,6 +100,19 @@ impl LogWriter {
         if self.pending.is_empty() { Ok(()) } else { self.write_pending() }
     }
 
+    /// Lines that have been appended and are not in the file, which this no longer has afterwards.
+    pub fn take_pending(&mut self) -> Result<Vec<u8>> {
+        self.require_own()?;
+        Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Adds lines that another log of this kind had pending; they are in the file after the next `flush`.
+    pub fn add_pending(&mut self, lines: &[u8]) -> Result<()> {
+        self.require_own()?;
+        self.pending.extend_from_slice(lines);
+        Ok(())
+    }
+
     /// Does what is left to do before the log is let go of.
     pub fn finish(&mut self) -> Result<()> {
         self.flush()?;
@@ -317,6 +330,20 @@ mod tests {
                 assert_eq!(fs::read(&place.0).unwrap(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn what_is_pending_goes_over_to_another_log() {
+        let (one, two) = (Place::new("from"), Place::new("to"));
+        let ((mut from, _), (mut to, _)) = (one.open(Storage::Frames), two.open(Storage::Frames));
+        append(&mut from, 1).unwrap();
+        from.flush().unwrap();
+        append(&mut from, 2).unwrap();
+        append(&mut to, 3).unwrap();
+        to.add_pending(&from.take_pending().unwrap()).unwrap();
+        from.finish().unwrap();
+        to.finish().unwrap();
+        assert_eq!((one.quanta(Storage::Frames), two.quanta(Storage::Frames)), (vec![1], vec![3, 2]));
     }
 
     #[test]

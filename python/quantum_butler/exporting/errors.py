@@ -1,0 +1,11 @@
+"""What goes wrong with exports."""
+
+from __future__ import annotations
+
+__all__ = ("ExportError",)
+
+from ..errors import QuantumButlerError
+
+
+class ExportError(QuantumButlerError, RuntimeError):
+    """Raised if an archive or a graph cannot be exported as it was asked for."""

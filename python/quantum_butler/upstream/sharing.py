@@ -1,0 +1,17 @@
+"""Whether quanta share a butler; apart from the rest, because every process that runs quanta asks."""
+
+from __future__ import annotations
+
+__all__ = ("has_full_butler",)
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
+
+
+def has_full_butler(executor: QuantumExecutor) -> bool:
+    """Return whether the executor of single quanta has one butler, made already, for all of them."""
+    if getattr(executor, "_butler", None) is not None:
+        return True
+    return getattr(executor, "_limited_butler", None) is not None

@@ -262,7 +262,9 @@ def test_a_quantum_and_a_dataset_may_have_one_id(tmp_path: Path) -> None:
     with pytest.raises(UnknownIdError):
         archive.show(dataset_id(1))
     with pytest.raises(UnknownIdError):
-        archive.lineage(quantum_id(1))
+        archive.producer(quantum_id(1))
+    # The lineage of a quantum is that of what it has written.
+    assert list(archive.lineage(quantum_id(1)).quanta) == [quantum_id(1)]
 
 
 def test_tables_are_open_to_all(archive: Archive) -> None:

@@ -50,9 +50,9 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
     scan = Scanner.scan
 
-    def counting(self: Scanner, quanta: Any, lost: Any) -> Any:
+    def counting(self: Scanner, quanta: Any, *others: Any) -> Any:
         counted.append(len(quanta := list(quanta)))
-        return scan(self, quanta, lost)
+        return scan(self, quanta, *others)
 
     monkeypatch.setattr(Scanner, "scan", counting)
     return counted

@@ -31,9 +31,13 @@ def answers(archive: Archive) -> dict[str, Any]:
         UUID(one) for line in lines for one in (*line["predicted_inputs"], *line["predicted_outputs"])
     }
     assert len(quanta) == 4 and len(datasets) == 14
+    shown = {one: dataclasses.asdict(archive.show(one)) for one in quanta}
+    for use in (use for details in shown.values() for use in details["uses"]):
+        # Format 1 has no table of datasets, which tells it.
+        del use["dataset"]["produced"], use["dataset"]["producer"]
     return {
         "stats": archive.stats(),
-        "shown": {one: dataclasses.asdict(archive.show(one)) for one in quanta},
+        "shown": shown,
         "up": {one: archive.lineage(one).quanta for one in datasets},
         "down": {one: archive.lineage(one, direction="down").datasets for one in datasets},
         "producers": {one: archive.producer(one) for one in datasets},

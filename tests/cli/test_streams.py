@@ -85,7 +85,7 @@ def questions(archive: Path) -> list[tuple[list[object], int, int]]:
         (["diff", archive, archive], 0, 2),
         (["--help"], 0, 1),
         (["-V"], 0, 1),
-        (["show", archive, DATASET], 1, 1),
+        (["show", archive, "00000000-0000-4000-8000-000000000000"], 1, 1),
         (["stats"], 2, 2),
     ]
 

@@ -475,6 +475,8 @@ def test_pipetask_run_says_that_it_logs_nothing(tmp_path: Path) -> None:
         done = run_exec("--provenance-log", logs, *command, "--register-dataset-types", env=env)
     assert done.returncode == 0, done.stderr
     assert f"Executed {quanta} quanta successfully" in done.stderr
-    told = [line for line in done.stderr.splitlines() if line.startswith("quantum-butler exec")]
-    assert told == [line for line in told if line.startswith(f"{NOTHING}{logs}; ")] and len(told) == 1
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("quantum-butler exec")]
+    assert (
+        f" {quanta} quanta were run with a full butler, and so nothing of them is logged in {logs}; " in told
+    )
     assert os.listdir(logs) == []

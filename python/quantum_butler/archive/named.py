@@ -26,6 +26,7 @@ from ..queries.found import DATASET, QUANTUM, Found, Kind, Use
 from ..queries.resolving import Source
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .naming import INDEX, name_key
+from .statuses import TELLING, statuses
 from .usage import rows_in_want
 
 _LABELS = {QUANTUM: "task_label", DATASET: "dataset_type"}
@@ -49,9 +50,6 @@ COLUMNS = {
 _NULLS = {"status": pyarrow.int64(), "run": pyarrow.string()}
 
 _NO_NAMES = "it is of the first format, which has no names of datasets; ask for ids, or collect it anew"
-
-# What archives of the first format tell of a status: no more than whether it failed.
-_UNKNOWN, _FAILED, _SUCCESSFUL = -3, -1, 1
 
 _ERRORS = (pyarrow.ArrowException, OSError, ValueError, KeyError)
 
@@ -286,8 +284,8 @@ class NamedRows(Source):
         names = [*dict.fromkeys(columns)]
         there = set(file.schema_arrow.names)
         read = [name for name in names if name.partition(".")[0] in there]
-        if "status" in names and "status" not in there and "failed" in there:
-            read.append("failed")
+        if "status" in names:
+            read += [name for name in TELLING if name in there and name not in read]
         try:
             table = file.read_row_group(group, columns=read)
         except _ERRORS as error:
@@ -297,7 +295,9 @@ class NamedRows(Source):
         for name in names:
             if name.partition(".")[0] not in table.column_names:
                 missing = pyarrow.nulls(len(table), _NULLS.get(name, pyarrow.string()))
-                table = table.append_column(name, _status(table) if name == "status" else missing)
+                table = table.append_column(name, missing)
+        if "status" in names:
+            table = table.set_column(table.column_names.index("status"), "status", statuses(table, there))
         return table
 
     @cached_property
@@ -420,14 +420,6 @@ def _data_id_columns(kind: Kind, choice: Choice) -> list[str]:
 
 def _is_unknown(column: Any, name: str, types: dict[str, pyarrow.DataType]) -> bool:
     return name in types and pyarrow.types.is_null(column.type)
-
-
-def _status(table: pyarrow.Table) -> pyarrow.Array:
-    """Return what archives of the first format tell of a status: no more than whether it failed, if that."""
-    if "failed" not in table.column_names:
-        return pyarrow.repeat(scalar_of(_UNKNOWN), len(table))
-    known = pc.if_else(table["failed"], scalar_of(_FAILED), scalar_of(_SUCCESSFUL))
-    return pc.fill_null(known, scalar_of(_UNKNOWN))
 
 
 def _bytes(ids: pyarrow.Array) -> Any:

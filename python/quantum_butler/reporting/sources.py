@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError, unreadable
+from ..archive.statuses import TELLING, statuses
 from ..paths import Name, local_path
-from ..quantum_graphs import ProvenanceGraph, QuantumStatus
+from ..quantum_graphs import ProvenanceGraph
 
 _COLUMNS = (
     "quantum_id",
@@ -105,11 +105,13 @@ class Runs:
         path = self.archive.path / "quanta.parquet"
         try:
             with pq.ParquetFile(path) as file:
-                there = [name for name in {*columns, "failed"} if name in file.schema_arrow.names]
+                there = [name for name in {*columns, *TELLING} if name in file.schema_arrow.names]
                 for batch in file.iter_batches(_AT_ONCE, columns=there):
                     table = pyarrow.Table.from_batches([batch])
-                    if "status" in columns and "status" not in there:
-                        table = table.append_column("status", _status_of_failed(table))
+                    if "status" in columns:
+                        told = statuses(table, there)
+                        table = table.drop_columns("status") if "status" in there else table
+                        table = table.append_column("status", told)
                     yield table
         except (OSError, pyarrow.ArrowException) as error:
             raise unreadable(path, error) from error
@@ -147,16 +149,6 @@ class Runs:
                 for kind in ("inputs", "outputs")
             )
         )
-
-
-def _status_of_failed(table: pyarrow.Table) -> pyarrow.ChunkedArray:
-    """Return what archives of the first format tell of a status: no more than whether it failed, if that."""
-    if "failed" not in table.column_names:
-        return pyarrow.chunked_array(
-            [pyarrow.array([QuantumStatus.UNKNOWN.value] * len(table), pyarrow.int8())]
-        )
-    status = pc.if_else(table["failed"], QuantumStatus.FAILED.value, QuantumStatus.SUCCESSFUL.value)
-    return pc.fill_null(status, QuantumStatus.UNKNOWN.value).cast(pyarrow.int8())
 
 
 def _null_type(name: str) -> pyarrow.DataType:

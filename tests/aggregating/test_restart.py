@@ -120,6 +120,7 @@ def test_other_journals(on_sqlite: Finished, tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_killed_at_any_moment(on_sqlite: Finished, tmp_path: Path) -> None:
     theirs = on_sqlite.repository()
     aggregated_by_upstream(theirs, on_sqlite.run, tmp_path, promise_ingest_graph=True)

@@ -67,8 +67,11 @@ def has_ended(child: int, seconds: float) -> int | None:
 
 
 def logged(logs: Path) -> list[tuple[Any, ...]]:
-    """Return what the provenance of each quantum says, but for what differs from run to run."""
-    lines = []
+    """Return what the provenance of each quantum says, but for what differs from run to run.
+
+    A quantum whose process outlived a killed run may have been logged twice.
+    """
+    lines = set()
     for log in logs.iterdir():
         # A process that was killed may have left the beginning of a line.
         for line in log.read_text().splitlines(keepends=True):
@@ -76,7 +79,7 @@ def logged(logs: Path) -> list[tuple[Any, ...]]:
                 found = json.loads(line)
                 kinds = sorted(key for key, value in found.items() if isinstance(value, list))
                 data_id = json.dumps(found["data_id"], sort_keys=True)
-                lines.append(
+                lines.add(
                     (found["task_label"], data_id, found["failed"], *(len(found[key]) for key in kinds))
                 )
     return sorted(lines)

@@ -67,19 +67,18 @@ def has_ended(child: int, seconds: float) -> int | None:
 
 
 def logged(logs: Path) -> list[tuple[Any, ...]]:
-    """Return what the provenance of each quantum says, but for what differs from run to run.
-
-    A quantum whose process outlived a killed run may have been logged twice.
-    """
-    lines = set()
+    """Return what the provenance of each quantum says, but for what differs from run to run."""
+    lines = []
     for log in logs.iterdir():
         # A process that was killed may have left the beginning of a line.
         for line in log.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
                 found = json.loads(line)
+                # An attempt that was killed after it had begun to write may be told of.
+                found.pop("earlier_attempts", None)
                 kinds = sorted(key for key, value in found.items() if isinstance(value, list))
                 data_id = json.dumps(found["data_id"], sort_keys=True)
-                lines.add(
+                lines.append(
                     (found["task_label"], data_id, found["failed"], *(len(found[key]) for key in kinds))
                 )
     return sorted(lines)

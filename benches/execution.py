@@ -34,11 +34,10 @@ from typing import Any
 
 import yaml
 from lsst.pipe.base.quantum_reports import Report
-from lsst.pipe.base.script.transfer_from_graph import transfer_from_graph
 
 from execution_ways import PARSL, dask_cluster
 from quantum_butler.demo.comparison import compare_outputs, read_outputs
-from quantum_butler.demo.graph import make_repository, pipetask, read_graph
+from quantum_butler.demo.graph import make_repository, pipetask, read_graph, transfer
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = Path(sys.executable).parent
@@ -131,19 +130,6 @@ def read_report(path: Path) -> Any:
     return report.status.name, quanta
 
 
-def transfer(graph: Graph, root: Path) -> None:
-    """Make outputs known to the repository, so that they can be read back."""
-    transfer_from_graph(
-        str(graph.file),
-        str(root),
-        register_dataset_types=True,
-        transfer_dimensions=False,
-        update_output_chain=True,
-        dry_run=False,
-        dataset_type=(),
-    )
-
-
 def compare(graph: Graph, folder: Path) -> list[str]:
     """Run a graph in each way, and return the names of the ways; end if any leaves something else."""
     ways: dict[str, Callable[[Path], list[object]]] = {
@@ -168,7 +154,7 @@ def compare(graph: Graph, folder: Path) -> list[str]:
             with graph.copied() as root:
                 summary = root.parent / "summary.json"
                 run([*command(root), "--summary", summary], root.parent)
-                transfer(graph, root)
+                transfer(graph.file, root)
                 found = read_outputs(root), read_report(summary)
                 # It lists what the process that began the run has imported, engines among it.
                 packages = {id_ for id_, ref in found[0].refs.items() if ref.datasetType.name == "packages"}
@@ -289,7 +275,7 @@ def time_bps(folder: Path, jobs: int) -> dict[str, Any] | None:
             first = max(path.stat().st_mtime for path in (root / "demo").rglob("*config*.py"))
             found[f"{side}_seconds"] = max(files) - first
             found[f"{side}_processor"] = whole.processor
-            transfer(graph, root)
+            transfer(graph.file, root)
             outputs = _without_ids(root)
             expected = expected or outputs
             if outputs != expected:

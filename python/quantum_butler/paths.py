@@ -18,6 +18,9 @@ __all__ = (
     "Name",
     "PathError",
     "absolute_path",
+    "is_file",
+    "is_folder",
+    "is_there",
     "is_uri",
     "local_path",
     "require_writable",
@@ -26,8 +29,10 @@ __all__ = (
 )
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from typing import TypeAlias
 
 Name: TypeAlias = str | os.PathLike[str]
@@ -81,6 +86,24 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+def is_there(path: Name, *, follow: bool = True) -> bool:
+    """Whether there is a file or folder; raises `OSError` if that cannot be found out.
+
+    `os.path.exists` takes any error for a no.  What it then passes over is lost.
+    """
+    return _status(path, follow=follow) is not None
+
+
+def is_file(path: Name) -> bool:
+    """Whether there is a regular file; raises `OSError` if that cannot be found out."""
+    return (status := _status(path)) is not None and stat.S_ISREG(status.st_mode)
+
+
+def is_folder(path: Name) -> bool:
+    """Whether there is a folder; raises `OSError` if that cannot be found out."""
+    return (status := _status(path)) is not None and stat.S_ISDIR(status.st_mode)
+
+
 def require_writable(folder: str) -> None:
     """Make a folder, if there is none, and raise `OSError` unless a file can be written in it."""
     trial = os.path.join(folder, f".trial-{os.urandom(6).hex()}")
@@ -95,6 +118,17 @@ def require_writable(folder: str) -> None:
                 os.unlink(trial)
     except OSError as error:
         raise OSError(error.errno, f"nothing can be written here ({error.strerror})", folder) from error
+
+
+def _status(path: Name, *, follow: bool = True) -> os.stat_result | None:
+    """Return what the file system knows of a path; nothing if there is nothing."""
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError as error:
+        # Nothing is where a link leads round in a circle, either.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
 
 
 def _path_of(uri: str) -> str:

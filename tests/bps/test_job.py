@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from parsl.app.errors import BashExitFailure
 
+from interpreters import collected_here
 from quantum_butler.bps.job import end_zygotes, plain_words, run_job
 
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
     """Have what Parsl leaves open collected here, and not in another test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with collected_here():
+        yield
 
 
 # Parsl does not close the streams of its shell jobs.

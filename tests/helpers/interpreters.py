@@ -10,17 +10,22 @@ In some releases (3.12.1 and 3.13.0 among them) a member of a ZIP file that is
 sought forward after another member has been read continues in the wrong place.
 Upstream then cannot read ingested provenance, with any butler.
 `seeking_zip_files` mends that.
+
+Other libraries leave sockets and streams to the collector, too.
+`collected_here` has it find them in the test that used such a library.
 """
 
 from __future__ import annotations
 
-__all__ = ("closing_connections", "seeking_zip_files", "zip_files_seek")
+__all__ = ("closing_connections", "collected_here", "seeking_zip_files", "zip_files_seek")
 
 import contextlib
+import gc
 import io
 import os
 import sqlite3
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +75,15 @@ def closing_connections() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "sqlite3", _Sqlite3())
         yield
+
+
+@contextlib.contextmanager
+def collected_here() -> Iterator[None]:
+    """Have what another library leaves open collected at the end, without a warning."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def zip_files_seek() -> bool:

@@ -16,6 +16,7 @@ from lsst.resources.http import HttpResourcePath
 from scenarios import Butler, Run, scenario
 from urllib3.connection import HTTPConnection
 
+from interpreters import collected_here
 from quantum_butler.switches import native_enabled
 from repositories import Repository, example_metrics
 from webdav import WebDavServer, serving
@@ -37,7 +38,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebDavSe
     monkeypatch.setenv("LSST_HTTP_BACKOFF_MIN", "0")
     monkeypatch.setenv("LSST_HTTP_BACKOFF_MAX", "0")
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with serving(tmp_path) as server:
+    # A response that nobody has read to its end keeps a closed connection's file open.
+    with collected_here(), serving(tmp_path) as server:
         yield server
         HttpResourcePath._metadata_session_store.clear()
         HttpResourcePath._data_session_store.clear()

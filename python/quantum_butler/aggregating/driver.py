@@ -19,7 +19,7 @@ from pathlib import Path
 from lsst.daf.butler import Butler
 
 from ..collecting.contents import Place
-from ..paths import Name, local_path
+from ..paths import Name, is_there, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
 from .finishing import finish_ingest, registered_graph, verify_graph
@@ -173,15 +173,15 @@ def aggregate(
                 # The small files are gone, or about to be.
                 if not ingest.dry_run:
                     finish_ingest(repository, run, None, keep=False, batch=ingest.batch)
-                    if target is not None and _journal_of(target).exists():
+                    if target is not None and is_there(_journal_of(target)):
                         stack.enter_context(_open_journal(target, planned, repository)).remove()
                 return _report_of(there)
         journal = None
         if target is not None:
-            if target.exists() and not (overwrite or _journal_of(target).exists()):
+            if is_there(target) and not (overwrite or is_there(_journal_of(target))):
                 raise FileExistsError(f"{target} is there already")
             journal = stack.enter_context(_open_journal(target, planned, repository))
-            if target.exists() and not (overwrite or journal.resumed):
+            if is_there(target) and not (overwrite or journal.resumed):
                 raise FileExistsError(f"{target} is there already")
             if (report := _written(target, journal)) is not None:
                 _register_graph(
@@ -236,7 +236,7 @@ def _register_graph(
 
 def _moved(report: AggregateReport, butler: Butler | None, run: str) -> AggregateReport:
     """Return a report that says where the graph is now."""
-    if butler is None or report.path is None or Path(report.path).exists():
+    if butler is None or report.path is None or is_there(report.path):
         return report
     return replace(report, path=registered_graph(butler, run))
 
@@ -258,7 +258,7 @@ def _written(target: Path, journal: Journal) -> AggregateReport | None:
         for path in target.parent.glob(f"{glob.escape(target.name)}.*.tmp"):
             path.unlink(missing_ok=True)
     told = journal.written
-    if told is None or not target.exists():
+    if told is None or not is_there(target):
         return None
     status = target.stat()
     if (told["size"], told["time"]) != (status.st_size, status.st_mtime_ns):

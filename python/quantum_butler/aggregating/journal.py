@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..locks import warn_of_no_locks
+from ..paths import is_there
 from .errors import AggregateError
 from .scanning import Block, Entry, Scanned
 
@@ -81,7 +82,7 @@ class Journal:
                 return
             raise AggregateError(f"{self.path}: another aggregation is writing this journal") from None
         # Somebody may have removed it in between.
-        if not self.path.exists() or not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+        if not is_there(self.path) or not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
             raise AggregateError(f"{self.path}: another aggregation has just ended; try again")
 
     def _read(self) -> None:

@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..paths import is_there
 from .errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        found = "there is no such folder" if not folder.exists() else f"it has no {MANIFEST}"
+        found = "there is no such folder" if not is_there(folder) else f"it has no {MANIFEST}"
         raise ArchiveError(f"{folder} is not a provenance archive: {found}") from error
     except OSError as error:
         raise ArchiveError(f"{path}: {error.strerror}") from error

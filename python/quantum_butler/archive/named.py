@@ -16,6 +16,7 @@ import pyarrow
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..paths import is_there
 from ..queries.arrays import FALSE, array_of, indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
@@ -360,7 +361,7 @@ class NamedRows(Source):
         """Return the rows of a name, if it is a whole one."""
         path = self._path / INDEX
         values = None if choice.where is None else _values(choice.where, self.dimensions)
-        if values is None or choice.labels is None or len(choice.labels) != 1 or not path.exists():
+        if values is None or choice.labels is None or len(choice.labels) != 1 or not is_there(path):
             return []
         (label,) = choice.labels
         key = numpy.uint64(name_key(label, values))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy
 
+from ..paths import is_there
 from ..queries.data_ids import data_id_of
 from ..queries.found import DATASET, QUANTUM, Name
 from ..queries.statuses import STATUS_WORDS
@@ -180,7 +181,7 @@ class Reader:
     @property
     def has_names(self) -> bool:
         """Whether the archive has names of datasets; those of the first format have none."""
-        return (self._path / "datasets.parquet").exists()
+        return is_there(self._path / "datasets.parquet")
 
     def empty_datasets(self) -> Iterator[uuid.UUID]:
         """Return the datasets of which some file is known to have no bytes, if quanta have them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ("GraphRun", "open_run")
 
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from ..archive.archive import Archive
@@ -13,7 +12,7 @@ from ..archive.errors import ArchiveError
 from ..archive.lineage import Lineage
 from ..archive.results import Consumer, DatasetDetails, Quantum, QuantumDetails, Use
 from ..paths import Name as FileName
-from ..paths import local_path
+from ..paths import is_folder, local_path
 from ..quantum_graphs import GraphQuantum, PredictedGraph, ProvenanceGraph, QuantumGraphError
 from ..quantum_graphs.named import GraphRows
 from ..queries.found import DATASET, QUANTUM, Name
@@ -231,9 +230,9 @@ def open_run(*places: FileName) -> Archive | GraphRun:
         Raised if it is none of these, or cannot be read.
     """
     paths = [local_path(place) for place in places]
-    if len(paths) == 1 and Path(paths[0]).is_dir():
+    if len(paths) == 1 and is_folder(paths[0]):
         return Archive(places[0])
-    if folders := [path for path in paths if Path(path).is_dir()]:
+    if folders := [path for path in paths if is_folder(path)]:
         raise ArchiveError(f"{folders[0]}: one archive, or graphs; several archives are merged first")
     try:
         return GraphRun(ProvenanceGraph(*places))

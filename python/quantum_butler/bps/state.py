@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..paths import is_there
+
 _NAME = "quantum_butler_run.jsonl"
 _CANCEL = "quantum_butler_cancel"
 
@@ -66,7 +68,7 @@ class StateWriter:
     @property
     def is_cancelled(self) -> bool:
         """Whether somebody wants the run to end."""
-        return os.path.exists(os.path.join(self._folder, _CANCEL))
+        return is_there(os.path.join(self._folder, _CANCEL))
 
     def close(self) -> None:
         """Write no more."""
@@ -143,7 +145,7 @@ class RunState:
             return "UNKNOWN"
         if self.state != "RUNNING":
             return "READY"
-        return "RUNNING" if os.path.exists(self.errors[name]) else "PENDING"
+        return "RUNNING" if is_there(self.errors[name]) else "PENDING"
 
 
 def read_state(folder: str) -> RunState:

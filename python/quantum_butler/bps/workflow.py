@@ -17,6 +17,7 @@ from parsl.app.app import python_app
 from parsl.app.errors import BashExitFailure
 from parsl.dataflow.errors import DependencyError
 
+from ..paths import is_there
 from .job import run_job
 from .state import StateWriter, read_state
 
@@ -71,7 +72,7 @@ class WarmParslWorkflow(ParslWorkflow):
         for name, state in read_state(self.path).jobs.items():
             if state == "SUCCEEDED":
                 self._named(name).done = True
-            elif os.path.exists(errors := self._named(name).stderr):
+            elif is_there(errors := self._named(name).stderr):
                 # It tells whether the job has begun.
                 os.replace(errors, f"{errors}.before")
         self._begin()

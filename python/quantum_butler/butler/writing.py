@@ -99,7 +99,8 @@ class WritingMethods(ButlerState):
         require_id(ref)
         if not self._tracker.is_predicted_output(ref):
             raise RuntimeError("Cannot `put` dataset that was not predicted as an output.")
-        put = self._put_telling if type(obj).__name__ in TELLING else self._put
+        tells = type(obj).__name__ in TELLING and self._observed is not None
+        put = self._put_telling if tells else self._put
         if LOG.isEnabledFor(logging.DEBUG):
             with self._metrics.instrument_put(log=LOG, msg="Put QBB dataset"):
                 put(datastore, obj, ref, provenance)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from ..paths import is_there
 from .output import format_option, show
 from .paths import LocalPath
 
@@ -110,7 +111,7 @@ def _make_example(folder: Path, style: str) -> None:
 
 def _new_folder(folder: Path, option: str) -> Path:
     """Make a folder if there is none, and return its full name; refuse one with something in it."""
-    if folder.exists() and any(folder.iterdir()):
+    if is_there(folder) and any(folder.iterdir()):
         raise click.BadParameter(f"{folder} is not empty", param_hint=option)
     root = folder.resolve()
     root.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .names import opened_run
+from .options import places_argument
 from .output import format_option, wide_option
 from .paths import LocalPath
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_places = click.argument(
-    "places",
-    metavar="ARCHIVE|GRAPH...",
-    nargs=-1,
-    required=True,
-    type=LocalPath(exists=True, is_text=True, file_okay=True),
-)
 _type = click.option(
     "--type", "types", metavar="TYPE", multiple=True, help="Datasets of this type; may be given again."
 )
@@ -56,8 +50,13 @@ def _printing(command: _F) -> _F:
     return limit(summary(output(wide_option(format_option("json", "csv")(command)))))
 
 
+def _datasets(command: _F) -> _F:
+    """Add of what run a command lists datasets, and which ones."""
+    return places_argument(_type(_run(_where(_printing(command)))))
+
+
 @click.command()
-@_places
+@places_argument
 @click.option(
     "--task", "tasks", metavar="LABEL", multiple=True, help="Quanta of this task; may be given again."
 )
@@ -103,11 +102,7 @@ def find(
 
 
 @click.command()
-@_places
-@_type
-@_run
-@_where
-@_printing
+@_datasets
 def unused(
     places: tuple[Path, ...],
     types: tuple[str, ...],
@@ -127,11 +122,7 @@ def unused(
 
 
 @click.command()
-@_places
-@_type
-@_run
-@_where
-@_printing
+@_datasets
 def missing(
     places: tuple[Path, ...],
     types: tuple[str, ...],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..paths import is_there
 from .options import new_graph_option, overwrite_graph_option
 from .output import format_option, show, warn
 from .paths import LocalPath
@@ -165,7 +166,7 @@ def aggregate(
     if archive is not None:
         if incomplete or (keep_files and output is None):
             raise click.UsageError("--archive is made of the graph, and none is written")
-        if archive.exists() and not overwrite:
+        if is_there(archive) and not overwrite:
             raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
     context = click.get_current_context()
     for name, given in context.params.items():

@@ -7,6 +7,7 @@ __all__ = (
     "log_failure_options",
     "new_graph_option",
     "overwrite_graph_option",
+    "places_argument",
     "provenance_contents_option",
 )
 
@@ -71,6 +72,14 @@ provenance_contents_option = click.option(
     "quantum-butler aggregate --logs takes them from there.",
 )
 
+
+places_argument = click.argument(
+    "places",
+    metavar="ARCHIVE|GRAPH...",
+    nargs=-1,
+    required=True,
+    type=LocalPath(exists=True, is_text=True, file_okay=True),
+)
 
 new_graph_option = click.option(
     "-o",

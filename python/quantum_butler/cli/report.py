@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import places_argument
 from .output import format_option, show
 from .paths import LocalPath
 
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 
 INCOMPLETE = 3
 """Exit status when some quantum has not succeeded."""
-
-_places = click.argument(
-    "places",
-    metavar="ARCHIVE|GRAPH...",
-    nargs=-1,
-    required=True,
-    type=LocalPath(exists=True, is_text=True, file_okay=True),
-)
 
 
 @contextmanager
@@ -50,7 +43,7 @@ def _plain_errors() -> Iterator[None]:
     epilog=f"Exit status: 0 if every quantum has succeeded, {INCOMPLETE} if not, "
     "1 if the report could not be made, 2 if the command was called wrongly."
 )
-@_places
+@places_argument
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -126,7 +119,7 @@ def _write_page(made: RunReport, places: tuple[Path, ...], file: Path) -> None:
     epilog="Exit status: 0 when the times were summed up; 1 when they could not be; 2 when the command was "
     "called wrongly.",
 )
-@_places
+@places_argument
 @click.option(
     "--slowest",
     type=click.IntRange(min=0),

@@ -16,6 +16,7 @@ from .. import _core
 from ..archive.errors import ArchiveError, unreadable
 from ..archive.format import ROLES, read_manifest
 from ..archive.rows import QuantumRows, read_quanta, read_rows
+from ..paths import is_there
 from .origins import Origin
 from .parts import Part, PartWriter
 from .tables import ATTEMPTS, EXECUTION, KNOWN_FROM, part_schemas
@@ -94,7 +95,7 @@ def _expected_attempts(archive: Path) -> int:
 def _attempts(archive: Path) -> Iterator[pa.Table]:
     """Yield the attempts that an archive does not keep, with all columns."""
     path = archive / "attempts.parquet"
-    if not path.exists():
+    if not is_there(path):
         return
     columns = dict(_ATTEMPTS)
     if read_manifest(archive).version != 1:

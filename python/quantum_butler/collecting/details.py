@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..archive.errors import unreadable
+from ..paths import is_there
 from .duplicates import Duplicates
 from .ids import ids_of
 from .parts import Part, part_path, read_part
@@ -113,7 +114,7 @@ class Details:
 
     def _add_tasks(self, path: Path) -> None:
         """Add the tasks that an archive tells of."""
-        if not path.exists():
+        if not is_there(path):
             return
         try:
             rows = pq.read_table(path).select(TASKS.names).to_pylist()
@@ -142,7 +143,7 @@ def _earlier(parts: Sequence[Part], folder: str, attempts: Sequence[pa.Table]) -
         seen |= set(zip(ids_of(table["quantum_id"]).tolist(), _starts(table), strict=True))
     empty = None
     for part in parts:
-        if not os.path.exists(part_path(folder, part.number, "earlier")):
+        if not is_there(part_path(folder, part.number, "earlier")):
             continue
         with read_part(folder, part.number, "earlier") as told:
             empty = told.schema.empty_table() if empty is None else empty

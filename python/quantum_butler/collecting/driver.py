@@ -30,7 +30,7 @@ from .. import _core
 from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
 from ..archive.naming import INDEX
 from ..errors import QuantumButlerError
-from ..paths import text_path
+from ..paths import is_file, is_folder, text_path
 from ..progress import Progress
 from .archived import archive_parts, past_attempts
 from .duplicates import Duplicates, find_duplicates
@@ -230,9 +230,9 @@ def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:
         os.lstat(place)
     except FileNotFoundError:
         return None
-    if place.is_dir() and not any(place.iterdir()):
+    if is_folder(place) and not any(place.iterdir()):
         return None
-    if not (place / MANIFEST).is_file():
+    if not is_file(place / MANIFEST):
         raise ExistingArchiveError(f"{place}: this is there already, and is no provenance archive")
     if not (append or overwrite):
         raise ExistingArchiveError(

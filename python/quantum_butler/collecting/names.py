@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from .. import _core
 from ..archive.naming import INDEX, name_keys
 from ..archive.schemas import DATASETS
+from ..paths import is_there
 from .ids import ids_of, uuids_of
 from .parts import Part, read_names
 from .tables import TableWriter
@@ -118,7 +119,7 @@ class _Ranges:
     def read(self, kind: str, number: int) -> Iterator[pa.Table]:
         """Yield what was added of a range."""
         path = self._path(kind, number)
-        if not os.path.exists(path):
+        if not is_there(path):
             return
         size = os.path.getsize(path)
         with open(path, "rb") as stream:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from ..paths import is_there
 from .duplicates import Duplicates
 from .found import Piece
 from .parts import Part, part_path, read_part
@@ -46,7 +47,7 @@ def _origins(
     with read_part(folder, number, "quanta") as quanta:
         found = quanta.select(["source", "offset"]).take(rows).to_pylist()
     path = part_path(folder, number, "piece")
-    piece = Piece.load(path) if os.path.exists(path) else None
+    piece = Piece.load(path) if is_there(path) else None
     for row, origin in zip(rows, found, strict=True):
         if piece is None:
             yield (number, row), {"archive": os.fspath(archives[number]), "row": origin["offset"]}

@@ -17,6 +17,7 @@ from typing import Self
 
 from ..errors import QuantumButlerError
 from ..locks import warn_of_no_locks
+from ..paths import is_there
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -75,7 +76,7 @@ class Scratch:
         # Where the operating system can exchange two folders, there is one at any time.  Elsewhere there is
         # a moment without, and a process that is killed right then leaves the old one in the scratch folder.
         self._sync()
-        if not os.path.lexists(self._archive):
+        if not is_there(self._archive, follow=False):
             os.rename(self.result, self._archive)
         elif not _exchange(self.result, self._archive):
             aside = os.path.join(self._folder, "replaced")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..archive.format import MANIFEST
 from ..errors import QuantumButlerError
-from ..paths import is_uri, local_path, text_path
+from ..paths import is_file, is_there, is_uri, local_path, text_path
 from .found import Found, Group, Kind, Listing, Piece
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Sources:
         self.size = 0
         """How many bytes they have (`int`)."""
         for source in list(self._given):
-            if not is_uri(source) and os.path.isfile(os.path.join(local_path(source), MANIFEST)):
+            if not is_uri(source) and is_file(os.path.join(local_path(source), MANIFEST)):
                 self._given.remove(source)
                 self._add_archive(local_path(source))
                 continue
@@ -128,7 +128,7 @@ class Sources:
             yield from _find_remote(source)
             return
         source = local_path(source)
-        if os.path.lexists(source) or not glob.has_magic(source):
+        if is_there(source, follow=False) or not glob.has_magic(source):
             matches = [source]
         else:
             matches = sorted(set(_matches(source)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 __all__ = ("SUPPLEMENTED", "add_supplements", "supplemented")
 
-import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..paths import is_there
 from .parts import part_path
 from .tables import EXECUTION
 
@@ -38,7 +38,7 @@ def add_supplements(replaced: pa.Table, rows: pa.Table, folder: str) -> None:
 def _count(folder: str, number: int) -> int:
     """Return how many files of supplements a part has."""
     count = 0
-    while os.path.exists(part_path(folder, number, f"more{count}")):
+    while is_there(part_path(folder, number, f"more{count}")):
         count += 1
     return count
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from .. import _core
 from ..archive.index import write_index
+from ..paths import is_there
 from .details import Details
 from .duplicates import Duplicates
 from .found import Piece
@@ -121,7 +122,7 @@ class ArchiveWriter:
     def _with_source(self, quanta: pa.Table, part: Part) -> pa.Table:
         """Return quanta with the numbers of their sources in the list of the archive."""
         path = part_path(self._folder, part.number, "piece")
-        if not os.path.exists(path):
+        if not is_there(path):
             # Those of an archive have them.
             return quanta
         entries: Any = np.array(Piece.load(path).entries, np.int32)

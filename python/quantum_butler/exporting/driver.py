@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Literal
 
 from ..archive import Archive, ArchiveError
 from ..collecting.driver import collect
-from ..paths import Name, absolute_path
+from ..paths import Name, absolute_path, is_file, is_folder, is_there
 from ..progress import Progress
 from .contents import Batch, Contents, Selection
 from .errors import ExportError
@@ -171,10 +171,10 @@ def _opened(place: Archive | Name, more: Sequence[Name], *, may_be_graph: bool) 
         yield place
         return
     paths = [absolute_path(one) for one in (place, *more)]
-    if len(paths) == 1 and not os.path.isfile(paths[0]):
+    if len(paths) == 1 and not is_file(paths[0]):
         yield Archive(paths[0])
         return
-    if folder := next((path for path in paths if os.path.isdir(path)), None):
+    if folder := next((path for path in paths if is_folder(path)), None):
         raise ArchiveError(f"{folder}: one archive, or graphs; several archives are merged first")
     if not may_be_graph:
         raise ExportError(
@@ -202,7 +202,7 @@ def _replaced(path: str) -> Iterator[BinaryIO]:
 def _write_crate(contents: Contents, path: Path, tell: Callable[[Batch], None]) -> None:
     """Write a crate: a folder that is not there, or a file that may be."""
     write = _writer("ro-crate", "write_crate_at")
-    if path.suffix != ".zip" and path.exists():
+    if path.suffix != ".zip" and is_there(path):
         raise ExportError(f"{path}: a crate is written to a new folder, and this is there already")
     # The library makes both, and a part of either is none.
     partial = path.with_name(f".{path.stem}.partial-{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -210,6 +210,6 @@ def _write_crate(contents: Contents, path: Path, tell: Callable[[Batch], None]) 
         write(contents, partial, tell)
         os.replace(partial, path)
     finally:
-        if partial.is_dir():
+        if is_folder(partial):
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)

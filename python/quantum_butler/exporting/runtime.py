@@ -38,7 +38,7 @@ _MEBIBYTE = 1 << 20
 def write_runtime(contents: Contents, stream: BinaryIO, tell: Tell) -> None:
     """Write a row for each quantum of which there is some figure."""
     done = 0
-    columns = ("quantum_id", "task_label", "status", "failed", "data_id", *_FIGURES)
+    columns = ("quantum_id", "task_label", "status", "data_id", *_FIGURES)
     with pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
         for table in contents.tables(columns):
             figures = [table[name] for name in _FIGURES if name in table.column_names]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import _core
-from ..paths import Name, local_path
+from ..paths import Name, is_file, is_folder, is_there, local_path
 from ..progress import Progress
 from .errors import QuantumGraphError, errors_of_graphs
 
@@ -106,7 +106,7 @@ def merge_graphs(
         raise _difference(graph, paths, [group[0] for group in groups])
     targets = [target] if len(groups) == 1 else [_numbered(target, n + 1) for n in range(len(groups))]
     for path in targets:
-        if path.exists() and not overwrite:
+        if is_there(path) and not overwrite:
             raise FileExistsError(f"{path} is there already")
     folder = target.parent if scratch is None else Path(local_path(scratch))
     merged = []
@@ -129,10 +129,10 @@ def _found(files: Sequence[Name]) -> list[str]:
     found: dict[str, None] = {}
     for file in files:
         path = Path(local_path(file))
-        if not path.is_dir():
+        if not is_folder(path):
             found[str(path)] = None
             continue
-        inside = sorted(str(one) for one in path.rglob("*.qg") if one.is_file())
+        inside = sorted(str(one) for one in path.rglob("*.qg") if is_file(one))
         if not inside:
             raise QuantumGraphError(f"{path}: there is no graph (.qg) in this folder")
         found.update(dict.fromkeys(inside))

@@ -20,7 +20,7 @@ from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.ids import ids_of
 from ..archive.index import lists_of, map_nodes
-from ..paths import Name
+from ..paths import Name, is_there
 from .sources import Runs
 
 _Numbers: TypeAlias = np.ndarray[Any, Any]
@@ -314,7 +314,7 @@ def _named(folder: Any, ids: pa.Array) -> Names:
     """Return the datasets of an archive, which are in the order of the index."""
     path = folder / "datasets.parquet"
     count = len(ids)
-    if not path.exists():
+    if not is_there(path):
         nothing = pa.nulls(count, pa.string())
         return Names(ids, nothing, nothing, pa.nulls(count, pa.int64()), np.zeros(count, bool))
     try:

@@ -6,7 +6,6 @@ __all__ = ("Pipeline", "Runs")
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError, unreadable
 from ..archive.statuses import TELLING, statuses
-from ..paths import Name, local_path
+from ..paths import Name, is_folder, is_there, local_path
 from ..quantum_graphs import ProvenanceGraph
 
 _COLUMNS = (
@@ -76,9 +75,9 @@ class Runs:
         """The archive, if it is one (`Archive` or `None`)."""
         self.graph: ProvenanceGraph | None = None
         """The graphs, if it is no archive (`ProvenanceGraph` or `None`)."""
-        if len(places) == 1 and Path(self.places[0]).is_dir():
+        if len(places) == 1 and is_folder(self.places[0]):
             self.archive = Archive(places[0])
-        elif any(Path(place).is_dir() for place in self.places):
+        elif any(is_folder(place) for place in self.places):
             raise ArchiveError(f"{self.places[0]}: one archive, or graphs; several archives are merged first")
         else:
             self.graph = ProvenanceGraph(*places)
@@ -135,7 +134,7 @@ class Runs:
         assert self.archive is not None
         path = self.archive.path / "tasks.parquet"
         told: dict[str, dict[str, set[str]]] = {"inputs": {}, "outputs": {}}
-        if path.exists():
+        if is_there(path):
             try:
                 rows = pq.read_table(path).to_pylist()
             except (OSError, pyarrow.ArrowException) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...paths import is_there
 from ...progress import Progress
 from ..format import MANIFEST, Manifest
 from ..schemas import ATTEMPTS, DATASETS, EDGES, EXCEPTIONS, QUANTA, RECORDS, SIZES, TASKS
@@ -61,7 +62,7 @@ def verify(
     for name, members in _LINES.items():
         file = folder / f"{name}.jsonl"
         count = check_lines(file, members, manifest.counts.get(name), findings)
-        if file.exists():
+        if is_there(file):
             rows[file.name] = count
     _check_counts(manifest, tables, index, findings)
     return Verification(str(folder), manifest.version, rows, findings.found, findings.count)
@@ -87,7 +88,7 @@ def _schemas(folder: Path, manifest: Manifest) -> dict[str, pa.Schema]:
         "edges": EDGES,
         "records": RECORDS,
     }
-    if (folder / "attempts.parquet").exists():
+    if is_there(folder / "attempts.parquet"):
         schemas["attempts"] = pa.schema(list(ATTEMPTS)[: ATTEMPTS.names.index("content") + 1])
     return schemas
 

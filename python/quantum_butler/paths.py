@@ -23,6 +23,7 @@ __all__ = (
     "is_there",
     "is_uri",
     "local_path",
+    "replaced",
     "require_writable",
     "shown",
     "text_path",
@@ -33,7 +34,8 @@ import errno
 import os
 import re
 import stat
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import BinaryIO, TypeAlias
 
 Name: TypeAlias = str | os.PathLike[str]
 """Name of a file or folder as a user gives it."""
@@ -102,6 +104,27 @@ def is_file(path: Name) -> bool:
 def is_folder(path: Name) -> bool:
     """Whether there is a folder; raises `OSError` if that cannot be found out."""
     return (status := _status(path)) is not None and stat.S_ISDIR(status.st_mode)
+
+
+@contextlib.contextmanager
+def replaced(path: Name) -> Iterator[BinaryIO]:
+    """Give a stream whose contents become a file, as a whole and only if all goes well.
+
+    A link stays, and what it points to is replaced.  A device or a pipe is written to.
+    """
+    if is_there(path) and not (is_file(path) or is_folder(path)):
+        with open(path, "wb") as stream:
+            yield stream
+        return
+    target = os.path.realpath(path)
+    partial = f"{target}.partial-{os.urandom(4).hex()}"
+    try:
+        with open(partial, "xb") as stream:
+            yield stream
+        os.replace(partial, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
 
 
 def require_writable(folder: str) -> None:

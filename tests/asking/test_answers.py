@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,12 +199,6 @@ def test_commands(told: Told) -> None:
         assert "more rows" in run("lineage", place, "three_output", "detector=2", "--limit", 2).stdout
         assert "two" in run("consumers", place, "one_output", "detector=2").stdout
         assert "one" in run("producer", place, "one_output", "detector=2").stdout
-
-
-def test_to_a_file(told: Told, tmp_path: Path) -> None:
-    run("find", told.archive, "--format", "csv", "-o", tmp_path / "quanta.csv")
-    assert len((tmp_path / "quanta.csv").read_text().splitlines()) == 32
-    run("find", told.archive, "-o", tmp_path / "no" / "file", status=1)
 
 
 def test_tables_of_an_archive(told: Told) -> None:

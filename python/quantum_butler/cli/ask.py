@@ -18,7 +18,7 @@ import click
 
 from .find import find, missing, unused
 from .look import consumers, lineage, producer, show_named
-from .output import format_option, show
+from .output import format_option, output_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
@@ -46,15 +46,24 @@ def _opened(
         raise failure(plain(str(error))) from error
 
 
-@click.command()
+@click.command(
+    epilog="Exit status: 0 when it was counted; 1 when the archive cannot be read; 2 when the command was "
+    "called wrongly."
+)
 @_archive
+@output_option
 @_format
 def stats(archive: Path, style: str) -> None:
     """Count quanta, datasets and bytes of ARCHIVE, task by task.
 
+    \b
+    quantum-butler stats campaign
+    quantum-butler stats campaign --format csv -o campaign.csv
+
     Unused are datasets that quanta of the task expected as inputs and none of
     them used; missing are outputs that they were to write and did not.
-    """
+    quantum-butler unused and missing list them.
+    """  # noqa: D301 - click wants the character \b itself
     from ..archive.reports import of_statistics
 
     with _opened(archive) as (opened,):
@@ -68,17 +77,24 @@ class _NotComparedError(click.ClickException):
     exit_code = 2
 
 
-@click.command()
+@click.command(
+    epilog="Exit status: 0 when the archives are the same; 1 when they differ; 2 when that cannot be told."
+)
 @click.argument("left", type=_ARCHIVE)
 @click.argument("right", type=_ARCHIVE)
+@output_option
 @_format
 def diff(left: Path, right: Path, style: str) -> None:
-    """Compare the archives LEFT and RIGHT.
+    """Compare the archives LEFT and RIGHT by id.
+
+    \b
+    quantum-butler diff first second
+    quantum-butler diff first second --format json -o difference.json
 
     Lists quanta and datasets that only one of them has, and datasets that
-    quanta of both have in different roles. The exit status is 1 if there are
-    any, and 2 if that cannot be told.
-    """
+    quanta of both have in different roles. Two runs have no ids in common:
+    quantum-butler compare matches them by task and data ID.
+    """  # noqa: D301 - click wants the character \b itself
     from ..archive.reports import of_difference
 
     with _opened(left, right, failure=_NotComparedError) as (one, other):
@@ -88,10 +104,15 @@ def diff(left: Path, right: Path, style: str) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(
+    epilog="Exit status: 0 when the pictures are there; 1 when they could not be made; 2 when the command "
+    "was called wrongly."
+)
 @_archive
 @click.option(
+    "-o",
     "--output",
+    metavar="FOLDER",
     type=LocalPath(),
     required=True,
     help="Folder for the pictures; made if there is none.",
@@ -99,9 +120,12 @@ def diff(left: Path, right: Path, style: str) -> None:
 def plot(archive: Path, output: Path) -> None:
     """Draw the outputs and the inputs of each task of ARCHIVE.
 
+    \b
+    quantum-butler plot campaign -o pictures
+
     Writes outputs.png, outputs.svg, inputs.png and inputs.svg, and prints
     their paths.
-    """
+    """  # noqa: D301 - click wants the character \b itself
     try:
         from ..archive.plots import draw
     except ModuleNotFoundError as error:

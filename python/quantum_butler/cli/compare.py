@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from .output import format_option, show
+from .output import format_option, output_option, show
 from .paths import LocalPath
 
 _RUN = LocalPath(exists=True, is_text=True, file_okay=True)
@@ -39,6 +39,7 @@ class _NotComparedError(click.ClickException):
     help="Print so many of each kind of difference; 0 prints all. JSON and CSV have all.",
 )
 @click.option("--summary", is_flag=True, help="Print the tables by task and by dataset type only.")
+@output_option
 @format_option("json", "csv")
 def compare(left: Path, right: Path, limit: int, summary: bool, style: str) -> None:
     """Compare the runs LEFT and RIGHT: archives, or provenance graphs (.qg).
@@ -46,7 +47,7 @@ def compare(left: Path, right: Path, limit: int, summary: bool, style: str) -> N
     \b
     quantum-butler compare last-week this-week
     quantum-butler compare run1.qg run2.qg --limit 0
-    quantum-butler compare campaign run.qg --format json
+    quantum-butler compare campaign run.qg --format json -o differences.json
 
     Quanta are matched by task and data ID, datasets by type and data ID; ids do not matter, nor do names
     of runs. quantum-butler diff compares by id. Inputs are those that were really used, if both sides

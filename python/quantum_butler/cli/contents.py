@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from .output import format_option, show
+from .names import opened_run
+from .output import format_option, output_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ def _options(command: _F) -> _F:
 
 @click.command(
     short_help="Print the log of a quantum, or of several.",
-    epilog="Exit status: 0 when there is such a quantum; 1 when there is none, or GRAPH has no logs in it.",
+    epilog="Exit status: 0 when GRAPH was asked, also if no quantum meets the options; 1 when there is no "
+    "QUANTUM of this name, or GRAPH has no logs in it; 2 when several have the name, or the command was "
+    "called wrongly.",
 )
 @_options
+@output_option
 @click.option(
     "--level",
     type=click.Choice(["DEBUG", "VERBOSE", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
@@ -68,7 +72,7 @@ def log(
 
     \b
     quantum-butler log run.qg isr visit=7 detector=3
-    quantum-butler log run.qg --task isr --status failed --level WARNING
+    quantum-butler log run.qg --task isr --status failed --level WARNING -o failed.log
 
     QUANTUM is an id, the beginning or the end of one, or a task with a data ID. The logs of all attempts are
     printed, those of failed ones too, in upstream's form.
@@ -92,9 +96,12 @@ def log(
 
 @click.command(
     short_help="Print the metadata of a quantum, or of several.",
-    epilog="Exit status: 0 when there is such a quantum; 1 when there is none, or GRAPH has no metadata.",
+    epilog="Exit status: 0 when GRAPH was asked, also if no quantum meets the options; 1 when there is no "
+    "QUANTUM of this name, or GRAPH has no metadata in it; 2 when several have the name, or the command was "
+    "called wrongly.",
 )
 @_options
+@output_option
 @format_option("json")
 def metadata(
     run: Path,
@@ -108,7 +115,7 @@ def metadata(
 
     \b
     quantum-butler metadata run.qg isr visit=7 detector=3
-    quantum-butler metadata run.qg --task isr --format json
+    quantum-butler metadata run.qg --task isr --format json -o isr.jsonl
 
     QUANTUM is an id, the beginning or the end of one, or a task with a data ID. Each line is the full name of
     an entry with its value.
@@ -142,27 +149,28 @@ def _print(
     """Print what is asked for, one quantum after the other."""
     if bool(quantum) == bool(tasks or statuses or where):
         raise click.UsageError("name a QUANTUM, or ask for several by --task, --status or --where")
-    from ..archive.reports import plain
-    from ..asking import open_run
-    from ..asking.contents import contents_of
-    from ..errors import QuantumButlerError
+    from ..asking.contents import NoContentsError, contents_of
 
-    count = 0
-    try:
-        opened = open_run(run)
+    with opened_run(run) as opened:
         found = contents_of(
             opened, kind, quantum=quantum or None, tasks=tasks, statuses=statuses, where=where
         )
-        for one in found:
-            count += 1
+        try:
             if style == "json":
-                show(json.dumps(_content(one, kept)) + "\n")
+                show(json.dumps(_content(one, kept)) + "\n" for one in found)
             else:
-                show("".join(f"{line}\n" for line in _text(one, lines)))
-    except (QuantumButlerError, OSError) as error:
-        raise click.ClickException("\n".join(map(plain, str(error).splitlines()))) from error
-    if not count and style != "json":
-        show("No quantum is like that.\n")
+                show(f"{line}\n" for line in _all(found, lines))
+        except NoContentsError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _all(found: Iterator[QuantumContents], lines: Callable[[Any], list[str]]) -> Iterator[str]:
+    """Yield the lines of all quanta."""
+    one = None
+    for one in found:
+        yield from _text(one, lines)
+    if one is None:
+        yield "No quantum is like that."
 
 
 def _content(one: QuantumContents, kept: Callable[[Any], Any]) -> dict[str, Any]:

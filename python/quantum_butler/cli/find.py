@@ -15,13 +15,17 @@ import click
 
 from .names import opened_run
 from .options import places_argument
-from .output import format_option, wide_option
-from .paths import LocalPath
+from .output import format_option, output_option, wide_option
 
 if TYPE_CHECKING:
     from ..queries.choice import Choice
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_STATUSES = (
+    "Exit status: 0 when the archive or the graphs were asked, also if nothing is like that; 1 when they "
+    "cannot be read; 2 when the command was called wrongly."
+)
 
 _type = click.option(
     "--type", "types", metavar="TYPE", multiple=True, help="Datasets of this type; may be given again."
@@ -40,14 +44,7 @@ def _printing(command: _F) -> _F:
     """Add how an answer of many rows is printed."""
     limit = click.option("--limit", type=click.IntRange(min=0), help="Print so many at most.")
     summary = click.option("--summary", is_flag=True, help="Count them, by task or type, run and status.")
-    output = click.option(
-        "-o",
-        "--output",
-        type=LocalPath(is_text=True, file_okay=True),
-        metavar="FILE",
-        help="Write the answer to this file.",
-    )
-    return limit(summary(output(wide_option(format_option("json", "csv")(command)))))
+    return limit(summary(output_option(wide_option(format_option("json", "csv")(command)))))
 
 
 def _datasets(command: _F) -> _F:
@@ -55,7 +52,7 @@ def _datasets(command: _F) -> _F:
     return places_argument(_type(_run(_where(_printing(command)))))
 
 
-@click.command()
+@click.command(epilog=_STATUSES)
 @places_argument
 @click.option(
     "--task", "tasks", metavar="LABEL", multiple=True, help="Quanta of this task; may be given again."
@@ -101,7 +98,7 @@ def find(
         _list("quantum", places, tasks or None, runs, statuses or None, where, None, printing)
 
 
-@click.command()
+@click.command(epilog=_STATUSES)
 @_datasets
 def unused(
     places: tuple[Path, ...],
@@ -121,7 +118,7 @@ def unused(
     _list("dataset", places, types, runs, None, where, "unused", printing)
 
 
-@click.command()
+@click.command(epilog=_STATUSES)
 @_datasets
 def missing(
     places: tuple[Path, ...],

@@ -11,8 +11,8 @@ from typing import Literal
 
 import click
 
-from .names import NAME_HELP, opened_run, place_and_name, split_words
-from .output import fitted, format_option, show, wide_option
+from .names import NAME_HELP_AND_STATUSES, opened_run, place_and_name, split_words
+from .output import fitted, format_option, output_option, show, wide_option
 
 _format = format_option("json", "csv")
 _actual = click.option(
@@ -26,10 +26,11 @@ _limit = click.option(
 )
 
 
-@click.command("show", epilog=NAME_HELP)
+@click.command("show", epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
 @click.option("--quantum", "kind", flag_value="quantum", help="NAME is that of a quantum.")
 @click.option("--dataset", "kind", flag_value="dataset", help="NAME is that of a dataset.")
+@output_option
 @wide_option
 @_format
 def show_named(
@@ -55,7 +56,7 @@ def show_named(
         show(fitted(report.render(style), style, wide))
 
 
-@click.command(epilog=NAME_HELP)
+@click.command(epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from (the default).")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
@@ -66,6 +67,7 @@ def show_named(
 )
 @_actual
 @_limit
+@output_option
 @wide_option
 @format_option("json", "csv", "dot", "mermaid", "svg")
 def lineage(
@@ -85,7 +87,7 @@ def lineage(
     \b
     quantum-butler lineage campaign deepCoadd tract=3 patch=5 band=r
     quantum-butler lineage campaign raw exposure=7 detector=3 --down --depth 2
-    quantum-butler lineage run.qg isr visit=7 detector=3 --format svg > isr.svg
+    quantum-butler lineage run.qg isr visit=7 detector=3 --format svg -o isr.svg
 
     Besides text there are graphs: dot for Graphviz, mermaid for Markdown
     pages, and svg, a picture of up to 300 nodes that Graphviz draws.
@@ -106,21 +108,23 @@ def lineage(
                 "limit it with --depth, or use --format dot"
             )
         graph = Graph.of(found)
-    # Whatever the characters of the stream are, those of these languages are UTF-8.
     if style != "svg":
+        # Whatever the characters of the stream are, those of these languages are UTF-8.
         show((to_dot if style == "dot" else to_mermaid)(graph).encode())
         return
     try:
-        show(to_svg(graph))
+        picture = to_svg(graph)
     except NoGraphvizError as error:
         raise click.UsageError(f"{error}; install it, or use --format dot") from error
     except GraphvizError as error:
         raise click.ClickException(str(error)) from error
+    show(picture)
 
 
-@click.command(epilog=NAME_HELP)
+@click.command(epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
 @_actual
+@output_option
 @wide_option
 @_format
 def producer(words: tuple[str, ...], actual: bool | None, wide: bool, style: str) -> None:
@@ -128,7 +132,7 @@ def producer(words: tuple[str, ...], actual: bool | None, wide: bool, style: str
 
     \b
     quantum-butler producer campaign calexp visit=7 detector=3
-    quantum-butler producer run.qg 578c570764ca
+    quantum-butler producer run.qg 578c570764ca --predicted
     """  # noqa: D301 - click wants the character \b itself
     from ..archive.reports import of_quanta
 
@@ -141,10 +145,11 @@ def producer(words: tuple[str, ...], actual: bool | None, wide: bool, style: str
         show(fitted(report.render(style), style, wide))
 
 
-@click.command(epilog=NAME_HELP)
+@click.command(epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
 @_actual
 @_limit
+@output_option
 @wide_option
 @_format
 def consumers(words: tuple[str, ...], actual: bool | None, limit: int | None, wide: bool, style: str) -> None:

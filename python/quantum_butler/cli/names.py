@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("NAME_HELP", "opened_run", "place_and_name", "split_words")
+__all__ = ("NAME_HELP_AND_STATUSES", "opened_run", "place_and_name", "split_words")
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +21,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _PLACE = LocalPath(exists=True, is_text=True, file_okay=True)
 
-NAME_HELP = (
+NAME_HELP_AND_STATUSES = (
     "NAME is an id, the beginning or the end of one (four digits at least), a task or a dataset type with a "
     "data ID (calexp visit=7 detector=3), or the path of a file. Dimensions may be left out as long as only "
-    "one has the others; run=RUN may be among them. A name that several have ends with a list of these and "
-    "with status 2."
+    "one has the others; run=RUN may be among them."
+    "\n\nExit status: 0 when there is an answer; 1 when nothing has this name, or the archive or the graphs "
+    "cannot be read; 2 when several have it, which are listed then, or the command was called wrongly."
 )
 
 

@@ -1,8 +1,18 @@
-"""The standard streams: what is printed there, and what happens when that is not possible."""
+"""Where answers go: the standard streams or a file, and what happens when that is not possible."""
 
 from __future__ import annotations
 
-__all__ = ("INTERRUPTED", "READER_GONE", "Group", "fitted", "format_option", "show", "warn", "wide_option")
+__all__ = (
+    "INTERRUPTED",
+    "READER_GONE",
+    "Group",
+    "fitted",
+    "format_option",
+    "output_option",
+    "show",
+    "warn",
+    "wide_option",
+)
 
 import contextlib
 import errno
@@ -12,12 +22,17 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ..paths import is_folder, replaced
+from .paths import LocalPath
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as of a process that SIGINT ends."""
@@ -45,17 +60,110 @@ wide_option = click.option(
 )
 
 
+_OUTPUT = f"{__name__}.output"
+
+# Characters or bytes of many parts that are printed together.
+_AT_ONCE = 1 << 16
+
+
+def _keep_output(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Keep the file for `show`, unless nothing can be written there."""
+    if path is None:
+        return
+    try:
+        if is_folder(path):
+            raise click.BadParameter(f"{path} is a folder", context, parameter)
+        if not is_folder(path.parent):
+            raise click.BadParameter(f"there is no folder {path.parent}", context, parameter)
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", context, parameter) from error
+    context.meta[_OUTPUT] = path
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=LocalPath(file_okay=True),
+    metavar="FILE",
+    expose_value=False,
+    callback=_keep_output,
+    help="Write the answer to this file, whole or not at all; a file that is there is replaced.",
+)
+"""What every command that lists something has; `show` does the rest."""
+
+
+def _output() -> Path | None:
+    """Return the file that the answer goes to, if it is not printed."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_OUTPUT)
+
+
 def fitted(text: str, style: str, wide: bool = False) -> str:
-    """Return a text with lines that fit the terminal, if it is one and the text is for a person."""
-    if style != "table" or wide or not sys.stdout.isatty():
+    """Return a text with lines that fit the terminal, if it goes to one and is for a person."""
+    if style != "table" or wide or _output() is not None or not sys.stdout.isatty():
         return text
     width = max(shutil.get_terminal_size().columns, 40)
     lines = (line if len(line) <= width else f"{line[: width - 3]}..." for line in text.split("\n"))
     return "\n".join(lines)
 
 
-def show(answer: str | bytes, failure: type[click.ClickException] = click.ClickException) -> None:
-    """Print an answer, all of it, or raise what says that it could not be printed."""
+def show(
+    answer: str | bytes | Iterable[str], failure: type[click.ClickException] = click.ClickException
+) -> None:
+    """Print an answer or write it to the file of ``--output``; raise what says that this could not be done.
+
+    A command calls it once, since each call replaces the file.
+    """
+    parts = [answer] if isinstance(answer, str | bytes) else _together(answer)
+    if (path := _output()) is not None:
+        _write(parts, path, failure)
+        return
+    for part in parts:
+        _print(part, failure)
+
+
+def _together(parts: Iterable[str]) -> Iterator[str]:
+    """Yield small parts together, so that each does not take a call of its own."""
+    kept, size = [], 0
+    for part in parts:
+        kept.append(part)
+        size += len(part)
+        if size > _AT_ONCE:
+            yield "".join(kept)
+            kept, size = [], 0
+    yield "".join(kept)
+
+
+def _write(parts: Iterable[str | bytes], path: Path, failure: type[click.ClickException]) -> None:
+    """Write an answer to a file that is none of those that it was asked of."""
+    if os.path.realpath(path) in _given(click.get_current_context()):
+        raise click.UsageError(f"--output: {path} is what is asked, and is not replaced")
+
+    def done(step: Callable[..., _T], *arguments: Any) -> _T:
+        # What goes wrong while the answer is found is no fault of the file.
+        try:
+            return step(*arguments)
+        except OSError as error:
+            raise failure(f"{path}: {error.strerror}") from error
+
+    with contextlib.ExitStack() as stack:
+        stream = done(stack.enter_context, replaced(path))
+        for part in parts:
+            done(stream.write, part.encode(errors="backslashreplace") if isinstance(part, str) else part)
+        done(stack.pop_all().close)
+
+
+def _given(context: click.Context) -> set[str]:
+    """Return the paths among the arguments of a command."""
+    found = set()
+    for value in context.params.values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, str | os.PathLike):
+                found.add(os.path.realpath(one))
+    return found
+
+
+def _print(answer: str | bytes, failure: type[click.ClickException]) -> None:
     stream = sys.stdout
     try:
         if isinstance(answer, str):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import places_argument
-from .output import format_option, show
+from .output import format_option, output_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _plain_errors() -> Iterator[None]:
     metavar="FILE",
     help="Write a page with all of this, with times and pictures, that any browser opens without a network.",
 )
+@output_option
 @format_option("json", "csv")
 def report(
     places: tuple[Path, ...], limit: int, data_id_tables: Path | None, html: Path | None, style: str
@@ -127,6 +128,7 @@ def _write_page(made: RunReport, places: tuple[Path, ...], file: Path) -> None:
     show_default=True,
     help="Name so many of the slowest quanta.",
 )
+@output_option
 @format_option("json", "csv")
 def times(places: tuple[Path, ...], slowest: int, style: str) -> None:
     """Sum up run time, CPU time and memory by task, and what time went into.
@@ -135,7 +137,7 @@ def times(places: tuple[Path, ...], slowest: int, style: str) -> None:
 
     \b
     quantum-butler times campaign
-    quantum-butler times run.qg --slowest 50 --format json
+    quantum-butler times run.qg --slowest 50 --format json -o times.json
 
     Percentiles are of the last attempt of each quantum. What is known of some quanta only, such as the time
     in the butler, is summed up over these.

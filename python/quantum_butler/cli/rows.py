@@ -8,12 +8,10 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import click
 import pyarrow
 
 from ..archive.reports import data_id_text, plain, size_text, table
@@ -26,8 +24,6 @@ from .output import fitted, show
 # The widths of columns are those of so many rows, unless later ones are longer.
 _AT_ONCE = 2000
 
-_BYTES = 1 << 16
-
 _Row = dict[str, Any]
 
 
@@ -39,7 +35,6 @@ def print_rows(
     *,
     limit: int | None,
     summary: bool,
-    output: Path | None,
     wide: bool,
     style: str,
 ) -> None:
@@ -51,27 +46,7 @@ def print_rows(
         # One more says whether there are more.
         rows = islice(_rows(source, kind, tables), None if limit is None else limit + 1)
         parts = {"json": _as_json, "csv": _as_csv}.get(style, _as_text)(rows, kind, limit)
-    if output is None:
-        for part in _at_once(parts):
-            show(fitted(part, style, wide))
-        return
-    try:
-        with output.open("w") as file:
-            file.writelines(parts)
-    except OSError as error:
-        raise click.ClickException(f"{output}: {error.strerror}") from error
-
-
-def _at_once(parts: Iterable[str]) -> Iterator[str]:
-    """Yield parts together, so that each does not take a call of its own."""
-    kept, size = [], 0
-    for part in parts:
-        kept.append(part)
-        size += len(part)
-        if size > _BYTES:
-            yield "".join(kept)
-            kept, size = [], 0
-    yield "".join(kept)
+    show(fitted(part, style, wide) for part in parts)
 
 
 def _rows(source: Source, kind: Kind, tables: Iterator[pyarrow.Table]) -> Iterator[_Row]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .output import format_option, show
+from .output import format_option, output_option, show
 from .paths import LocalPath
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ class _NoArchiveError(click.ClickException):
     type=LocalPath(exists=True),
     help="Where to put what memory does not hold, some 40 bytes an edge.",
 )
+@output_option
 @format_option("json", "csv")
 def verify(archive: Path, limit: int, scratch: Path | None, style: str) -> None:
     """Check ARCHIVE whole: each table, the indexes, and whether all of them agree.
 
     \b
     quantum-butler verify campaign
-    quantum-butler verify campaign --format json
+    quantum-butler verify campaign --format json -o findings.json
 
     Every table is read to its end. Each finding names the file, the row and the id of the quantum or the
     dataset. The lineage index is made once more from the tables and compared with the one that is there.

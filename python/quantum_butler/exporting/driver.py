@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("FORMATS", "ExportReport", "export")
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 from ..archive import Archive, ArchiveError
 from ..collecting.driver import collect
-from ..paths import Name, absolute_path, is_file, is_folder, is_there
+from ..paths import Name, absolute_path, is_file, is_folder, is_there, replaced
 from ..progress import Progress
 from .contents import Batch, Contents, Selection
 from .errors import ExportError
@@ -135,7 +134,7 @@ def export(
         if to == "ro-crate" and _is_path(output) and not os.fspath(output).endswith(".json"):  # type: ignore[arg-type]
             _write_crate(contents, Path(absolute_path(output)), tell)  # type: ignore[arg-type]
         elif _is_path(output):
-            with _replaced(absolute_path(output)) as stream:  # type: ignore[arg-type]
+            with replaced(absolute_path(output)) as stream:  # type: ignore[arg-type]
                 write(contents, stream, tell)
         else:
             write(contents, output, tell)
@@ -184,19 +183,6 @@ def _opened(place: Archive | Name, more: Sequence[Name], *, may_be_graph: bool) 
     with tempfile.TemporaryDirectory(prefix="quantum-butler-export-") as folder:
         collect(paths, os.path.join(folder, "archive"), strict=True)
         yield Archive(os.path.join(folder, "archive"))
-
-
-@contextmanager
-def _replaced(path: str) -> Iterator[BinaryIO]:
-    """Give a stream whose contents become a file, if all goes well."""
-    partial = f"{path}.partial-{uuid.uuid4().hex[:8]}"
-    try:
-        with open(partial, "xb") as stream:
-            yield stream
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
 
 
 def _write_crate(contents: Contents, path: Path, tell: Callable[[Batch], None]) -> None:

@@ -1,0 +1,130 @@
+"""With ``--output``, an answer is in a file, and otherwise all is the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from quantum_butler.cli.main import main
+from told_run import Told
+
+# For each command what comes after its place, and its exit status.
+COMMANDS: list[tuple[int, list[str]]] = [
+    (0, ["find", "ARCHIVE", "--format", "csv"]),
+    (0, ["find", "GRAPH", "--summary"]),
+    (0, ["missing", "GRAPH", "--format", "json"]),
+    (0, ["stats", "ARCHIVE"]),
+    (0, ["show", "GRAPH", "four", "detector=3"]),
+    (0, ["lineage", "GRAPH", "four", "detector=3", "--format", "json"]),
+    (0, ["lineage", "ARCHIVE", "four", "detector=3", "--format", "dot"]),
+    (0, ["producer", "GRAPH", "four_output", "detector=1"]),
+    (0, ["consumers", "GRAPH", "one_output", "detector=0"]),
+    (1, ["diff", "ARCHIVE", "OTHER"]),
+    (1, ["compare", "ARCHIVE", "OTHER", "--format", "json"]),
+    (0, ["verify", "ARCHIVE"]),
+    (3, ["report", "GRAPH"]),
+    (0, ["times", "GRAPH", "--format", "json"]),
+    (0, ["log", "GRAPH", "--task", "four"]),
+    (0, ["metadata", "GRAPH", "--task", "four", "--format", "json"]),
+    (0, ["export", "ARCHIVE", "--to", "prov-n"]),
+]
+
+
+def run(arguments: list[str], status: int) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == status, result.output
+    return result
+
+
+@pytest.fixture
+def places(told: Told) -> dict[str, str]:
+    named = {"ARCHIVE": told.archive, "GRAPH": told.provenance, "OTHER": told.planned}
+    return {name: str(path) for name, path in named.items()}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), COMMANDS, ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else ""
+)
+def test_what_would_be_printed_is_in_it(
+    status: int, words: list[str], places: dict[str, str], tmp_path: Path
+) -> None:
+    words = [places.get(word, word) for word in words]
+    printed = run(words, status)
+    assert printed.stdout
+    # What is there is replaced, and a link to it stays.
+    kept = tmp_path / "kept"
+    kept.write_text("before")
+    file = tmp_path / "answer"
+    file.symlink_to(kept)
+    written = run([*words, "-o", str(file)], status)
+    assert written.stdout == ""
+    assert written.stderr == printed.stderr
+    assert kept.read_bytes() == printed.stdout_bytes
+    assert file.is_symlink() or words[0] == "export"
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "answer"}
+
+
+def test_there_is_one_for_each_listing() -> None:
+    listings = {
+        name
+        for name, command in main.commands.items()
+        for option in command.params
+        if "-o" in option.opts and option.metavar == "FILE"
+    }
+    # The first three write graphs, and what quanta print; the last one has all from where missing has it.
+    others = {"aggregate", "merge-graphs", "run", "unused"}
+    assert listings - {words[0] for _, words in COMMANDS} == others
+
+
+def test_what_is_asked_is_not_replaced(told: Told, tmp_path: Path) -> None:
+    graph = Path(shutil.copy(told.provenance, tmp_path / "run.qg"))
+    before = graph.read_bytes()
+    (tmp_path / "link.qg").symlink_to(graph)
+    for words in (["find"], ["show"], ["log"], ["report"], ["lineage"]):
+        name = ["four", "detector=3"] if words[0] in ("show", "log", "lineage") else []
+        for output in (graph, tmp_path / "link.qg"):
+            said = run([*words, str(graph), *name, "-o", str(output)], 2).stderr
+            assert "is what is asked" in said
+    assert graph.read_bytes() == before
+
+
+def test_where_nothing_can_be_written(places: dict[str, str], tmp_path: Path) -> None:
+    for words in (["find", places["ARCHIVE"]], ["diff", places["ARCHIVE"], places["OTHER"]]):
+        said = run([*words, "-o", str(tmp_path / "no" / "file")], 2).stderr
+        assert f"there is no folder {tmp_path / 'no'}" in said
+        assert f"{tmp_path} is a folder" in run([*words, "-o", str(tmp_path)], 2).stderr
+    # That there is a difference, and nothing else, ends with 1.
+    for status, words in (
+        (1, ["find", places["ARCHIVE"]]),
+        (2, ["diff", places["ARCHIVE"], places["OTHER"]]),
+    ):
+        said = run([*words, "-o", str(tmp_path / ("a" * 250))], status).stderr
+        assert "a: File name too long" in said
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_failure_leaves_what_was_there(told: Told, tmp_path: Path) -> None:
+    file = tmp_path / "answer"
+    file.write_text("before")
+    run(["find", str(told.archive), "--where", "nonsense ~ 3", "-o", str(file)], 2)
+    run(["show", str(told.archive), "nothing", "-o", str(file)], 1)
+    assert file.read_text() == "before"
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_pipe_is_written_to(told: Told, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words in (["stats", str(told.archive)], ["export", str(told.archive), "--to", "prov-n"]):
+        read: list[bytes] = []
+        reader = threading.Thread(target=lambda read=read: read.append(pipe.read_bytes()))
+        reader.start()
+        run([*words, "-o", str(pipe)], 0)
+        reader.join()
+        assert read == [run(words, 0).stdout_bytes]
+    assert pipe.is_fifo()

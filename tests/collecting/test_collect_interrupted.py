@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -141,6 +142,33 @@ def test_without_an_exchange_the_old_archive_is_put_aside_and_found_again(
     with pytest.raises(RejectedInputError):
         collect(write_log(tmp_path / "bad.jsonl", [{}]), archive, strict=True)
     assert content(archive) == before
+    assert not list(tmp_path.glob("*.partial-*"))
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_an_archive_that_cannot_be_kept_is_taken_back(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    """The folder of the archive is brought to disk last, after the new one has its place."""
+    before = content(archive)
+    log = write_log(tmp_path / "log.jsonl", [quantum(2), quantum(3)])
+    sync = module._sync
+
+    def fail(path: str) -> None:
+        if path == str(tmp_path):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        sync(path)
+
+    monkeypatch.setattr(module, "_sync", fail)
+    if not exchanges:
+        monkeypatch.setattr(module, "_exchange", lambda one, other: False)
+    for options in ({"overwrite": True}, {"append": True}):
+        with pytest.raises(OSError, match=str(tmp_path)):
+            collect(log, archive, **options)
+        assert content(archive) == before
+    with pytest.raises(OSError, match=str(tmp_path)):
+        collect(log, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     assert not list(tmp_path.glob("*.partial-*"))
 
 

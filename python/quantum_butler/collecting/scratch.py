@@ -12,6 +12,7 @@ import glob
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -73,20 +74,36 @@ class Scratch:
 
     def put_in_place(self) -> None:
         """Put the new archive where the old one is, which stays there if that fails."""
+        self._sync()
+        put_back = self._replace()
+        try:
+            _sync(os.path.dirname(self._archive))
+        except OSError:
+            put_back()
+            raise
+
+    def _replace(self) -> Callable[[], object]:
+        """Put the new archive where the old one is; return what takes that back."""
         # Where the operating system can exchange two folders, there is one at any time.  Elsewhere there is
         # a moment without, and a process that is killed right then leaves the old one in the scratch folder.
-        self._sync()
         if not is_there(self._archive, follow=False):
             os.rename(self.result, self._archive)
-        elif not _exchange(self.result, self._archive):
-            aside = os.path.join(self._folder, "replaced")
-            os.rename(self._archive, aside)
-            try:
-                os.rename(self.result, self._archive)
-            except OSError:
-                os.rename(aside, self._archive)
-                raise
-        _sync(os.path.dirname(self._archive))
+            return lambda: os.rename(self._archive, self.result)
+        if _exchange(self.result, self._archive):
+            return lambda: _exchange(self.result, self._archive)
+        aside = os.path.join(self._folder, "replaced")
+        os.rename(self._archive, aside)
+        try:
+            os.rename(self.result, self._archive)
+        except OSError:
+            os.rename(aside, self._archive)
+            raise
+
+        def put_back() -> None:
+            os.rename(self._archive, self.result)
+            os.rename(aside, self._archive)
+
+        return put_back
 
     def _sync(self) -> None:
         """Have the new archive on disk, before anything can find it."""

@@ -7,6 +7,7 @@ __all__ = ("Block", "Entry", "Scanned", "Scanner")
 import importlib
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
@@ -88,25 +89,28 @@ class Scanner:
         self._incomplete = incomplete
         if mock_storage_classes:
             importlib.import_module("lsst.pipe.base.tests.mocks")
-        self._opened = PredictedQuantumGraphReader.open(graph_file, import_mode=TaskImportMode.DO_NOT_IMPORT)
-        self._reader = self._opened.__enter__()
-        self._reader.read_dimension_data()
-        self._reader.read_init_quanta()
-        pipeline = self._reader.pipeline_graph
-        self._butler = QuantumBackedButler.from_predicted(
-            repository,
-            predicted_inputs=[],
-            predicted_outputs=[],
-            dimensions=pipeline.universe,
-            datastore_records={},
-            dataset_types={node.name: node.dataset_type for node in pipeline.dataset_types.values()},
-        )
-        self._contents = None if contents is None else ContentsFiles(contents)
+        with ExitStack() as stack:
+            self._reader = stack.enter_context(
+                PredictedQuantumGraphReader.open(graph_file, import_mode=TaskImportMode.DO_NOT_IMPORT)
+            )
+            self._reader.read_dimension_data()
+            self._reader.read_init_quanta()
+            pipeline = self._reader.pipeline_graph
+            self._butler = QuantumBackedButler.from_predicted(
+                repository,
+                predicted_inputs=[],
+                predicted_outputs=[],
+                dimensions=pipeline.universe,
+                datastore_records={},
+                dataset_types={node.name: node.dataset_type for node in pipeline.dataset_types.values()},
+            )
+            stack.callback(self._butler.close)
+            self._contents = None if contents is None else ContentsFiles(contents)
+            self._open = stack.pop_all()
 
     def close(self) -> None:
         """Close the graph and the butler."""
-        self._butler.close()
-        self._opened.__exit__(None, None, None)
+        self._open.close()
 
     @property
     def reader(self) -> PredictedQuantumGraphReader:

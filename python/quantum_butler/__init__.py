@@ -29,6 +29,8 @@ __all__ = (
     "GraphRun",
     "MergedGraph",
     "NoSuchSourceError",
+    "NotInGraphError",
+    "NotMadeError",
     "NotASourceError",
     "PredictedGraph",
     "ProvenanceGraph",
@@ -38,6 +40,7 @@ __all__ = (
     "QuantumButlerError",
     "QuantumGraphError",
     "QuantumProvenanceData",
+    "Rebuild",
     "RecordFileError",
     "RejectedInputError",
     "Resumption",
@@ -59,6 +62,7 @@ __all__ = (
     "times",
     "transfer",
     "uninstall",
+    "write_subgraph",
 )
 
 from typing import TYPE_CHECKING
@@ -73,7 +77,8 @@ if TYPE_CHECKING:
     from .aggregating.errors import AggregateError
     from .aggregating.options import Compression, IngestOptions
     from .archive import Archive, ArchiveError
-    from .archive.errors import UnknownIdError
+    from .archive.errors import NotMadeError, UnknownIdError
+    from .archive.rebuilding import Rebuild
     from .asking import GraphRun, open_run
     from .butler.butler import QuantumBackedButler
     from .butler.factory import QuantumBackedButlerFactory
@@ -97,6 +102,7 @@ if TYPE_CHECKING:
     from .reporting.comparison import Comparison, compare
     from .reporting.counts import RunReport, report
     from .reporting.times import RunTimes, times
+    from .running.subgraph import NotInGraphError, write_subgraph
     from .transferring.archive import transfer
     from .transferring.graph_outputs import GraphError
     from .transferring.report import TransferError, TransferReport
@@ -127,6 +133,8 @@ else:
         "MergedGraph": "quantum_graphs.merging",
         "NoSuchSourceError": "collecting.sources",
         "NotASourceError": "collecting.sources",
+        "NotInGraphError": "running.subgraph",
+        "NotMadeError": "archive.errors",
         "PredictedGraph": "quantum_graphs",
         "ProvenanceGraph": "quantum_graphs",
         "ProvenanceLog": "quantum.log",
@@ -135,6 +143,7 @@ else:
         "QuantumButlerError": "errors",
         "QuantumGraphError": "quantum_graphs.errors",
         "QuantumProvenanceData": "quantum.provenance",
+        "Rebuild": "archive.rebuilding",
         "RecordFileError": "record_file.errors",
         "RejectedInputError": "collecting.driver",
         "Resumption": "record_file.resume",
@@ -155,6 +164,7 @@ else:
         "times": "reporting.times",
         "transfer": "transferring.archive",
         "uninstall": "dropin.install",
+        "write_subgraph": "running.subgraph",
     }
 
     def __getattr__(name: str) -> object:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from ..paths import PathError, text_path
 from ..queries.found import Name
-from ..queries.place import Place
 from .errors import ArchiveError, unreadable
 from .format import Manifest, read_manifest, role_bit, role_names
 from .lineage import Lineage
+from .rebuilding import Neighbours, Rebuildable
 from .results import (
     Change,
     Dataset,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .rows import WrittenBatch
 
 
-class Archive(Place, Showable):
+class Archive(Rebuildable, Showable):
     """The provenance of many quanta, gathered by ``quantum-butler collect``.
 
     Parameters
@@ -419,6 +419,11 @@ class Archive(Place, Showable):
             The datasets, in that order.
         """
         return self._reader.describe_datasets(rows)
+
+    def _neighbours(self, actual: bool | None) -> tuple[Neighbours, bool]:
+        """Return who writes and reads what, and whether to go by what was really used."""
+        by_use = self._knows_use if actual is None else actual
+        return self._reader.neighbours(by_use), by_use
 
     @property
     def _knows_use(self) -> bool:

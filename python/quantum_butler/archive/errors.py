@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("ArchiveError", "UnknownIdError", "unreadable")
+__all__ = ("ArchiveError", "NotMadeError", "UnknownIdError", "unreadable")
 
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,10 @@ class ArchiveError(QuantumButlerError, ValueError):
 
 class UnknownIdError(ArchiveError, LookupError):
     """A quantum or a dataset that an archive does not have."""
+
+
+class NotMadeError(QuantumButlerError, LookupError):
+    """A dataset that no quantum makes, or that none has written."""
 
 
 def unreadable(path: Path, error: Exception) -> ArchiveError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Edge", "Lineage")
+__all__ = ("Edge", "Lineage", "dataset_columns", "quantum_columns")
 
 import uuid
 from collections.abc import Sequence
@@ -115,26 +115,15 @@ def _tables(lineage: Lineage) -> dict[str, pyarrow.Table]:
     """Return the datasets, quanta and edges of a lineage as tables."""
     import pyarrow
 
-    datasets, quanta = lineage.describe_datasets(), lineage.describe_quanta()
-    text = pyarrow.string()
+    integers = pyarrow.int64()
+    dataset_distances = pyarrow.array(lineage.datasets.values(), integers)
+    quantum_distances = pyarrow.array(lineage.quanta.values(), integers)
     return {
         "datasets": pyarrow.table(
-            {
-                "dataset_id": id_column([one.dataset_id for one in datasets]),
-                "dataset_type": pyarrow.array([one.dataset_type for one in datasets], text),
-                "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in datasets], text),
-                "run": pyarrow.array([one.run for one in datasets], text),
-                "size": pyarrow.array([one.size for one in datasets], pyarrow.int64()),
-                "distance": pyarrow.array(lineage.datasets.values(), pyarrow.int64()),
-            }
+            {**dataset_columns(lineage.describe_datasets()), "distance": dataset_distances}
         ),
         "quanta": pyarrow.table(
-            {
-                "quantum_id": id_column([one.quantum_id for one in quanta]),
-                "task_label": pyarrow.array([one.task_label for one in quanta], text),
-                "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in quanta], text),
-                "distance": pyarrow.array(lineage.quanta.values(), pyarrow.int64()),
-            }
+            {**quantum_columns(lineage.describe_quanta()), "distance": quantum_distances}
         ),
         "edges": pyarrow.table(
             {
@@ -142,6 +131,32 @@ def _tables(lineage: Lineage) -> dict[str, pyarrow.Table]:
                 "target": id_column([edge.target for edge in lineage.edges]),
             }
         ),
+    }
+
+
+def dataset_columns(datasets: Sequence[Dataset]) -> dict[str, pyarrow.Array]:
+    """Return datasets as the columns of a table."""
+    import pyarrow
+
+    text = pyarrow.string()
+    return {
+        "dataset_id": id_column([one.dataset_id for one in datasets]),
+        "dataset_type": pyarrow.array([one.dataset_type for one in datasets], text),
+        "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in datasets], text),
+        "run": pyarrow.array([one.run for one in datasets], text),
+        "size": pyarrow.array([one.size for one in datasets], pyarrow.int64()),
+    }
+
+
+def quantum_columns(quanta: Sequence[Quantum]) -> dict[str, pyarrow.Array]:
+    """Return quanta as the columns of a table."""
+    import pyarrow
+
+    text = pyarrow.string()
+    return {
+        "quantum_id": id_column([one.quantum_id for one in quanta]),
+        "task_label": pyarrow.array([one.task_label for one in quanta], text),
+        "data_id": pyarrow.array([data_id_text(one.data_id or {}) for one in quanta], text),
     }
 
 

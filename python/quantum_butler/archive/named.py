@@ -172,7 +172,7 @@ class NamedRows(Source):
             raise ArchiveError(f"{self._path}: no log tells what was used, and graphs do not know")
         nodes, datasets = self._nodes
         rows = numpy.concatenate(
-            [numpy.zeros(0, numpy.int64), *rows_in_want(nodes, datasets, use, *self._quanta_that_tell())]
+            [numpy.zeros(0, numpy.int64), *rows_in_want(nodes, datasets, use, *self.quanta_that_tell())]
         )
         if self._file(DATASET) is not None:
             yield from self.scan(DATASET, choice, among=rows)
@@ -182,7 +182,7 @@ class NamedRows(Source):
         unknown = {name: pyarrow.nulls(len(rows)) for name in COLUMNS[DATASET][1:]}
         yield pyarrow.table({"dataset_id": nodes["id"].take(indices_of(rows)), **unknown})
 
-    def _quanta_that_tell(self) -> tuple[Any, Any]:
+    def quanta_that_tell(self) -> tuple[Any, Any]:
         """Return of each quantum whether a log tells of it; and else, whether it may have used its inputs."""
         file = self._file(QUANTUM)
         assert file is not None

@@ -15,13 +15,14 @@ import numpy
 
 from ..paths import is_there
 from ..queries.data_ids import data_id_of
-from ..queries.found import DATASET, QUANTUM, Name
+from ..queries.found import DATASET, QUANTUM, Found, Name
 from ..queries.statuses import STATUS_WORDS
 from .columns import TableFile, whole
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .format import INPUT_ROLES, ROLES, role_bit
 from .index import read_index
 from .named import NamedRows
+from .rebuilding import Made, Neighbours
 from .results import Consumer, Dataset, DatasetDetails, Quantum
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ _QUANTUM_COLUMNS = {
 }
 _ATTEMPT_COLUMNS = {"begin": "times", "end": "times", "failed": "booleans", "attempts": "integers"}
 _RECORD_COLUMNS = {"dataset_id": "ids", "path": "text", "storage_class": "text", "file_size": "integers"}
+
+
+_PLANNED, _READ = role_bit("predicted_input"), role_bit("actual_input")
+_TO_WRITE, _WRITTEN = role_bit("predicted_output"), role_bit("actual_output")
 
 
 class Reader:
@@ -132,6 +137,15 @@ class Reader:
             )
             for id_, row in zip(ids, map(found.__getitem__, numbers), strict=True)
         ]
+
+    def neighbours(self, actual: bool) -> Neighbours:
+        """Return who writes and reads what; raise `ArchiveError` if nobody knows what was really read."""
+        if actual and not self.names.has_lines():
+            raise ArchiveError(
+                f"{self._path}: no log tells what was used, and graphs do not know; "
+                "ask for what was predicted"
+            )
+        return _ArchiveNeighbours(self)
 
     def describe_attempt(self, number: int) -> dict[str, Any]:
         """Return what is known of the attempts at a quantum: nothing in archives of earlier releases."""
@@ -235,6 +249,63 @@ class Reader:
         if not isinstance(data_id, dict):
             raise ArchiveError(f"{self._path / 'quanta.parquet'}: a data ID is not a JSON object")
         return data_id
+
+
+class _ArchiveNeighbours(Neighbours):
+    """Asks the lineage index: quanta are numbers, and datasets are rows."""
+
+    def __init__(self, reader: Reader):
+        self._reader = reader
+
+    def starts(self, found: Found, actual: bool) -> list[int]:
+        """Return a dataset, or those that a quantum has written."""
+        if found.kind == QUANTUM:
+            role = _WRITTEN if actual else _TO_WRITE
+            return [row for row, roles in self._datasets(self._reader.find_quantum(found.id)) if roles & role]
+        row = self._reader.ask(lambda index: index.dataset(found.id.int))
+        return [] if row is None else [row]
+
+    def maker(self, dataset: int, actual: bool) -> int | None:
+        """Return the quantum that has written a dataset, or was to."""
+        # Who was to write what was read nevertheless is the one that can write it.
+        for role in (_WRITTEN, _TO_WRITE) if actual else (_TO_WRITE, _WRITTEN):
+            if quanta := self._quanta_of(dataset, role):
+                return quanta[0]
+        return None
+
+    def is_written(self, dataset: int) -> bool:
+        """Whether any quantum has written a dataset."""
+        return bool(self._quanta_of(dataset, _WRITTEN))
+
+    def made(self, quantum: int, actual: bool) -> Made:
+        """Return the datasets of a quantum."""
+        datasets = self._datasets(quantum)
+        is_known = actual and bool(self._is_logged[quantum])
+        return Made(
+            [row for row, roles in datasets if roles & (_READ if is_known else _PLANNED)],
+            [row for row, roles in datasets if roles & _PLANNED],
+            [row for row, roles in datasets if roles & (_WRITTEN | _TO_WRITE)],
+            actual and not is_known,
+        )
+
+    def _quanta_of(self, dataset: int, role: int) -> list[int]:
+        return self._reader.ask(lambda index: index.quanta_of(dataset, role))
+
+    def _datasets(self, quantum: int) -> list[tuple[int, int]]:
+        return self._reader.ask(lambda index: index.datasets_of(quantum))
+
+    def describe_quanta(self, quanta: Sequence[int]) -> list[Quantum]:
+        """Return what is known of quanta."""
+        return self._reader.describe_quanta(quanta)
+
+    def describe_datasets(self, datasets: Sequence[int]) -> list[Dataset]:
+        """Return what is known of datasets."""
+        return self._reader.describe_datasets(datasets)
+
+    @cached_property
+    def _is_logged(self) -> Any:
+        is_logged, _ = self._reader.names.quanta_that_tell()
+        return is_logged
 
 
 def _whole_id(name: Name) -> uuid.UUID | None:

@@ -26,6 +26,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .cells import (
+    DATASET_FIELDS,
+    QUANTUM_FIELDS,
+    dataset_cells,
+    dataset_content,
+    dataset_fields,
+    dataset_names,
+    quantum_cells,
+    quantum_content,
+    quantum_fields,
+)
 from .format import INPUT_ROLES, ROLES
 from .texts import counted, data_id_text, plain, size_text
 
@@ -35,7 +46,6 @@ if TYPE_CHECKING:
     from .archive import Archive
     from .lineage import Lineage
     from .results import (
-        Dataset,
         DatasetDetails,
         Difference,
         Quantum,
@@ -170,8 +180,8 @@ def of_quantum(details: QuantumDetails) -> Report:
                 for kind, roles in (("input", INPUT_ROLES), ("output", ROLES[len(INPUT_ROLES) :]))
                 if any(role in roles for role in use.roles)
             ]
-            name, *where = _dataset_names(dataset)
-            rows.append([str(dataset.dataset_id), "; ".join(kinds), name, *where, *_dataset_cells(dataset)])
+            name, *where = dataset_names(dataset)
+            rows.append([str(dataset.dataset_id), "; ".join(kinds), name, *where, *dataset_cells(dataset)])
         lines = [
             f"quantum  {quantum.quantum_id}",
             f"task     {plain(quantum.task_label or '(no label)')}",
@@ -185,18 +195,18 @@ def of_quantum(details: QuantumDetails) -> Report:
         )
 
     content = {
-        **_quantum_content(quantum),
+        **quantum_content(quantum),
         "begin": None if details.begin is None else details.begin.isoformat(),
         "end": None if details.end is None else details.end.isoformat(),
         "failed": details.failed,
         "attempts": details.attempts,
-        "datasets": [{**_dataset_content(use.dataset), "roles": list(use.roles)} for use in uses],
+        "datasets": [{**dataset_content(use.dataset), "roles": list(use.roles)} for use in uses],
     }
     rows: list[Sequence[object]] = [
-        [use.dataset.dataset_id, *(int(role in use.roles) for role in ROLES), *_dataset_fields(use.dataset)]
+        [use.dataset.dataset_id, *(int(role in use.roles) for role in ROLES), *dataset_fields(use.dataset)]
         for use in uses
     ]
-    return Report(content, ["dataset_id", *ROLES, *_DATASET_FIELDS], rows, text)
+    return Report(content, ["dataset_id", *ROLES, *DATASET_FIELDS], rows, text)
 
 
 def of_dataset(details: DatasetDetails) -> Report:
@@ -215,26 +225,26 @@ def of_dataset(details: DatasetDetails) -> Report:
         lines += [f"size     {size_text(dataset.size)}"] if dataset.size is not None else []
         lines += [f"path     {plain(path)}" for path in dataset.paths]
         lines += [f"written  {made}" if dataset.producer is not None else "written  by no quantum of these"]
-        rows = [] if details.producer is None else [["producer", *_quantum_cells(details.producer)]]
+        rows = [] if details.producer is None else [["producer", *quantum_cells(details.producer)]]
         for one in details.consumers:
             words = ", ".join(_ROLE_WORDS[role] for role in one.roles)
-            rows.append([f"input: {words}", *_quantum_cells(one.quantum)])
+            rows.append([f"input: {words}", *quantum_cells(one.quantum)])
         if rows:
             header = ("", "quantum", "task", "data ID", "run", "status")
             lines += ["", without_empty(header, rows).rstrip("\n")]
         return "\n".join([*lines, ""])
 
     content = {
-        **_dataset_content(dataset),
-        "made_by": None if details.producer is None else _quantum_content(details.producer),
+        **dataset_content(dataset),
+        "made_by": None if details.producer is None else quantum_content(details.producer),
         "consumers": [
-            {**_quantum_content(one.quantum), "roles": list(one.roles)} for one in details.consumers
+            {**quantum_content(one.quantum), "roles": list(one.roles)} for one in details.consumers
         ],
     }
     pairs = [] if details.producer is None else [(details.producer, "producer")]
     pairs += [(one.quantum, " ".join(one.roles)) for one in details.consumers]
-    rows: list[Sequence[object]] = [[role, *_quantum_fields(quantum)] for quantum, role in pairs]
-    return Report(content, ["role", *_QUANTUM_FIELDS], rows, text)
+    rows: list[Sequence[object]] = [[role, *quantum_fields(quantum)] for quantum, role in pairs]
+    return Report(content, ["role", *QUANTUM_FIELDS], rows, text)
 
 
 def _attempts_text(details: QuantumDetails) -> str:
@@ -256,14 +266,14 @@ def of_quanta(quanta: list[Quantum], nothing: str, *, single: bool) -> Report:
     """Report quanta: what `Archive.producer` (a single one) or `Archive.consumers` found."""
 
     def text() -> str:
-        rows = [_quantum_cells(one) for one in quanta]
+        rows = [quantum_cells(one) for one in quanta]
         header = ("quantum", "task", "data ID", "run", "status")
         return without_empty(header, rows) if rows else f"{nothing}\n"
 
-    contents = [_quantum_content(quantum) for quantum in quanta]
+    contents = [quantum_content(quantum) for quantum in quanta]
     content = (contents[0] if contents else None) if single else contents
-    rows = [list(_quantum_fields(quantum)) for quantum in quanta]
-    return Report(content, _QUANTUM_FIELDS, [*rows], text)
+    rows = [list(quantum_fields(quantum)) for quantum in quanta]
+    return Report(content, QUANTUM_FIELDS, [*rows], text)
 
 
 def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
@@ -272,17 +282,15 @@ def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
     cells: list[tuple[int, int, list[str]]] = []
     rows: list[tuple[int, int, list[object]]] = []
     for quantum, far in zip(quanta, lineage.quanta.values(), strict=True):
-        id_, *names, status = _quantum_cells(quantum)
+        id_, *names, status = quantum_cells(quantum)
         cells.append((far, 0, ["quantum", *names, status, id_, "", "", ""]))
-        rows.append((far, 0, ["quantum", *_quantum_fields(quantum), *[""] * len(_DATASET_FIELDS)]))
-    empty = [""] * (len(_QUANTUM_FIELDS) - 1)
+        rows.append((far, 0, ["quantum", *quantum_fields(quantum), *[""] * len(DATASET_FIELDS)]))
+    empty = [""] * (len(QUANTUM_FIELDS) - 1)
     for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
-        called = _dataset_names(dataset)
+        called = dataset_names(dataset)
         status = {True: "written", False: "not written", None: ""}[dataset.produced]
-        cells.append(
-            (far, 1, ["dataset", *called, status, str(dataset.dataset_id), *_dataset_cells(dataset)])
-        )
-        rows.append((far, 1, ["dataset", dataset.dataset_id, *empty, *_dataset_fields(dataset)]))
+        cells.append((far, 1, ["dataset", *called, status, str(dataset.dataset_id), *dataset_cells(dataset)]))
+        rows.append((far, 1, ["dataset", dataset.dataset_id, *empty, *dataset_fields(dataset)]))
     # Quanta come before the datasets that they lead to.
     cells.sort(key=lambda row: row[:2])
     rows.sort(key=lambda row: row[:2])
@@ -303,16 +311,16 @@ def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
         "actual": lineage.actual,
         "depth": lineage.depth,
         "datasets": [
-            {**_dataset_content(dataset), "distance": far}
+            {**dataset_content(dataset), "distance": far}
             for dataset, far in zip(datasets, lineage.datasets.values(), strict=True)
         ],
         "quanta": [
-            {**_quantum_content(quantum), "distance": far}
+            {**quantum_content(quantum), "distance": far}
             for quantum, far in zip(quanta, lineage.quanta.values(), strict=True)
         ],
         "edges": [{"from": str(edge.source), "to": str(edge.target)} for edge in lineage.edges],
     }
-    header = ["distance", "kind", "id", *_QUANTUM_FIELDS[1:], *_DATASET_FIELDS]
+    header = ["distance", "kind", "id", *QUANTUM_FIELDS[1:], *DATASET_FIELDS]
     return Report(content, header, [[far, *row] for far, _, row in rows], text)
 
 
@@ -377,61 +385,3 @@ def without_empty(header: Sequence[str], rows: Sequence[Sequence[str]], right: s
     return table(
         [header[place] for place in places], ([row[place] for place in places] for row in rows), sides
     )
-
-
-# Columns of CSV; a lineage has both, and therefore a dataset's own names of them.
-_QUANTUM_FIELDS = ["quantum_id", "task_label", "data_id", "run", "status"]
-_DATASET_FIELDS = ["dataset_type", "dataset_data_id", "dataset_run", "storage_class", "size", "path"]
-
-
-def _quantum_content(quantum: Quantum) -> dict[str, Any]:
-    return {
-        "quantum_id": str(quantum.quantum_id),
-        "task_label": quantum.task_label,
-        "data_id": quantum.data_id,
-        "run": quantum.run,
-        "status": quantum.status,
-    }
-
-
-def _quantum_fields(quantum: Quantum) -> tuple[object, ...]:
-    return quantum.quantum_id, quantum.task_label, _data_id_json(quantum.data_id), quantum.run, quantum.status
-
-
-def _quantum_cells(quantum: Quantum) -> list[str]:
-    names = quantum.task_label or "(no label)", data_id_text(quantum.data_id or {})
-    return [str(quantum.quantum_id), *names, quantum.run or "", quantum.status or ""]
-
-
-def _dataset_content(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "dataset_id": str(dataset.dataset_id),
-        "dataset_type": dataset.dataset_type,
-        "data_id": dataset.data_id,
-        "run": dataset.run,
-        "paths": list(dataset.paths),
-        "storage_class": dataset.storage_class,
-        "size": dataset.size,
-        "produced": dataset.produced,
-        "producer": None if dataset.producer is None else str(dataset.producer),
-    }
-
-
-def _dataset_fields(dataset: Dataset) -> tuple[object, ...]:
-    names = dataset.dataset_type, _data_id_json(dataset.data_id), dataset.run
-    return *names, dataset.storage_class, dataset.size, dataset.paths[0] if dataset.paths else None
-
-
-def _dataset_names(dataset: Dataset) -> tuple[str, str, str]:
-    return dataset.dataset_type or "", data_id_text(dataset.data_id or {}), dataset.run or ""
-
-
-def _data_id_json(data_id: dict[str, Any] | None) -> str | None:
-    return None if data_id is None else json.dumps(data_id)
-
-
-def _dataset_cells(dataset: Dataset) -> tuple[str, str, str]:
-    size = "" if dataset.size is None else size_text(dataset.size)
-    more = f" (+{len(dataset.paths) - 1} more)" if len(dataset.paths) > 1 else ""
-    path = dataset.paths[0] + more if dataset.paths else ""
-    return dataset.storage_class or "", size, path

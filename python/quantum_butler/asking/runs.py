@@ -10,18 +10,18 @@ from typing import Literal
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError
 from ..archive.lineage import Lineage
+from ..archive.rebuilding import Neighbours, Rebuildable
 from ..archive.results import Consumer, DatasetDetails, Quantum, QuantumDetails, Use
 from ..paths import Name as FileName
 from ..paths import is_folder, local_path
 from ..quantum_graphs import GraphQuantum, PredictedGraph, ProvenanceGraph, QuantumGraphError
 from ..quantum_graphs.named import GraphRows
 from ..queries.found import DATASET, QUANTUM, Name
-from ..queries.place import Place
 from ..queries.resolving import Source
-from .walk import GraphNodes, Walk
+from .walk import GraphNeighbours, GraphNodes, Walk
 
 
-class GraphRun(Place):
+class GraphRun(Rebuildable):
     """Graphs, asked as an archive is.
 
     Parameters
@@ -198,6 +198,11 @@ class GraphRun(Place):
         """
         self._refuse_actual(actual)
         return [one.quantum for one in self.show_dataset(dataset).consumers]
+
+    def _neighbours(self, actual: bool | None) -> tuple[Neighbours, bool]:
+        """Return who was to write and to read what."""
+        self._refuse_actual(actual)
+        return GraphNeighbours(self._nodes), False
 
     def _refuse_actual(self, actual: bool | None) -> None:
         if actual:

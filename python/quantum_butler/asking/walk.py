@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ("GraphNodes", "Walk")
+__all__ = ("GraphNeighbours", "GraphNodes", "Walk")
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
+from ..archive.rebuilding import Made, Neighbours
 from ..archive.results import Dataset, Quantum
 from ..quantum_graphs import GraphQuantum, PlannedDataset, PlannedQuantum, PredictedGraph, ProvenanceGraph
 from ..quantum_graphs.named import GraphRows
 from ..queries.choice import Choice
 from ..queries.data_ids import data_id_of
-from ..queries.found import DATASET, QUANTUM
+from ..queries.found import DATASET, QUANTUM, Found
 from ..queries.statuses import STATUS_WORDS
 
 _T = TypeVar("_T")
@@ -108,6 +109,39 @@ class GraphNodes:
                     if row["quantum_id"] not in readers:
                         readers.append(row["quantum_id"])
         return found
+
+
+class GraphNeighbours(Neighbours):
+    """Who was to write a dataset of graphs, and what a quantum of them was to read and write."""
+
+    def __init__(self, nodes: GraphNodes):
+        self._nodes = nodes
+
+    def starts(self, found: Found, actual: bool) -> list[uuid.UUID]:
+        """Return a dataset, or those that a quantum was to write."""
+        return [found.id] if found.kind == DATASET else self._nodes.outputs(found.id)
+
+    def maker(self, dataset: uuid.UUID, actual: bool) -> uuid.UUID | None:
+        """Return the quantum that was to write a dataset."""
+        producer = self._nodes.dataset(dataset)[0].producer
+        return producer if self._nodes.has_quantum(producer) else None
+
+    def is_written(self, dataset: uuid.UUID) -> bool:
+        """Whether any quantum has written a dataset."""
+        return bool(self._nodes.dataset(dataset)[0].produced)
+
+    def made(self, quantum: uuid.UUID, actual: bool) -> Made:
+        """Return the datasets of a quantum."""
+        inputs = self._nodes.inputs(quantum)
+        return Made(inputs, inputs, self._nodes.outputs(quantum))
+
+    def describe_quanta(self, quanta: Sequence[uuid.UUID]) -> list[Quantum]:
+        """Return what the graphs know of quanta."""
+        return [*map(self._nodes.describe_quantum, quanta)]
+
+    def describe_datasets(self, datasets: Sequence[uuid.UUID]) -> list[Dataset]:
+        """Return what the graphs know of datasets."""
+        return [self._nodes.dataset(one)[0] for one in datasets]
 
 
 class Walk:

@@ -12,15 +12,10 @@ from typing import Literal
 import click
 
 from .names import NAME_HELP_AND_STATUSES, opened_run, place_and_name, split_words
+from .options import actual_option
 from .output import fitted, format_option, output_option, show, wide_option
 
 _format = format_option("json", "csv")
-_actual = click.option(
-    "--actual/--predicted",
-    default=None,
-    help="Go by what was really used and written, or by what was predicted.  [default: what was used, unless "
-    "only graphs tell of the run]",
-)
 _limit = click.option(
     "--limit", type=click.IntRange(min=0), help="Print so many rows of a table; JSON and CSV have all."
 )
@@ -65,7 +60,7 @@ def show_named(
     type=click.IntRange(min=0),
     help="The most quanta between NAME and others; without it there is no limit.",
 )
-@_actual
+@actual_option
 @_limit
 @output_option
 @wide_option
@@ -123,7 +118,7 @@ def lineage(
 
 @click.command(epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
-@_actual
+@actual_option
 @output_option
 @wide_option
 @_format
@@ -147,7 +142,7 @@ def producer(words: tuple[str, ...], actual: bool | None, wide: bool, style: str
 
 @click.command(epilog=NAME_HELP_AND_STATUSES)
 @place_and_name
-@_actual
+@actual_option
 @_limit
 @output_option
 @wide_option

@@ -24,6 +24,7 @@ from .export import export
 from .graphs import aggregate, merge_graphs
 from .options import drop_in_options
 from .output import INTERRUPTED, READER_GONE, Group
+from .rebuild import rebuild
 from .report import report, times
 from .run import run
 from .transfer import transfer
@@ -127,6 +128,7 @@ for _command in (
     collect,
     env,
     *COMMANDS,
+    rebuild,
     compare,
     log,
     metadata,

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("NAME_HELP_AND_STATUSES", "opened_run", "place_and_name", "split_words")
+__all__ = (
+    "NAME_HELP",
+    "NAME_HELP_AND_STATUSES",
+    "opened_run",
+    "place_and_name",
+    "split_names",
+    "split_words",
+)
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +27,18 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_VALUE = re.compile(r"\s*[A-Za-z_]\w*\s*=")
+
 _PLACE = LocalPath(exists=True, is_text=True, file_okay=True)
 
-NAME_HELP_AND_STATUSES = (
+NAME_HELP = (
     "NAME is an id, the beginning or the end of one (four digits at least), a task or a dataset type with a "
     "data ID (calexp visit=7 detector=3), or the path of a file. Dimensions may be left out as long as only "
     "one has the others; run=RUN may be among them."
-    "\n\nExit status: 0 when there is an answer; 1 when nothing has this name, or the archive or the graphs "
+)
+NAME_HELP_AND_STATUSES = (
+    f"{NAME_HELP}\n\n"
+    "Exit status: 0 when there is an answer; 1 when nothing has this name, or the archive or the graphs "
     "cannot be read; 2 when several have it, which are listed then, or the command was called wrongly."
 )
 
@@ -47,6 +60,17 @@ def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     return paths, [*words[count:]]
 
 
+def split_names(words: Sequence[str]) -> list[list[str]]:
+    """Return the names that words are: each ends with its values, ``dimension=value``."""
+    names: list[list[str]] = []
+    for word in words:
+        if names and _VALUE.match(word):
+            names[-1].append(word)
+        else:
+            names.append([word])
+    return names
+
+
 def _parameter(context: click.Context) -> click.Parameter:
     return next(one for one in context.command.params if one.name == "words")
 
@@ -54,7 +78,7 @@ def _parameter(context: click.Context) -> click.Parameter:
 @contextmanager
 def opened_run(*places: Path) -> Iterator[Archive | GraphRun]:
     """Open an archive or graphs; what is wrong with them takes one line, and what a name may mean some."""
-    from ..archive.errors import ArchiveError
+    from ..archive.errors import ArchiveError, NotMadeError
     from ..archive.reports import plain
     from ..asking import open_run
     from ..quantum_graphs import QuantumGraphError
@@ -66,5 +90,5 @@ def opened_run(*places: Path) -> Iterator[Archive | GraphRun]:
         raise click.UsageError("\n".join(map(plain, str(error).split("\n")))) from error
     except ConditionError as error:
         raise click.UsageError(plain(str(error))) from error
-    except (ArchiveError, QuantumGraphError, OSError) as error:
+    except (ArchiveError, NotMadeError, QuantumGraphError, OSError) as error:
         raise click.ClickException(plain(str(error))) from error

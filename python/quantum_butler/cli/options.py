@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
+    "actual_option",
     "drop_in_options",
     "log_failure_options",
     "new_graph_option",
@@ -79,6 +80,13 @@ places_argument = click.argument(
     nargs=-1,
     required=True,
     type=LocalPath(exists=True, is_text=True, file_okay=True),
+)
+
+actual_option = click.option(
+    "--actual/--predicted",
+    default=None,
+    help="Go by what was really used and written, or by what was predicted.  [default: what was used, unless "
+    "only graphs tell of the run]",
 )
 
 new_graph_option = click.option(

@@ -27,6 +27,7 @@ COMMAND = [sys.executable, "-c", RUN_MAIN, "demo"]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_both_butlers_leave_the_same(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--detectors", "1", "--format", "json", "--keep", tmp_path], capture_output=True, text=True
@@ -58,6 +59,12 @@ def test_both_butlers_leave_the_same(tmp_path: Path) -> None:
     assert "exec" in exec_["command"] and "quantum-butler run" in run["command"]
     # Stock starts a Python for each quantum.
     assert stock["processor_seconds"] > max(exec_["processor_seconds"], run["processor_seconds"])
+    # The final job has registered it, and upstream reports of it.
+    aggregated, reported = report["final_job"]
+    assert "run.qg: 2 quanta (0 failed or blocked)" in aggregated["text"]
+    assert " datasets registered, 0 were there already" in aggregated["text"]
+    assert reported["command"].startswith("butler provenance-report run.qg")
+    assert "TOTAL EXPECTED" in reported["text"]
     # What it says was asked can be asked again, and the log is there for other tools.
     again = subprocess.run(
         [*COMMAND[:-1], *lineage["command"].split()[1:]], capture_output=True, text=True, cwd=tmp_path

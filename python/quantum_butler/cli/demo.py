@@ -56,8 +56,9 @@ def demo(detectors: int | None, keep: Path | None, tutorial: Path | None, style:
 
     Makes a data repository in a temporary folder, and a graph of two chained mock tasks. Runs it through
     pipetask run-qbb once with each butler, transfers the outputs, reads them back and compares. Collects
-    the provenance that the run with ours has logged, and asks the archive. The exit status is 1 if
-    anything differs.
+    the provenance that the run with ours has logged, and asks the archive. Ends with the final job of a small
+    run: quantum-butler aggregate --ingest, and upstream's butler provenance-report of what that has written.
+    The exit status is 1 if anything differs.
 
     Times are those of a run, divided by its quanta. The first quanta pay for what the others use. So a
     graph of few detectors shows little of the gain.

@@ -6,7 +6,8 @@ Dataset IDs, paths and contents must then come out equal, and nothing that one
 side wrote can help the other.  `comparison` reads everything back, and runs one
 quantum by hand for its provenance.  `gathered` collects what the run with ours
 has logged of its quanta, asks the archive, and holds it against the graph.
-`commands` runs a small graph from the shell, in two processes each.
+`commands` runs a small graph from the shell, in two processes each, and ends
+with the final job: `quantum-butler aggregate --ingest`, and upstream's report.
 `report` holds and shows what came out.
 """
 
@@ -46,7 +47,7 @@ def run_demo(root: Path, detectors: int, step: Callable[[str], AbstractContextMa
     with step("Collecting what the run with quantum-butler has logged, and asking"):
         gathered, more_differences = gather(logs, root / "archive", graph)
     differences += more_differences
-    with step("Running a small graph with commands that have two processes: stock, ours, and our own"):
-        commands, more_differences = run_commands(root / "commands", detectors)
+    with step("Running a small graph with commands that have two processes, and the final job"):
+        commands, final_job, more_differences = run_commands(root / "commands", detectors)
     differences += more_differences
-    return Report(runs["stock"], runs["ours"], provenance, gathered, commands, differences)
+    return Report(runs["stock"], runs["ours"], provenance, gathered, commands, final_job, differences)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Asked", "Commanded", "Gathered", "Provenance", "Report", "Run", "progress", "table")
+__all__ = ("Asked", "Commanded", "Gathered", "Provenance", "Report", "Run", "Said", "progress", "table")
 
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +73,14 @@ class Commanded:
 
 
 @dataclass
+class Said:
+    """What a command of the final job has said."""
+
+    command: str
+    text: str
+
+
+@dataclass
 class Report:
     """The outcome of the demonstration."""
 
@@ -81,6 +89,7 @@ class Report:
     provenance: Provenance
     gathered: Gathered
     commands: list[Commanded]
+    final_job: list[Said]
     differences: list[str]
 
 
@@ -119,6 +128,8 @@ def table(report: Report) -> RenderableType:
         *(Text(f"\n$ {one.command}\n{one.text}".rstrip()) for one in archive.asked),
         f"\nA graph of {small} quanta in two processes, each command from start to end",
         commands,
+        "\nThe final job of the last of them: its datasets and provenance, registered, and a report",
+        *(Text(f"\n$ {one.command}\n{one.text}".rstrip()) for one in report.final_job),
         "",
         *map(Text, verdict),
     )

@@ -21,6 +21,8 @@ from registries import Registries
 # Rows have these, and they are other ones each time.
 TIMES = {"ingest_date", "timestamp"}
 
+_NUMBER = re.compile(r"\b\w*id=\d+(?=\s|$)")
+
 
 @dataclasses.dataclass
 class Finished:
@@ -50,8 +52,11 @@ def aggregated_by_upstream(root: Path, run: MixedRun, folder: Path, **options: A
         ingest_graph(str(root), str(path), transfer="move")
 
 
-def final_state(root: Path, *, folders: bool = True) -> dict[str, Any]:
-    """Return all tables of a repository, and its files, without what is another each time."""
+def final_state(root: Path, *, folders: bool = True, numbers: bool = True) -> dict[str, Any]:
+    """Return all tables of a repository, and its files, without what is another each time.
+
+    The numbers of rows are others after a server was killed, since it counts on from a later one.
+    """
     url = yaml.safe_load((root / "butler.yaml").read_text())["registry"]["db"]
     engine = sqlalchemy.create_engine(url.replace("<butlerRoot>", str(root)))
     try:
@@ -60,7 +65,10 @@ def final_state(root: Path, *, folders: bool = True) -> dict[str, Any]:
         with engine.connect() as connection:
             ids = _graphs(connection, metadata)
             tables = {
-                table.name: sorted(_plain(row, ids) for row in connection.execute(table.select()).mappings())
+                table.name: sorted(
+                    _plain(row, ids) if numbers else _NUMBER.sub("id=any", _plain(row, ids))
+                    for row in connection.execute(table.select()).mappings()
+                )
                 for table in metadata.sorted_tables
             }
     finally:

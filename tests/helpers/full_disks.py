@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Disk", "disk")
+__all__ = ("Disk", "disk", "read_only")
 
 import contextlib
 import os
@@ -36,6 +36,20 @@ class Disk:
         """Let everything be written again."""
         _mount("-o", "remount,rw", str(self.folder))
         self._filling.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nothing be written to a folder, not even by root, if this user may mount."""
+    try:
+        _mount("--bind", str(folder), str(folder))
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    try:
+        _mount("-o", "remount,bind,ro", str(folder))
+        yield
+    finally:
+        subprocess.run(["umount", "-l", os.fspath(folder)], check=True, capture_output=True)
 
 
 def _mount(*arguments: str) -> None:

@@ -15,13 +15,14 @@ from __future__ import annotations
 __all__ = ("NoPostgresError", "Server", "start")
 
 import contextlib
+import functools
 import itertools
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sqlalchemy
@@ -45,11 +46,23 @@ class Server:
     ----------
     folder : `pathlib.Path`
         Folder with its socket.
+    control : `~collections.abc.Callable`
+        Called with arguments of ``pg_ctl``.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, control: Callable[..., None]):
         self._folder = folder
+        self._control = control
         self._numbers = itertools.count(1)
+
+    def begin(self) -> None:
+        """Start the server."""
+        options = f"-c listen_addresses='' -k '{self._folder}' -c fsync=off -c full_page_writes=off"
+        self._control("start", "-w", "-l", self._folder / "log", "-o", options)
+
+    def stop(self) -> None:
+        """Stop the server as if it was killed."""
+        self._control("stop", "-m", "immediate")
 
     def url(self, database: str) -> str:
         """Return the URL of a database, as SQLAlchemy has it."""
@@ -67,7 +80,14 @@ class Server:
         name = f"test{next(self._numbers)}"
         original = sqlalchemy.make_url(url).database
         self._execute("postgres", f"CREATE DATABASE {name} TEMPLATE {original}")
+        # Without one, a sequence of the copy could go back when the server is killed.
+        self._execute("postgres", "CHECKPOINT")
         return self.url(name)
+
+    def forbid(self, url: str) -> None:
+        """Let nothing be written to a database."""
+        name = sqlalchemy.make_url(url).database
+        self._execute("postgres", f"ALTER DATABASE {name} SET default_transaction_read_only = on")
 
     def _execute(self, database: str, statement: str) -> None:
         engine = sqlalchemy.create_engine(self.url(database), isolation_level="AUTOCOMMIT")
@@ -111,12 +131,12 @@ def start() -> Iterator[Server]:
 
         access = ("-U", DATABASE_USER, "-A", "trust")
         run("initdb", "-D", data, *access, "-E", "UTF8", "--no-locale", "--no-sync")
-        options = f"-c listen_addresses='' -k '{folder}' -c fsync=off -c full_page_writes=off"
-        run("pg_ctl", "start", "-w", "-D", data, "-l", folder / "log", "-o", options)
+        server = Server(folder, functools.partial(run, "pg_ctl", "-D", data))
+        server.begin()
         try:
-            yield Server(folder)
+            yield server
         finally:
-            run("pg_ctl", "stop", "-D", data, "-m", "immediate")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 __all__ = ("Datasets", "Records", "exists", "groups", "predicted_records")
 
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import sqlalchemy
@@ -33,6 +35,7 @@ from .report import TransferError, TransferReport
 
 # Another process may come first with the same datasets, or hold a lock.
 _ATTEMPTS = 3
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # How many of a kind an error message names.
 _NAMED = 10
 
@@ -58,7 +61,7 @@ class Datasets:
             self._prepare(refs.values())
             self._add_batch(refs, records)
 
-        self._retry(add)
+        self._retry(add, refs)
 
     def add_new(self, refs: Collection[DatasetRef], records: Mapping[str, DatastoreRecordData]) -> None:
         """Add datasets of which none is there, all or nothing; their data IDs are expanded."""
@@ -69,15 +72,19 @@ class Datasets:
                 self._butler._datastore.import_records(records)
         self._report.datasets += len(refs)
 
-    def _retry(self, work: Callable[[], Any]) -> Any:
-        """Do something again if another process has come between."""
+    def _retry(
+        self, work: Callable[[], Any], refs: Mapping[uuid.UUID, DatasetRef] = MappingProxyType({})
+    ) -> Any:
+        """Do something with datasets again if another process has come between."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return work()
             except (ConflictingDefinitionError, sqlalchemy.exc.DBAPIError) as error:
                 if attempt == _ATTEMPTS:
                     told = " ".join(str(getattr(error, "orig", None) or error).split())
-                    raise TransferError(f"the repository refuses a batch: {told}") from error
+                    raise TransferError(
+                        f"the repository refuses a batch: {told}{_named(told, refs)}"
+                    ) from error
                 # What was known of types and runs may have been rolled back, or come from elsewhere.
                 self._butler.registry.refresh()
                 self._checked.clear()
@@ -188,6 +195,15 @@ class Datasets:
             # Added at the end, because others may have put their runs there by now.
             collections.extend_chain(chain, collections.query(header.inputs, flatten_chains=True))
         collections.prepend_chain(chain, run)
+
+
+def _named(told: str, refs: Mapping[uuid.UUID, DatasetRef]) -> str:
+    """Return what the datasets are that an error has the ids of; upstream's numbers of types say nothing."""
+    ids = dict.fromkeys(uuid.UUID(text) for text in _UUID.findall(told))
+    ours = [refs[one] for one in ids if one in refs]
+    return "".join(
+        f"; dataset {ref.id} was to be {ref.datasetType.name} {ref.dataId} in run {ref.run!r}" for ref in ours
+    )
 
 
 def predicted_records(butler: LimitedButler, refs: Iterable[DatasetRef]) -> dict[str, DatastoreRecordData]:

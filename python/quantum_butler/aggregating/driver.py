@@ -9,10 +9,11 @@ import hashlib
 import itertools
 import json
 import multiprocessing
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ..paths import Name, is_there, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
 from .finishing import finish_ingest, registered_graph, verify_graph
+from .following import Follower
 from .journal import Journal
 from .logs import Check, LoggedQuanta, opened_logs
 from .options import Compression, IngestOptions
@@ -89,6 +91,7 @@ def aggregate(
     jobs: int = 1,
     overwrite: bool = False,
     incomplete: bool = False,
+    follow: float | None = None,
     ingest: IngestOptions | None = None,
     compression: Compression | None = None,
     mock_storage_classes: bool = False,
@@ -117,6 +120,9 @@ def aggregate(
         Replace a file that is there.
     incomplete : `bool`, optional
         The run goes on: write no graph, and register only what quanta have written that have succeeded.
+    follow : `float`, optional
+        The run goes on: look at the logs every so many seconds, and take what is new, until every quantum has
+        ended. Only then the graph is written. Interrupted, it goes on where it was when it is started again.
     ingest : `IngestOptions`, optional
         How datasets are registered in the repository. Without, nothing is registered.
     compression : `Compression`, optional
@@ -144,7 +150,7 @@ def aggregate(
     AggregateError
         Raised if the repository does not take the datasets.
     ValueError
-        Raised if there is nothing to do.
+        Raised if there is nothing to do, or a run is to be followed without logs or without a graph to write.
 
     Notes
     -----
@@ -157,6 +163,18 @@ def aggregate(
     if ingest is not None and ingest.graph and not incomplete:
         # Its contents are in the graph.
         ingest = replace(ingest, promise_graph=True)
+    if isinstance(logs, (str, os.PathLike)):
+        logs = [logs]
+    if follow is not None:
+        if not logs or target is None:
+            raise ValueError("a run is followed by its logs, and the graph is written at the end")
+        with (
+            errors_of_repositories(repository),
+            closing(Scanner(source, repository, mock_storage_classes, incomplete=True)) as scanner,
+        ):
+            _follow(
+                scanner, planned, logs, target, follow, check, jobs, repository, overwrite, ingest, progress
+            )
     with errors_of_repositories(repository), ExitStack() as stack:
         logged = None
         if logs:
@@ -178,11 +196,7 @@ def aggregate(
                 return _report_of(there)
         journal = None
         if target is not None:
-            if is_there(target) and not (overwrite or is_there(_journal_of(target))):
-                raise FileExistsError(f"{target} is there already")
-            journal = stack.enter_context(_open_journal(target, planned, repository))
-            if is_there(target) and not (overwrite or journal.resumed):
-                raise FileExistsError(f"{target} is there already")
+            journal = stack.enter_context(_new_journal(target, planned, repository, overwrite))
             if (report := _written(target, journal)) is not None:
                 _register_graph(
                     report, target, repository, ingest, keep=output is not None, progress=progress
@@ -195,10 +209,10 @@ def aggregate(
                 resumed = journal is not None and journal.resumed
                 registration = work.enter_context(Registration(butler, scanner, ingest, defensive=resumed))
             writing = None if target is None else GraphFile(target, planned, compression or Compression())
+            believe = True
             if logged is not None:
-                logged.check_all = check == "all" or (
-                    check == "sample" and not scanner.check(logged.sample())
-                )
+                believe = check != "sample" or scanner.check(logged.sample())
+                logged.check_all = check == "all" or not believe
             scan = _scan_here(scanner, logged)
             if jobs > 1:
                 # A forked process would have its parent's threads and connections.
@@ -206,7 +220,8 @@ def aggregate(
                 pool = ProcessPoolExecutor(jobs, context, _begin, opening)
                 scan = _scan_there(work.enter_context(pool), 2 * jobs, logged)
             if journal is not None:
-                scan = _scan_new(scanner, journal, scan)
+                # What it has is of the same logs.
+                scan = _scan_new(scanner, journal, scan, believe=believe)
             report = _scan_all(scanner, planned, scan, writing, registration, progress, logged)
         if target is None or writing is None or journal is None:
             return report
@@ -252,6 +267,46 @@ def _open_journal(target: Path, planned: PredictedGraph, repository: str) -> Jou
     return Journal(_journal_of(target), {"graph": header, "repository": repository})
 
 
+@contextmanager
+def _new_journal(
+    target: Path, planned: PredictedGraph, repository: str, overwrite: bool
+) -> Iterator[Journal]:
+    """Give the journal, unless the graph is there and is not to be replaced."""
+    if is_there(target) and not (overwrite or is_there(_journal_of(target))):
+        raise FileExistsError(f"{target} is there already")
+    with _open_journal(target, planned, repository) as journal:
+        if is_there(target) and not (overwrite or journal.resumed):
+            raise FileExistsError(f"{target} is there already")
+        yield journal
+
+
+def _follow(
+    scanner: Scanner,
+    planned: PredictedGraph,
+    logs: Sequence[Name],
+    target: Path,
+    interval: float,
+    check: Check,
+    jobs: int,
+    repository: str,
+    overwrite: bool,
+    ingest: IngestOptions | None,
+    progress: Callable[[Progress], object] | None,
+) -> None:
+    """Put into the journal what logs tell, until every quantum has ended."""
+    if ingest is not None and ingest.graph:
+        with Butler.from_config(repository) as butler:
+            if registered_graph(butler, scanner.reader.header.output_run):
+                return
+    with _new_journal(target, planned, repository, overwrite) as journal:
+        if _written(target, journal) is not None:
+            return
+        by_task = _by_task(scanner, planned)
+        Follower(scanner, planned, by_task, journal, _CHUNK, progress).follow(
+            logs, target, interval, check=check, jobs=jobs, repository=repository, ingest=ingest
+        )
+
+
 def _written(target: Path, journal: Journal) -> AggregateReport | None:
     """Return what was told of a graph if it is complete; take away what a killed process has left of it."""
     if journal.resumed:
@@ -266,11 +321,11 @@ def _written(target: Path, journal: Journal) -> AggregateReport | None:
     return AggregateReport(**told["report"])
 
 
-def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan) -> _Scan:
+def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool) -> _Scan:
     """Return a function that takes what a journal has from there, and notes what it has not."""
 
     def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
-        entries, new = journal.known(quanta)
+        entries, new = journal.known(quanta) if believe else ([], quanta)
         for number in entries:
             yield scanner.restore(journal.entry(number), lost)
         for scanned in scan(new, lost):

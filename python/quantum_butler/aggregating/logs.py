@@ -94,10 +94,23 @@ class LoggedQuanta:
         """Return where the contents of quanta are, of those that have them."""
         return self._contents.places(quanta)
 
-    def sample(self) -> Mapping[uuid.UUID, Place]:
+    @property
+    def attempts(self) -> int:
+        """How many attempts the logs tell of (`int`)."""
+        return self._contents.attempts_count
+
+    def known_of(self, quanta: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+        """Return those of some quanta that the logs tell of."""
+        known = np.isin(np.array([one.bytes for one in quanta], "S16"), self._known)
+        return [quanta[n] for n in np.flatnonzero(known).tolist()]
+
+    def sample(self, among: Sequence[uuid.UUID] | None = None) -> Mapping[uuid.UUID, Place]:
         """Return some of the quanta, and where their contents are."""
-        count = min(len(self._known), max(_LEAST, len(self._known) // _ONE_OF))
-        at = np.linspace(0, len(self._known) - 1, count).astype(np.int64).tolist()
+        of = len(self._known) if among is None else len(among)
+        count = min(of, max(_LEAST, of // _ONE_OF))
+        at = np.linspace(0, of - 1, count).astype(np.int64).tolist()
+        if among is not None:
+            return self.places([among[n] for n in at])
         return self.places([uuid.UUID(bytes=self._known[n : n + 1].tobytes()) for n in at])
 
 

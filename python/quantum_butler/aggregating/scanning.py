@@ -108,6 +108,10 @@ class Scanner:
             self._contents = None if contents is None else ContentsFiles(contents)
             self._open = stack.pop_all()
 
+    def take_contents(self, folder: str) -> None:
+        """Read the contents of logs in another folder from now on."""
+        self._contents = ContentsFiles(folder)
+
     def close(self) -> None:
         """Close the graph and the butler."""
         self._open.close()
@@ -167,6 +171,14 @@ class Scanner:
         for predicted in self._predicted(logged):
             self._add_logged(scanned, predicted, logged[predicted.quantum_id], True)
         return not scanned.wrong
+
+    def all_blocked(self, quanta: Iterable[uuid.UUID], lost: set[uuid.UUID]) -> bool:
+        """Whether all of some quanta were to read lost datasets; what they were to write is lost, too."""
+        for predicted in self._predicted(quanta):
+            if not any(one in lost for one in predicted.iter_input_dataset_ids()):
+                return False
+            lost.update(one.dataset_id for one in chain.from_iterable(predicted.outputs.values()))
+        return True
 
     def init_outputs(self) -> Iterator[tuple[uuid.UUID, ProvenanceDatasetModel]]:
         """Yield what tasks were to write before their quanta, with the id of what comes before them."""

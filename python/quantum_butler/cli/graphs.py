@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Write the provenance graph of a run, and register its datasets.",
     epilog="Exit status: 0 when all was done; 1 when the command failed, and what was there before is there "
-    "still, or when all was done and logs were wrong; 2 when it was called wrongly.",
+    "still, or when all was done and logs were wrong; 2 when it was called wrongly; 130 when it was "
+    "interrupted.",
 )
 @click.argument("graph", metavar="GRAPH", type=LocalPath(exists=True, file_okay=True))
 @click.argument("repo", metavar="REPO")
@@ -68,6 +69,20 @@ if TYPE_CHECKING:
     "--incomplete",
     is_flag=True,
     help="The run goes on: write no graph, and register what quanta have written that have succeeded.",
+)
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="The run goes on: take from --logs what is new, until every quantum has ended, and write the graph "
+    "then. When it is interrupted, the same command goes on where it was.",
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="With --follow: how long to wait before the logs are looked at again.",
 )
 @click.option(
     "--ingest",
@@ -127,6 +142,8 @@ def aggregate(
     jobs: int,
     overwrite: bool,
     incomplete: bool,
+    follow: bool,
+    interval: float,
     ingest: bool,
     keep_files: bool,
     batch: int,
@@ -146,6 +163,7 @@ def aggregate(
     quantum-butler aggregate graph.qg repo --output run.qg --logs logs
     quantum-butler aggregate graph.qg repo --ingest --jobs 16
     quantum-butler aggregate graph.qg repo --ingest --incomplete
+    quantum-butler aggregate graph.qg repo --ingest --logs logs --follow
 
     The graph tells what that of upstream's butler aggregate-graph tells. With --ingest the repository is what
     it is after upstream's butler aggregate-graph and butler ingest-graph. What was registered stays when the
@@ -168,7 +186,13 @@ def aggregate(
             raise click.UsageError("--archive is made of the graph, and none is written")
         if is_there(archive) and not overwrite:
             raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
+    if follow and (incomplete or not logs or (keep_files and output is None)):
+        raise click.UsageError(
+            "--follow needs --logs, and writes a graph: --output, or --ingest with its graph"
+        )
     context = click.get_current_context()
+    if not follow and interval != _default(context, "interval"):
+        raise click.UsageError("--interval is for --follow")
     for name, given in context.params.items():
         if name in _OF_INGEST and not ingest and given != _default(context, name):
             raise click.UsageError(f"--{name.replace('_', '-')} is for --ingest")
@@ -191,6 +215,7 @@ def aggregate(
                 jobs=jobs,
                 overwrite=overwrite,
                 incomplete=incomplete,
+                follow=interval if follow else None,
                 ingest=options if ingest else None,
                 compression=Compression(level=zstd_level),
                 mock_storage_classes=mock_storage_classes,

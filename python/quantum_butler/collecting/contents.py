@@ -95,6 +95,11 @@ class Contents:
         """The folder that the contents are in (`str`)."""
         return self._folder
 
+    @property
+    def attempts_count(self) -> int:
+        """How many attempts the logs tell of, with contents or without (`int`)."""
+        return len(self._attempts.ids)
+
     def known(self) -> Any:
         """Return the ids of all quanta that the logs tell of, in order, as an array of bytes."""
         return self._ids

@@ -70,8 +70,14 @@ def test_metadata(told: Told) -> None:
     assert "quantum.startUtc = " in text and "job.qg_size = " in text
 
 
+def test_an_archive_of_a_graph_has_what_that_has(told: Told) -> None:
+    for command in ("log", "metadata"):
+        asked = [run(command, place, "--task", "four").stdout for place in (told.archive, told.provenance)]
+        assert sorted(asked[0].splitlines()) == sorted(asked[1].splitlines()) and asked[0]
+
+
 def test_where_there_are_none(told: Told) -> None:
-    for place in (told.archive, told.predicted):
+    for place in (told.planned, told.predicted):
         said = run("log", place, "--task", "one", status=1).stderr
         assert str(place) in said and "provenance graphs" in said and "quantum-butler aggregate" in said
     assert "no task 'eleven'" in run("log", told.provenance, "--task", "eleven", status=1).stderr

@@ -1,10 +1,11 @@
-"""Logs and metadata of quanta, from provenance graphs."""
+"""Logs and metadata of quanta, from provenance graphs, or from what an archive was made of."""
 
 from __future__ import annotations
 
 __all__ = ("NoContentsError", "QuantumContents", "contents_of", "log_line")
 
 import datetime
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,20 @@ from typing import Any, Literal
 
 from ..archive.archive import Archive
 from ..errors import QuantumButlerError
+from ..paths import Name
 from ..quantum_graphs import ProvenanceGraph
 from ..quantum_graphs.errors import UnknownNameError
 from ..queries.found import Found
+from .logged import ContentsOfSources, MissingSourceError
 from .runs import GraphRun
 
 _ADVICE = (
     "the contents of logs and metadata are in provenance graphs (.qg), which quantum-butler aggregate or "
     "upstream's butler aggregate-graph writes; or butler retrieve-artifacts fetches the files"
+)
+_NOT_LOGGED = (
+    "what it was made of has no contents of metadata and logs: logs keep them with --provenance-contents of "
+    "quantum-butler exec and run, or with QUANTUM_BUTLER_PROVENANCE_CONTENTS=1, when the quanta run; else"
 )
 
 
@@ -46,15 +53,40 @@ def contents_of(
     tasks: Sequence[str] = (),
     statuses: Sequence[str] = (),
     where: str | None = None,
+    logs: Sequence[Name] = (),
 ) -> Iterator[QuantumContents]:
-    """Yield the logs or the metadata of a quantum, or of all that are asked for."""
-    graph = run.graph if isinstance(run, GraphRun) else None
-    if not isinstance(graph, ProvenanceGraph):
-        what = "an archive" if graph is None else "a predicted graph"
-        place = run.path if isinstance(run, Archive) else graph
-        raise NoContentsError(f"{place} is {what}: {_ADVICE}")
-    for found in _wanted(run, quantum, tasks, statuses, where):
-        yield QuantumContents(found, getattr(graph, kind)(found.id))
+    """Yield the logs or the metadata of a quantum, or of all that are asked for.
+
+    Those of an archive are read from what it was made of, which is in other folders now if these are given.
+    """
+    wanted = _wanted(run, quantum, tasks, statuses, where)
+    if isinstance(run, Archive):
+        yield from _of_archive(run, kind, [*wanted], logs)
+        return
+    if not isinstance(run.graph, ProvenanceGraph):
+        raise NoContentsError(f"{run.graph} is a predicted graph: {_ADVICE}")
+    for found in wanted:
+        yield QuantumContents(found, getattr(run.graph, kind)(found.id))
+
+
+def _of_archive(
+    archive: Archive, kind: Literal["logs", "metadata"], wanted: Sequence[Found], folders: Sequence[Name]
+) -> Iterator[QuantumContents]:
+    """Yield the logs or the metadata of quanta of an archive."""
+    with tempfile.TemporaryDirectory(prefix="contents-") as scratch:
+        try:
+            contents = ContentsOfSources(archive, [one.id for one in wanted], folders, scratch)
+        except MissingSourceError as error:
+            raise NoContentsError(f"{error}; --logs FOLDER says where the logs are now") from error
+        if wanted and not contents:
+            raise NoContentsError(f"{archive.path}: {_NOT_LOGGED} {_ADVICE}")
+        for found in wanted:
+            try:
+                yield QuantumContents(found, contents.read(found.id, kind))
+            except ValueError as error:
+                raise NoContentsError(
+                    f"{archive.path}: {found}: its {kind} cannot be read: {error}"
+                ) from error
 
 
 def _wanted(

@@ -38,8 +38,17 @@ def _options(command: _F) -> _F:
         click.option(
             "--task", "tasks", metavar="TASK", multiple=True, help="All quanta of TASK. May be given again."
         ),
+        click.option(
+            "--logs",
+            type=LocalPath(exists=True, file_okay=True),
+            metavar="FOLDER",
+            multiple=True,
+            help="Where the logs that ARCHIVE was made of are now, if they were moved. May be given again.",
+        ),
         click.argument("quantum", metavar="[QUANTUM]", nargs=-1),
-        click.argument("run", metavar="GRAPH", type=LocalPath(exists=True, is_text=True, file_okay=True)),
+        click.argument(
+            "run", metavar="ARCHIVE|GRAPH", type=LocalPath(exists=True, is_text=True, file_okay=True)
+        ),
     ):
         command = option(command)
     return command
@@ -47,8 +56,8 @@ def _options(command: _F) -> _F:
 
 @click.command(
     short_help="Print the log of a quantum, or of several.",
-    epilog="Exit status: 0 when GRAPH was asked, also if no quantum meets the options; 1 when there is no "
-    "QUANTUM of this name, or GRAPH has no logs in it; 2 when several have the name, or the command was "
+    epilog="Exit status: 0 when the quanta were found, also if none meets the options; 1 when there is no "
+    "QUANTUM of this name, or there are no logs of it; 2 when several have the name, or the command was "
     "called wrongly.",
 )
 @_options
@@ -65,17 +74,22 @@ def log(
     tasks: tuple[str, ...],
     statuses: tuple[str, ...],
     where: str | None,
+    logs: tuple[Path, ...],
     level: str | None,
     style: str,
 ) -> None:
-    """Print the log of QUANTUM, or of all quanta that are asked for, from the provenance graph GRAPH (.qg).
+    """Print the log of QUANTUM, or of all quanta that are asked for.
 
     \b
     quantum-butler log run.qg isr visit=7 detector=3
+    quantum-butler log campaign isr visit=7 detector=3 --logs /new/place/logs
     quantum-butler log run.qg --task isr --status failed --level WARNING -o failed.log
 
     QUANTUM is an id, the beginning or the end of one, or a task with a data ID. The logs of all attempts are
     printed, those of failed ones too, in upstream's form.
+
+    GRAPH is a provenance graph (.qg). An ARCHIVE has no contents itself: they are read from the logs that it
+    was made of, if these were written with --provenance-contents, or from its provenance graphs.
     """  # noqa: D301 - click wants the character \b itself
     least = {"VERBOSE": 15, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
     lowest = 0 if level is None else least[level.upper()]
@@ -91,13 +105,13 @@ def log(
 
         return [plain(line) for record in kept(records) for line in log_line(record).splitlines()]
 
-    _print(run, "logs", quantum, tasks, statuses, where, style, kept, lines)
+    _print(run, "logs", quantum, tasks, statuses, where, logs, style, kept, lines)
 
 
 @click.command(
     short_help="Print the metadata of a quantum, or of several.",
-    epilog="Exit status: 0 when GRAPH was asked, also if no quantum meets the options; 1 when there is no "
-    "QUANTUM of this name, or GRAPH has no metadata in it; 2 when several have the name, or the command was "
+    epilog="Exit status: 0 when the quanta were found, also if none meets the options; 1 when there is no "
+    "QUANTUM of this name, or there is no metadata of it; 2 when several have the name, or the command was "
     "called wrongly.",
 )
 @_options
@@ -109,18 +123,23 @@ def metadata(
     tasks: tuple[str, ...],
     statuses: tuple[str, ...],
     where: str | None,
+    logs: tuple[Path, ...],
     style: str,
 ) -> None:
-    """Print the metadata of QUANTUM, or of all quanta that are asked for, from the provenance graph GRAPH.
+    """Print the metadata of QUANTUM, or of all quanta that are asked for.
 
     \b
     quantum-butler metadata run.qg isr visit=7 detector=3
+    quantum-butler metadata campaign isr visit=7 detector=3
     quantum-butler metadata run.qg --task isr --format json -o isr.jsonl
 
     QUANTUM is an id, the beginning or the end of one, or a task with a data ID. Each line is the full name of
     an entry with its value.
+
+    GRAPH is a provenance graph (.qg). An ARCHIVE has no contents itself: they are read from the logs that it
+    was made of, if these were written with --provenance-contents, or from its provenance graphs.
     """  # noqa: D301 - click wants the character \b itself
-    _print(run, "metadata", quantum, tasks, statuses, where, style, lambda told: told, _entries)
+    _print(run, "metadata", quantum, tasks, statuses, where, logs, style, lambda told: told, _entries)
 
 
 def _entries(told: Any, prefix: str = "") -> list[str]:
@@ -142,6 +161,7 @@ def _print(
     tasks: tuple[str, ...],
     statuses: tuple[str, ...],
     where: str | None,
+    logs: tuple[Path, ...],
     style: str,
     kept: Callable[[Any], Any],
     lines: Callable[[Any], list[str]],
@@ -153,7 +173,7 @@ def _print(
 
     with opened_run(run) as opened:
         found = contents_of(
-            opened, kind, quantum=quantum or None, tasks=tasks, statuses=statuses, where=where
+            opened, kind, quantum=quantum or None, tasks=tasks, statuses=statuses, where=where, logs=logs
         )
         try:
             if style == "json":

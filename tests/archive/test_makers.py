@@ -95,6 +95,10 @@ def test_what_was_read_and_what_was_predicted(tmp_path: Path) -> None:
     whole = archive.rebuild(dataset_id(15), actual=False)
     assert {one.quantum_id for one in whole.quanta} == {quantum_id(n) for n in (1, 2, 3, 4)}
     assert whole.steps == [1, 1, 2, 3] and not whole.not_read
+    # The same as a graph.
+    edges = archive.to_networkx().edges
+    assert (dataset_id(12), quantum_id(3)) not in edges and (quantum_id(3), dataset_id(14)) not in edges
+    assert len(edges) == 8 and (quantum_id(3), dataset_id(14)) in archive.to_networkx(actual=False).edges
     with pytest.raises(NotMadeError, match="never written; ask for what was predicted"):
         archive.rebuild(dataset_id(14))
     assert len(archive.rebuild(dataset_id(14), actual=False).quanta) == 3

@@ -13,7 +13,7 @@ from ..queries.found import Name
 from .errors import ArchiveError, unreadable
 from .format import Manifest, read_manifest, role_bit, role_names
 from .lineage import Lineage
-from .rebuilding import Neighbours, Rebuildable
+from .rebuilding import Connected, Neighbours
 from .results import (
     Change,
     Dataset,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .rows import WrittenBatch
 
 
-class Archive(Rebuildable, Showable):
+class Archive(Connected, Showable):
     """The provenance of many quanta, gathered by ``quantum-butler collect``.
 
     Parameters

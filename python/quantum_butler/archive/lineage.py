@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .network import add_dataset, add_quantum, new_graph
 from .showing import Showable, html_page, html_table, id_column
 from .texts import counted, data_id_text, size_text
 
@@ -162,43 +163,13 @@ def quantum_columns(quanta: Sequence[Quantum]) -> dict[str, pyarrow.Array]:
 
 def _network(lineage: Lineage) -> networkx.DiGraph:
     """Return a lineage as a graph of networkx."""
-    try:
-        import networkx
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error}; to_networkx needs it: pip install networkx", name=error.name
-        ) from error
-    graph = networkx.DiGraph()
+    graph = new_graph()
     for dataset, far in zip(lineage.describe_datasets(), lineage.datasets.values(), strict=True):
-        graph.add_node(
-            dataset.dataset_id,
-            kind="dataset",
-            label=_dataset_label(dataset),
-            dataset_type=dataset.dataset_type,
-            data_id=dataset.data_id,
-            run=dataset.run,
-            size=dataset.size,
-            distance=far,
-        )
+        add_dataset(graph, dataset, distance=far)
     for quantum, far in zip(lineage.describe_quanta(), lineage.quanta.values(), strict=True):
-        name = quantum.task_label or f"quantum ...{str(quantum.quantum_id)[-12:]}"
-        graph.add_node(
-            quantum.quantum_id,
-            kind="quantum",
-            label=f"{name} {data_id_text(quantum.data_id or {})}".rstrip(),
-            task_label=quantum.task_label,
-            data_id=quantum.data_id,
-            distance=far,
-        )
+        add_quantum(graph, quantum, distance=far)
     graph.add_edges_from(lineage.edges)
     return graph
-
-
-def _dataset_label(dataset: Dataset) -> str:
-    """Return type and data ID, or the end of the id: ids of one graph begin alike."""
-    if dataset.dataset_type is None:
-        return f"dataset ...{str(dataset.dataset_id)[-12:]}"
-    return f"{dataset.dataset_type} {data_id_text(dataset.data_id or {})}".rstrip()
 
 
 def _html(lineage: Lineage) -> str:

@@ -277,6 +277,10 @@ class _ArchiveNeighbours(Neighbours):
         """Whether any quantum has written a dataset."""
         return bool(self._quanta_of(dataset, _WRITTEN))
 
+    def key(self, quantum_id: uuid.UUID) -> int:
+        """Return the number of a quantum."""
+        return self._reader.find_quantum(quantum_id)
+
     def made(self, quantum: int, actual: bool) -> Made:
         """Return the datasets of a quantum."""
         datasets = self._datasets(quantum)
@@ -285,6 +289,7 @@ class _ArchiveNeighbours(Neighbours):
             [row for row, roles in datasets if roles & (_READ if is_known else _PLANNED)],
             [row for row, roles in datasets if roles & _PLANNED],
             [row for row, roles in datasets if roles & (_WRITTEN | _TO_WRITE)],
+            [row for row, roles in datasets if roles & (_WRITTEN if actual else _TO_WRITE)],
             actual and not is_known,
         )
 

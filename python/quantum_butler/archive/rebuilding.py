@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Made", "Neighbours", "Rebuild", "Rebuildable")
+__all__ = ("Connected", "Made", "Neighbours", "Rebuild")
 
 import graphlib
 import uuid
@@ -15,10 +15,12 @@ from ..queries.found import DATASET, QUANTUM, Found, Name
 from ..queries.place import Place
 from .errors import NotMadeError
 from .lineage import dataset_columns, quantum_columns
+from .network import add_dataset, add_quantum, new_graph
 from .showing import Showable, html_page, html_table
 from .texts import counted, data_id_text
 
 if TYPE_CHECKING:
+    import networkx
     import pyarrow
 
     from .results import Dataset, Quantum
@@ -35,6 +37,9 @@ class Made(NamedTuple):
 
     outputs: Sequence[Any]
     """What it has written, or was to write."""
+
+    written: Sequence[Any]
+    """What it has written, or was to write if only that is asked for."""
 
     is_assumed: bool = False
     """Whether nobody knows what it has read, although that is asked for."""
@@ -54,6 +59,10 @@ class Neighbours(ABC):
     @abstractmethod
     def is_written(self, dataset: Any) -> bool:
         """Whether any quantum has written a dataset."""
+
+    @abstractmethod
+    def key(self, quantum_id: uuid.UUID) -> Any:
+        """Return what a quantum is called here."""
 
     @abstractmethod
     def made(self, quantum: Any, actual: bool) -> Made:
@@ -132,8 +141,8 @@ class Rebuild(Showable):
         )
 
 
-class Rebuildable(Place):
-    """An archive, or graphs: what tells how to make datasets again."""
+class Connected(Place):
+    """An archive, or graphs: what tells which quanta write and read which datasets."""
 
     @abstractmethod
     def _neighbours(self, actual: bool | None) -> tuple[Neighbours, bool]:
@@ -182,6 +191,60 @@ class Rebuildable(Place):
             found = self.resolve(name)
             starts |= dict.fromkeys(_made_starts(self.source.shown(), neighbours, found, by_use))
         return _walk(self.source.shown(), neighbours, [*starts], by_use, kept)
+
+    def to_networkx(
+        self,
+        *,
+        task: str | Iterable[str] | None = None,
+        run: str | Iterable[str] | None = None,
+        status: str | Iterable[str] | None = None,
+        where: str | None = None,
+        actual: bool | None = None,
+    ) -> networkx.DiGraph:
+        """Return quanta with what they read and write as a graph.
+
+        Parameters
+        ----------
+        task, run, status, where
+            Which quanta, as in `find_quanta`; by default all.
+        actual : `bool`, optional
+            Whether edges are what was really read and written, or what was predicted; by default the former,
+            unless only graphs tell of the run.
+
+        Returns
+        -------
+        graph : `networkx.DiGraph`
+            Nodes are ids, and edges go as data flows: from inputs to a quantum, and from there to outputs.
+            Nodes have ``kind`` (``quantum`` or ``dataset``), ``label``, ``data_id`` and ``run``; quanta also
+            ``task_label`` and ``status``; datasets ``dataset_type``, ``size`` and ``produced``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Raised if there is no networkx.
+        ConditionError
+            Raised if the condition or the status is none.
+
+        Notes
+        -----
+        It is made of Python objects: some kilobytes for each quantum.
+        """
+        graph = new_graph()
+        neighbours, by_use = self._neighbours(actual)
+        table = self.find_quanta(task=task, run=run, status=status, where=where)
+        quanta = [neighbours.key(one.id) for one in self.source.rows_of(QUANTUM, table)]
+        edges = {quantum: neighbours.made(quantum, by_use) for quantum in quanta}
+        ends = (end for made in edges.values() for end in (*made.needed, *made.written))
+        datasets = [*dict.fromkeys(ends)]
+        ids = {}
+        for key, dataset in zip(datasets, neighbours.describe_datasets(datasets), strict=True):
+            add_dataset(graph, dataset)
+            ids[key] = dataset.dataset_id
+        for (_, made), quantum in zip(edges.items(), neighbours.describe_quanta(quanta), strict=True):
+            add_quantum(graph, quantum)
+            graph.add_edges_from((ids[one], quantum.quantum_id) for one in made.needed)
+            graph.add_edges_from((quantum.quantum_id, ids[one]) for one in made.written)
+        return graph
 
 
 def _made_starts(place: str, neighbours: Neighbours, found: Found, actual: bool) -> list[Any]:

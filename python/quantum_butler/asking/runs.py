@@ -10,7 +10,7 @@ from typing import Literal
 from ..archive.archive import Archive
 from ..archive.errors import ArchiveError
 from ..archive.lineage import Lineage
-from ..archive.rebuilding import Neighbours, Rebuildable
+from ..archive.rebuilding import Connected, Neighbours
 from ..archive.results import Consumer, DatasetDetails, Quantum, QuantumDetails, Use
 from ..paths import Name as FileName
 from ..paths import is_folder, local_path
@@ -21,7 +21,7 @@ from ..queries.resolving import Source
 from .walk import GraphNeighbours, GraphNodes, Walk
 
 
-class GraphRun(Rebuildable):
+class GraphRun(Connected):
     """Graphs, asked as an archive is.
 
     Parameters

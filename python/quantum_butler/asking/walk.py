@@ -130,10 +130,15 @@ class GraphNeighbours(Neighbours):
         """Whether any quantum has written a dataset."""
         return bool(self._nodes.dataset(dataset)[0].produced)
 
+    def key(self, quantum_id: uuid.UUID) -> uuid.UUID:
+        """Return the id of a quantum."""
+        return quantum_id
+
     def made(self, quantum: uuid.UUID, actual: bool) -> Made:
         """Return the datasets of a quantum."""
         inputs = self._nodes.inputs(quantum)
-        return Made(inputs, inputs, self._nodes.outputs(quantum))
+        outputs = self._nodes.outputs(quantum)
+        return Made(inputs, inputs, outputs, outputs)
 
     def describe_quanta(self, quanta: Sequence[uuid.UUID]) -> list[Quantum]:
         """Return what the graphs know of quanta."""

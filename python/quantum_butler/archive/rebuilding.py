@@ -181,7 +181,8 @@ class Connected(Place):
         if not datasets:
             raise ValueError("no dataset is given")
         kept = {have} if isinstance(have, str) else {*have}
-        if unknown := kept.difference(self.source.labels(DATASET)):
+        # The names of all types are not read without need.
+        if kept and (unknown := kept.difference(self.source.labels(DATASET))):
             raise self.source.unknown(
                 f"{self.source.shown()}: there is no dataset type {', '.join(sorted(unknown))}"
             )

@@ -107,6 +107,24 @@ def test_what_logs_tell_is_not_read(
     assert (theirs["quanta"][lost]["status"], found["quanta"][lost]["status"]) == (-1, 1)
 
 
+def test_a_journal_of_wrong_logs_is_not_believed(
+    run: MixedRun, theirs: dict[str, Any], logs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ours.qg"
+
+    def stop(progress: Any) -> None:
+        if progress.done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        aggregate(run.graph_file, str(run.root), path, logs=logs, check="none", progress=stop)
+    assert (tmp_path / "ours.qg.journal").stat().st_size > 1000
+    assert aggregate(run.graph_file, str(run.root), path, logs=logs).wrong == 3
+    found = told(path)
+    for name, expected in theirs.items():
+        assert found[name] == expected, name
+
+
 def test_logs_of_all_kinds(run: MixedRun, theirs: dict[str, Any], logs: Path, tmp_path: Path) -> None:
     lines = lines_of(logs)
     folder = tmp_path / "logs"

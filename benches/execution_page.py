@@ -33,6 +33,7 @@ def execution_part(execution: Figures, in_process: Figures) -> Iterator[str]:
         *_engine_rows(execution["engines"]),
         *_bps_rows(execution.get("bps")),
         *_frontier_rows(execution["frontier"]),
+        *_aggregating_rows(execution["aggregating"]),
     ]
     yield from table(("work", "measured", "goal"), rows)
     commands = execution["commands"]
@@ -110,3 +111,15 @@ def _frontier_rows(frontier: Figures) -> Iterator[Row]:
     name = f"frontier of {frontier['quanta']:,} quanta and {frontier['edges']:,} edges"
     yield f"{name}, memory", f"{frontier['peak_mib']:,.0f} MiB", "under 2,048 MiB"
     yield f"{name}, completions", f"{frontier['per_second']:,.0f} a second", "at least 1,000,000"
+
+
+def _aggregating_rows(aggregating: Figures) -> Iterator[Row]:
+    times = aggregating["seconds"]
+    for way, goal in (("logs", 60), ("scan", 8)):
+        origin = {"logs": "from logs with contents", "scan": "from files"}[way]
+        yield (
+            f"provenance graph of {aggregating['quanta']:,} quanta {origin}, one process: upstream / ours",
+            f"{figure(times['upstream'] / times[way])} "
+            f"({1e3 * times['upstream']:.1f} ms / {1e3 * times[way]:.2f} ms a quantum)",
+            f"at least {goal}",
+        )

@@ -131,7 +131,9 @@ def run_execution(sizes: Sizes, json_to: Path) -> Any:
     names = ("--quanta", "--stock", "--rounds", "--bps-jobs", "--frontier")
     arguments = [word for pair in zip(names, sizes.execution, strict=True) for word in pair]
     parts = ("cold", "commands", "isolation", "engines", "bps", "frontier")
-    return run("execution.py", *arguments, "--only", *parts, json_to=json_to)
+    figures = run("execution.py", *arguments, "--only", *parts, json_to=json_to)
+    figures["aggregating"] = run("aggregating.py", "--quanta", sizes.execution[0], json_to=json_to)
+    return figures
 
 
 def run_executor(butler: str, detectors: int) -> Any:

@@ -37,6 +37,13 @@ def test_frontier(tmp_path: Path) -> None:
     assert outcome["per_second"] > 0 and outcome["peak_mib"] > 0
 
 
+def test_aggregating(tmp_path: Path) -> None:
+    pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
+    _, outcome = figures("aggregating.py", tmp_path, "--quanta", 10)
+    assert outcome["quanta"] == 10
+    assert outcome["seconds"].keys() == {"upstream", "scan", "logs"}
+
+
 def test_operations(tmp_path: Path) -> None:
     text, outcome = figures("operations.py", tmp_path, "--datasets", 10, "--rounds", 1)
     measured = outcome["operations"]

@@ -609,6 +609,24 @@ class PredictedGraph:
     def datasets(self, rows: int, /) -> TableBatches: ...
 
 @final
+class Gatherer:
+    """Makes blocks of a provenance graph from what logs have of quanta that have just succeeded.
+
+    Of edges from datasets to quanta it has the ids, sixteen bytes each and sorted by dataset, and the ids of
+    all datasets that the run was to write.
+    """
+
+    def __new__(
+        cls, path: str | PathLike[str], datasets: bytes, quanta: bytes, outputs: bytes, /
+    ) -> Gatherer: ...
+    def lose(self, datasets: Sequence[int], /) -> None:
+        """Take notice of what failed or blocked quanta were to write."""
+    def gather(
+        self, logged: Sequence[tuple[int, int, str | None, str | None]], /
+    ) -> tuple[list[tuple[str, int, int | None, bytes]], list[int]]:
+        """Return blocks, and the quanta that they are of; given are id, dictionary, metadata and log."""
+
+@final
 class GraphWriter:
     """Writes a provenance graph, in about so many bytes of memory and files in a folder."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("Consumers",)
+__all__ = ("Consumers", "outputs_of")
 
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ..quantum_graphs import PredictedGraph
 
@@ -26,12 +27,31 @@ class Consumers:
         order = np.argsort(datasets.view("S16"), kind="stable")
         self._datasets, self._quanta = datasets[order].view("S16"), quanta[order]
 
+    def edges(self) -> tuple[bytes, bytes]:
+        """Return the ids of datasets, in order, and those of the quanta that were to read them."""
+        return self._datasets.tobytes(), self._quanta.tobytes()
+
     def of(self, dataset_id: uuid.UUID) -> list[uuid.UUID]:
         """Return the quanta that were to read a dataset, in the order of the graph."""
         key = np.frombuffer(dataset_id.bytes, "S16")
         start, end = (int(np.searchsorted(self._datasets, key, side)[0]) for side in ("left", "right"))
         found = dict.fromkeys(one.tobytes() for one in self._quanta[start:end])
         return [uuid.UUID(bytes=one) for one in found]
+
+
+def outputs_of(graph: PredictedGraph) -> bytes:
+    """Return the ids of all datasets that a run was to write."""
+    before = (
+        dataset.dataset_id.bytes
+        for quantum in graph.init_quanta
+        for datasets in quantum.outputs.values()
+        for dataset in datasets
+    )
+    parts = [b"".join(before)]
+    for _, edges in graph.quanta_tables():
+        outputs = edges.filter(pc.invert(edges["is_input"]))
+        parts.append(_column(outputs["dataset_id"]).tobytes())
+    return b"".join(parts)
 
 
 def _edges(graph: PredictedGraph) -> Iterator[tuple[Any, Any]]:

@@ -25,6 +25,7 @@ from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
 from .finishing import finish_ingest, registered_graph, verify_graph
 from .following import Follower
+from .gathering import Gathering
 from .journal import Journal
 from .logs import Check, LoggedQuanta, opened_logs
 from .options import Compression, IngestOptions
@@ -219,6 +220,8 @@ def aggregate(
                 context = multiprocessing.get_context("spawn")
                 pool = ProcessPoolExecutor(jobs, context, _begin, opening)
                 scan = _scan_there(work.enter_context(pool), 2 * jobs, logged)
+            if writing is not None and logged is not None and not (registration or logged.check_all):
+                scan = _gather_first(Gathering(source, planned, writing.consumers, logged), scan)
             if journal is not None:
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, believe=believe)
@@ -321,6 +324,19 @@ def _written(target: Path, journal: Journal) -> AggregateReport | None:
     return AggregateReport(**told["report"])
 
 
+def _gather_first(gathering: Gathering, scan: _Scan) -> _Scan:
+    """Return a function that gathers what it can from logs, and scans the rest."""
+
+    def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
+        rest: list[uuid.UUID] = []
+        for gathered in gathering.gather(quanta, lost):
+            yield Scanned(gathered.blocks, logged=gathered.quanta, is_gathered=True)
+            rest += gathered.rest
+        yield from scan(rest, lost)
+
+    return both
+
+
 def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool) -> _Scan:
     """Return a function that takes what a journal has from there, and notes what it has not."""
 
@@ -329,8 +345,9 @@ def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool)
         for number in entries:
             yield scanner.restore(journal.entry(number), lost)
         for scanned in scan(new, lost):
-            if not scanned.wrong:
-                # What is wrong with logs is told again by the one that goes on.
+            # What is wrong with logs is told again by the one that goes on, and what was gathered is gathered
+            # as quickly.
+            if not (scanned.wrong or scanned.is_gathered):
                 journal.add(scanned)
             yield scanned
 

@@ -47,7 +47,7 @@ class Scanned:
     """Some quanta."""
 
     blocks: list[Block] = field(default_factory=list)
-    """Of quanta, logs and metadata."""
+    """Of quanta, logs and metadata; of what was gathered, those of datasets, too."""
 
     outputs: list[tuple[uuid.UUID, ProvenanceDatasetModel]] = field(default_factory=list)
     """Datasets that they were to write, without those that read them, after the quantum."""
@@ -66,6 +66,9 @@ class Scanned:
 
     logged: int = 0
     """How many were told by logs."""
+
+    is_gathered: bool = False
+    """Whether the blocks are all there is."""
 
 
 def _telling(predicted: PredictedQuantumDatasetsModel) -> tuple[Any, Any]:

@@ -30,10 +30,11 @@ class GraphFile:
         self._path = path
         self._planned = planned
         self._compression = compression
-        self._consumers = Consumers(planned)
+        self.consumers = Consumers(planned)
+        """Which quanta were to read a dataset (`Consumers`)."""
         self._writer: _core.GraphWriter | None = None
         self._waiting: list[Block] = []
-        self._written: set[uuid.UUID] = set()
+        self._written: set[int] = set()
         self._inputs: dict[uuid.UUID, Any] = {}
 
     @property
@@ -44,6 +45,8 @@ class GraphFile:
     def add(self, scanned: Scanned) -> None:
         """Write what some quanta have left."""
         blocks = list(scanned.blocks)
+        if scanned.is_gathered:
+            self._written.update(block[1] for block in blocks if block[0] == "dataset")
         blocks += [self._dataset(dataset) for _, dataset in scanned.outputs]
         self._inputs.update(scanned.inputs)
         self._put(blocks)
@@ -57,7 +60,7 @@ class GraphFile:
                 for dataset in itertools.chain.from_iterable(quantum.inputs.values()):
                     self._inputs[dataset.dataset_id] = dataset
         for dataset_id, dataset in self._inputs.items():
-            if dataset_id not in self._written:
+            if dataset_id.int not in self._written:
                 blocks.append(self._dataset(ProvenanceDatasetModel.from_predicted(dataset)))
         self._put(blocks)
         writer = self._writer or self._begin()
@@ -74,8 +77,8 @@ class GraphFile:
         writer.finish(header.model_dump_json().encode(), members)
 
     def _dataset(self, dataset: ProvenanceDatasetModel) -> Block:
-        self._written.add(dataset.dataset_id)
-        dataset.consumers = self._consumers.of(dataset.dataset_id)
+        self._written.add(dataset.dataset_id.int)
+        dataset.consumers = self.consumers.of(dataset.dataset_id)
         return "dataset", dataset.dataset_id.int, None, dataset.model_dump_json().encode()
 
     def _put(self, blocks: list[Block]) -> None:

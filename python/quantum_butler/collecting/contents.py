@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import uuid
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -191,21 +192,29 @@ class ContentsFiles:
 
     def read(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Return metadata and log as they were put; a `ValueError` says why they cannot be told."""
-        dictionary, *packed = self.packed(place)
+        ((dictionary, *packed),) = self.packed_at([place])
         metadata, log = (None if text is None else _core.unpack(dictionary, text) for text in packed)
         return metadata, log
 
-    def packed(self, place: Place) -> tuple[int, str | None, str | None]:
-        """Return the number of the dictionary, and metadata and log as they were packed with it."""
-        batches, starts = self._open(place.part)
-        number = int(np.searchsorted(starts, place.row, "right")) - 1
-        row = place.row - int(starts[number])
-        dictionary, metadata, log = (batches[number].column(column)[row].as_py() for column in range(3))
-        return dictionary, metadata, log
+    def packed_at(self, places: Sequence[Place]) -> list[tuple[int, str | None, str | None]]:
+        """Return the number of the dictionary, and metadata and log as they were packed with it, of each."""
+        # Arrow takes rows of one batch without a copy of the others.
+        numbers: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, place in enumerate(places):
+            _, starts = self._open(place.part)
+            numbers[place.part, bisect_right(starts, place.row) - 1].append(number)
+        found: list[tuple[int, str | None, str | None]] = [(0, None, None)] * len(places)
+        for (part, at), some in numbers.items():
+            batches, starts = self._open(part)
+            rows = batches[at].take(pa.array([places[number].row - starts[at] for number in some]))
+            columns = (rows.column(column).to_pylist() for column in range(3))
+            for number, texts in zip(some, zip(*columns, strict=True), strict=True):
+                found[number] = texts
+        return found
 
-    def _opened(self, part: int) -> tuple[list[pa.RecordBatch], Any]:
+    def _opened(self, part: int) -> tuple[list[pa.RecordBatch], list[int]]:
         batches = _table(self._folder, part, "contents").to_batches()
-        return batches, np.cumsum([0, *(len(batch) for batch in batches[:-1])])
+        return batches, [0, *itertools.accumulate(len(batch) for batch in batches[:-1])]
 
 
 def all_contents(

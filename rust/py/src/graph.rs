@@ -14,9 +14,11 @@ use crate::arrow_columns::ArrowTable;
 use crate::dataset_id::uuid_to_python;
 use crate::error::to_python;
 
+mod gatherer;
 mod values;
 mod writer;
 
+pub(crate) use gatherer::Gatherer;
 pub(crate) use writer::{GraphWriter, train_dictionary};
 
 use values::{DatasetTuple, InitTuple, PlannedTuple, QuantumTuple, Types};

@@ -44,7 +44,9 @@ mod _core {
     #[pymodule_export]
     use crate::frontier::Frontier;
     #[pymodule_export]
-    use crate::graph::{GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches, train_dictionary};
+    use crate::graph::{
+        Gatherer, GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches, train_dictionary,
+    };
     #[pymodule_export]
     use crate::lineage::{Closure, LineageBuilder, LineageIndex};
     #[pymodule_export]

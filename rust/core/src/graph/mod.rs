@@ -10,6 +10,7 @@ mod container;
 mod file;
 mod files;
 mod frames;
+mod gathering;
 mod headers;
 mod json;
 mod merging;
@@ -26,6 +27,7 @@ mod uniting;
 mod writer;
 
 pub use files::Files;
+pub use gathering::{Gathered, Gatherer, Logged};
 pub use json::{Key, Scalar, Time, Uuid};
 pub use models::{
     Attempt, BLOCKED, Connections, Dataset, Exception, Header, InitQuantum, PlannedDataset, PlannedQuantum,

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
+from lines import Line, archive_of
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
 import debian
@@ -104,6 +105,26 @@ def test_times(graph: Path, upstream: Any) -> None:
     every = sorted((one.run_time for of_task in usage.values() for one in of_task), reverse=True)
     assert [one.run_time for one in made.slowest] == every[:2]
     assert {one.what for one in made.overheads} >= {"work", "preparation"}
+
+
+def test_what_a_process_did_before_its_quanta_counts_once(tmp_path: Path) -> None:
+    """Each quantum tells how long its process had read the graph, and what it had taken until then."""
+    processes = [
+        ("here", 2.5, 1.0, 0),
+        ("here", 2.5, 7.0, 1),
+        ("there", 2.5, 1.5, 0),
+        ("here", 3.25, 2.0, None),
+        ("here", None, None, None),
+    ]
+    names = ("host", "graph_read_time", "start_time_cpu", "earlier_quanta")
+    lines = [
+        Line("isr", visit, [], ["flat"], more={"execution": dict(zip(names, told, strict=True))})
+        for visit, told in enumerate(processes)
+    ]
+    made = times(archive_of(lines, tmp_path / "run", 1))
+    overheads = {one.what: (one.seconds, one.quanta) for one in made.overheads}
+    assert overheads["reading the graph"] == (8.25, 4)
+    assert overheads["start of processes"] == (4.5, 3)
 
 
 def test_an_archive_of_the_graph_says_the_same(graph: Path, tmp_path: Path) -> None:

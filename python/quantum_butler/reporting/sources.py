@@ -37,6 +37,7 @@ _COLUMNS = (
     "time_in_put",
     "start_time_cpu",
     "graph_read_time",
+    "earlier_quanta",
     "attempts",
     "failed",
     "known_from",
@@ -153,6 +154,6 @@ class Runs:
 def _null_type(name: str) -> pyarrow.DataType:
     if name.endswith(("time", "cpu", "get", "put")) or name == "memory":
         return pyarrow.float64()
-    if name in ("status", "caveats", "attempts"):
+    if name in ("status", "caveats", "attempts", "earlier_quanta"):
         return pyarrow.int64()
     return pyarrow.string()

@@ -25,9 +25,12 @@ MEASURES = ("run_time", "run_time_cpu", "memory", "prep_time", "init_time")
 PERCENTS = (50, 90, 99)
 """Which percentiles are given."""
 
+_START = "start_time_cpu"
+_READING = "graph_read_time"
+
 _OVERHEADS = {
-    "start of processes": ("start_time_cpu",),
-    "reading the graph": ("graph_read_time",),
+    "start of processes": (_START,),
+    "reading the graph": (_READING,),
     "butler, reading": ("time_in_get",),
     "butler, writing": ("time_in_put",),
     "preparation": ("prep_time", "init_time"),
@@ -194,17 +197,22 @@ def times(*places: Name, slowest: int = 10) -> RunTimes:
     Notes
     -----
     The last attempt of a quantum counts. Of what was measured for only some
-    quanta, such as the time in the butler, only those count.
+    quanta, such as the time in the butler, only those count. What a process
+    did before its first quantum is told by each quantum that it ran, and
+    counts once.
     """
     runs = Runs(*places)
     counted = sorted({name for names in _OVERHEADS.values() for name in names} | {*MEASURES})
-    columns = ["quantum_id", "task_label", "data_id", *counted]
+    columns = ["quantum_id", "task_label", "data_id", "host", "earlier_quanta", *counted]
     samples: dict[str, dict[str, list[Any]]] = {}
     quanta: dict[str, int] = {}
     sums = dict.fromkeys(counted, (0.0, 0))
     slow: list[tuple[float, int, SlowQuantum]] = []
     order = itertools.count()
+    readings: list[pyarrow.Table] = []
     for batch in runs.batches(columns):
+        readings.append(_readings(batch))
+        batch = _with_starts(batch)
         for name in counted:
             seconds, known = sums[name]
             sums[name] = (seconds + (pc.sum(batch[name]).as_py() or 0), known + pc.count(batch[name]).as_py())
@@ -213,6 +221,9 @@ def times(*places: Name, slowest: int = 10) -> RunTimes:
             heapq.heappush(slow, (one.run_time, -next(order), one))
             if len(slow) > slowest:
                 heapq.heappop(slow)
+    if readings:
+        once = _readings(pyarrow.concat_tables(readings))
+        sums[_READING] = (pc.sum(once[_READING]).as_py() or 0.0, sums[_READING][1])
     tasks = []
     for label in sorted(quanta):
         of_task = {name: np.concatenate(parts) for name, parts in samples[label].items()}
@@ -224,6 +235,19 @@ def times(*places: Name, slowest: int = 10) -> RunTimes:
         if any(sums[name][1] for name in names)
     ]
     return RunTimes(runs.places, tasks, [one for _, _, one in sorted(slow, reverse=True)], overheads)
+
+
+def _readings(batch: pyarrow.Table) -> pyarrow.Table:
+    """Return each reading of a graph once: of one reading all quanta tell the same number."""
+    table = pyarrow.table({"host": batch["host"].cast(pyarrow.string()), _READING: batch[_READING]})
+    return table.group_by(["host", _READING]).aggregate([])
+
+
+def _with_starts(batch: pyarrow.Table) -> pyarrow.Table:
+    """Return a batch in which the start of a process is told by its first quantum alone."""
+    is_later = pc.fill_null(pc.greater(batch["earlier_quanta"], 0), False)
+    first = pc.if_else(is_later, None, batch[_START])
+    return batch.set_column(batch.column_names.index(_START), _START, first)
 
 
 def _take_samples(

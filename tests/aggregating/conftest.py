@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,3 +33,21 @@ def finished(registries: Registries, tmp_path_factory: pytest.TempPathFactory) -
 def on_sqlite(finished: Callable[[str], Finished]) -> Finished:
     """Return the run in a repository with SQLite."""
     return finished("sqlite")
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Scan a few quanta at once, and return a list of how many."""
+    from quantum_butler.aggregating import driver
+    from quantum_butler.aggregating.scanning import Scanner
+
+    monkeypatch.setattr(driver, "_CHUNK", 3)
+    counted: list[int] = []
+    scan = Scanner.scan
+
+    def counting(self: Scanner, quanta: Any, *others: Any) -> Any:
+        counted.append(len(quanta := list(quanta)))
+        return scan(self, quanta, *others)
+
+    monkeypatch.setattr(Scanner, "scan", counting)
+    return counted

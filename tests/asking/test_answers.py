@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import uuid
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
+from commands import invoke, invoke_json
 from quantum_butler import Archive, ConditionError, GraphRun, QuantumButlerError, open_run
-from quantum_butler.cli.main import main
 from told_run import Told
-
-
-def run(*arguments: object, status: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def as_json(*arguments: object) -> Any:
-    return json.loads(run(*arguments, "--format", "json").stdout)
 
 
 @pytest.fixture(scope="module")
@@ -173,32 +160,34 @@ def test_details_and_lineage(told: Told, pairs: list[tuple[GraphRun, Archive]]) 
 
 def test_commands(told: Told) -> None:
     for place in (told.provenance, told.archive):
-        found = as_json("find", place, "--status", "failed", "--task", "one")
+        found = invoke_json("find", place, "--status", "failed", "--task", "one")
         assert [(row["task_label"], row["data_id"]["detector"], row["status"]) for row in found] == [
             ("one", 1, "failed")
         ]
-        assert as_json("show", place, "one", "detector=1", "visit=7")["quantum_id"] == found[0]["quantum_id"]
-        text = run("find", place, "--type", "one_output", "--limit", 2).stdout
+        assert (
+            invoke_json("show", place, "one", "detector=1", "visit=7")["quantum_id"] == found[0]["quantum_id"]
+        )
+        text = invoke("find", place, "--type", "one_output", "--limit", 2).stdout
         assert "2 datasets, and there are more" in text and "mixed/run" in text and "one_output" in text
-        counts = as_json("find", place, "--summary")
+        counts = invoke_json("find", place, "--summary")
         assert sum(row["quanta"] for row in counts) == 31
-        rows = list(csv.DictReader(io.StringIO(run("missing", place, "--format", "csv").stdout)))
+        rows = list(csv.DictReader(io.StringIO(invoke("missing", place, "--format", "csv").stdout)))
         assert {row["produced"] for row in rows} == {"False"}
-        total = run("missing", place, "--summary").stdout.splitlines()[-1].split()
+        total = invoke("missing", place, "--summary").stdout.splitlines()[-1].split()
         assert total == ["total", str(len(rows))]
-        said = run("show", place, "one", status=2).stderr
+        said = invoke("show", place, "one", status=2).stderr
         assert "may be any of these" in said and "detector=3" in said and "mixed/run" in said
-        run("show", place, "nothing", status=1)
-        run("find", place, "--where", "detector", status=2)
-        run("find", place, "--type", "x", "--status", "failed", status=2)
-        assert "There is no such quantum" in run("find", place, "--task", "x").stdout
-        assert as_json("find", place, "--task", "x") == []
-        lineage = run("lineage", place, "three_output", "detector=2").stdout
+        invoke("show", place, "nothing", status=1)
+        invoke("find", place, "--where", "detector", status=2)
+        invoke("find", place, "--type", "x", "--status", "failed", status=2)
+        assert "There is no such quantum" in invoke("find", place, "--task", "x").stdout
+        assert invoke_json("find", place, "--task", "x") == []
+        lineage = invoke("lineage", place, "three_output", "detector=2").stdout
         for word in ("zero_output", "one", "two_output", "detector=2", "input_run", "as predicted"):
             assert word in lineage
-        assert "more rows" in run("lineage", place, "three_output", "detector=2", "--limit", 2).stdout
-        assert "two" in run("consumers", place, "one_output", "detector=2").stdout
-        assert "one" in run("producer", place, "one_output", "detector=2").stdout
+        assert "more rows" in invoke("lineage", place, "three_output", "detector=2", "--limit", 2).stdout
+        assert "two" in invoke("consumers", place, "one_output", "detector=2").stdout
+        assert "one" in invoke("producer", place, "one_output", "detector=2").stdout
 
 
 def test_tables_of_an_archive(told: Told) -> None:

@@ -7,14 +7,12 @@ import io
 import json
 import uuid
 from pathlib import Path
-from typing import Any
 
 import networkx
 import pytest
-from click.testing import CliRunner, Result
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
-from commands import graph_repository
+from commands import graph_repository, invoke, invoke_json
 from quantum_butler import (
     Archive,
     NotInGraphError,
@@ -23,19 +21,7 @@ from quantum_butler import (
     open_run,
     write_subgraph,
 )
-from quantum_butler.cli.main import main
 from told_run import Told
-
-
-def run(*arguments: object, status: int = 0) -> Result:
-    result = CliRunner().invoke(main, [*map(str, arguments)])
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def as_json(*arguments: object) -> Any:
-    return json.loads(run(*arguments, "--format", "json").stdout)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +61,12 @@ def test_all_datasets_are_made_as_upstreams_graph_has_it(told: Told, upstream: P
 
 def test_what_is_there_is_not_made(told: Told) -> None:
     for place in told.places:
-        found = as_json("rebuild", place, "three_output", "detector=3", "--have", "one_output")
+        found = invoke_json("rebuild", place, "three_output", "detector=3", "--have", "one_output")
         assert [one["task_label"] for one in found["quanta"]] == ["two", "three"]
         assert [one["dataset_type"] for one in found["inputs"]] == ["one_output"]
         # In a new run nobody would find what is taken from this one.
         assert not any("update-graph-run" in command for command in found["commands"])
-        said = run("rebuild", place, "three_output", "detector=3", "--have", "calexp", status=1).stderr
+        said = invoke("rebuild", place, "three_output", "detector=3", "--have", "calexp", status=1).stderr
         assert "no dataset type calexp" in said
 
 
@@ -91,7 +77,7 @@ def test_the_graph_is_upstreams_with_these_quanta(told: Told, tmp_path: Path) ->
         reader.read_all()
         whole = reader.components
     names = ("three_output", "detector=3", "all_output")
-    found = as_json("rebuild", told.archive, *names, "--graph", graph, "-o", path)
+    found = invoke_json("rebuild", told.archive, *names, "--graph", graph, "-o", path)
     assert found["graph"] == str(path)
     with PredictedQuantumGraph.open(path.as_uri()) as reader:
         reader.read_all()
@@ -116,30 +102,30 @@ def test_the_graph_is_upstreams_with_these_quanta(told: Told, tmp_path: Path) ->
     assert len(open_run(path).find_quanta()) == len(ids)
     # The predicted graph that is asked needs no name.
     again = tmp_path / "again.qg"
-    run("rebuild", graph, *names, "-o", again)
+    invoke("rebuild", graph, *names, "-o", again)
     assert {*open_run(again).find_quanta()["quantum_id"].to_pylist()} == set(ids)
 
 
 def test_what_cannot_be_written(told: Told, tmp_path: Path) -> None:
     name = ("three_output", "detector=3")
     path = tmp_path / "sub.qg"
-    run("rebuild", told.archive, *name, "-o", path, status=2)
-    run("rebuild", told.archive, *name, "--graph", told.predicted, status=2)
-    run("rebuild", told.archive, *name, "--graph", told.predicted, "-o", tmp_path / "sub.zip", status=2)
+    invoke("rebuild", told.archive, *name, "-o", path, status=2)
+    invoke("rebuild", told.archive, *name, "--graph", told.predicted, status=2)
+    invoke("rebuild", told.archive, *name, "--graph", told.predicted, "-o", tmp_path / "sub.zip", status=2)
     path.write_text("mine")
-    said = run("rebuild", told.archive, *name, "--graph", told.predicted, "-o", path, status=2).stderr
+    said = invoke("rebuild", told.archive, *name, "--graph", told.predicted, "-o", path, status=2).stderr
     assert str(path) in said and "--overwrite" in said and path.read_text() == "mine"
     (tmp_path / "sub.qg.journal").write_text("")
     arguments = ("rebuild", told.archive, *name, "--graph", told.predicted, "-o", path, "--overwrite")
-    assert "sub.qg.journal is there" in run(*arguments).stderr
+    assert "sub.qg.journal is there" in invoke(*arguments).stderr
     assert len(open_run(path).find_quanta()) == 3
-    itself = run("rebuild", path, *name, "-o", path, "--overwrite", status=2).stderr
+    itself = invoke("rebuild", path, *name, "-o", path, "--overwrite", status=2).stderr
     assert "the graph that the quanta are taken from" in itself
     nowhere = path / "sub.qg"
-    assert str(nowhere) in run("rebuild", path, *name, "-o", nowhere, status=1).stderr
+    assert str(nowhere) in invoke("rebuild", path, *name, "-o", nowhere, status=1).stderr
     for other in (told.provenance, tmp_path / "sub.qg.journal"):
         arguments = ("rebuild", told.archive, *name, "--graph", other, "-o", tmp_path / "x.qg")
-        assert str(other) in run(*arguments, status=1).stderr
+        assert str(other) in invoke(*arguments, status=1).stderr
     assert not [one for one in tmp_path.iterdir() if one.name not in ("sub.qg", "sub.qg.journal")]
 
 
@@ -147,7 +133,7 @@ def test_another_graph(told: Told, tmp_path: Path) -> None:
     with graph_repository(tmp_path / "repo") as (other, _):
         known = PredictedGraph(other).find_quanta("task_auto1", detector=0)
     arguments = ("rebuild", told.archive, "three_output", "detector=3", "--graph", other)
-    said = run(*arguments, "-o", tmp_path / "sub.qg", status=1).stderr
+    said = invoke(*arguments, "-o", tmp_path / "sub.qg", status=1).stderr
     assert f"{other} is not the graph of these quanta: it lacks 3 of 3" in said
     assert "three instrument=MixedCam, detector=3, visit=7" in said
     quanta = told.run.quanta["one", 0], *known
@@ -158,26 +144,26 @@ def test_another_graph(told: Told, tmp_path: Path) -> None:
 
 def test_names_that_will_not_do(told: Told) -> None:
     for place in told.places:
-        said = run("rebuild", place, "zero_output", "detector=3", status=1).stderr
+        said = invoke("rebuild", place, "zero_output", "detector=3", status=1).stderr
         assert str(place) in said and "overall input" in said and "zero_output" in said
-        said = run("rebuild", place, "one_schema", status=1).stderr
+        said = invoke("rebuild", place, "one_schema", status=1).stderr
         assert "pre-exec-init-qbb" in said
-        assert "zap" in run("rebuild", place, "zap", "detector=3", status=1).stderr
-        assert "any of these" in run("rebuild", place, "one_output", status=2).stderr
-        run("rebuild", place, status=2)
+        assert "zap" in invoke("rebuild", place, "zap", "detector=3", status=1).stderr
+        assert "any of these" in invoke("rebuild", place, "one_output", status=2).stderr
+        invoke("rebuild", place, status=2)
         with pytest.raises(QuantumButlerError, match="what was used"):
             open_run(place).rebuild("three_output detector=3", actual=True)
 
 
 def test_what_is_printed(told: Told) -> None:
     arguments = ("rebuild", told.archive, "all_output", "three_output", "detector=3", "--repo", "/my repo")
-    text = run(*arguments).stdout
+    text = invoke(*arguments).stdout
     assert "10 quanta in 3 steps to make 2 datasets again, as predicted" in text
     assert "needed before: 6 zero_output" in text
     assert "quantum-butler run '/my repo' SUB.qg" in text
-    short = run(*arguments, "--limit", 2).stdout
+    short = invoke(*arguments, "--limit", 2).stdout
     assert "and 8 more" in short and "and 4 more" in short
-    rows = list(csv.DictReader(io.StringIO(run(*arguments, "--format", "csv").stdout)))
+    rows = list(csv.DictReader(io.StringIO(invoke(*arguments, "--format", "csv").stdout)))
     assert [row["kind"] for row in rows] == ["quantum"] * 10 + ["input"] * 6
     assert {row["step"] for row in rows} == {"1", "2", "3", ""}
     assert rows[-1]["dataset_type"] == "zero_output"
@@ -208,5 +194,5 @@ def test_of_quanta_without_a_log_the_prediction_counts(told: Told, tmp_path: Pat
     found = Archive(tmp_path / "archive").rebuild(three.dataset_id)
     assert [one.task_label for one in found.quanta] == ["one", "two", "three"]
     assert found.actual and found.assumed == 2
-    text = run("rebuild", tmp_path / "archive", three.dataset_id).stdout
+    text = invoke("rebuild", tmp_path / "archive", three.dataset_id).stdout
     assert "2 quanta of these by what was predicted: no log tells what was read" in text

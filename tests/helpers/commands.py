@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ("graph_repository", "run", "run_exec")
+__all__ = ("graph_repository", "invoke", "invoke_json", "run", "run_exec")
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from quantum_butler.cli.main import main
 
 
 def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -18,6 +24,19 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subproces
 def run_exec(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command through the command line."""
     return run(sys.executable, "-m", "quantum_butler", "exec", *command, env=env)
+
+
+def invoke(*arguments: object, status: int = 0) -> Result:
+    """Run one of our commands in this process; it has to end with a status."""
+    result = CliRunner().invoke(main, [*map(str, arguments)])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def invoke_json(*arguments: object) -> Any:
+    """Run one of our commands in this process, and return the JSON that it prints."""
+    return json.loads(invoke(*arguments, "--format", "json").stdout)
 
 
 @contextmanager

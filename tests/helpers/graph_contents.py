@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("plain_attempt", "upstream_provenance")
+__all__ = ("comparable_provenance", "plain_attempt", "upstream_provenance")
 
 import uuid
 from collections import defaultdict
@@ -90,6 +90,12 @@ def upstream_provenance(path: Path) -> dict[str, Any]:
                 for name, node in graph.pipeline_graph.dataset_types.items()
             },
         }
+
+
+def comparable_provenance(path: Path) -> dict[str, Any]:
+    """Return what upstream's reader finds, in a form in which NaN equals itself."""
+    found = upstream_provenance(path)
+    return found | {"metadata": {one: repr(metadata) for one, metadata in found["metadata"].items()}}
 
 
 def _by_connection(edges: Any, end: int) -> dict[str, set[uuid.UUID]]:

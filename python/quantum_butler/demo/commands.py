@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ("run_commands",)
 
 import importlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -100,8 +101,10 @@ def _finish(
     if not _has(_COMMANDS, "provenance_report"):
         return [*said, Said(theirs, "This release of upstream's butler has no such command.")], differences
     *_, text = _run(theirs, [_command("butler"), *report], root.parent)
+    # A legend follows the table after an empty line.
+    rows = itertools.takewhile(str.strip, text.splitlines()[2:])
     # The last columns are of the quanta that have succeeded, of all, and of those that were expected.
-    counts = [line.split()[-3:] for line in text.splitlines()[2:] if line.strip()]
+    counts = [row.split()[-3:] for row in rows]
     if [sum(map(int, column)) for column in zip(*counts, strict=True)] != [quanta] * 3:
         differences.append(f"{theirs}: it does not tell of {quanta:,} quanta that have succeeded")
     return [*said, Said(theirs, text)], differences

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Disk", "disk", "read_only")
+__all__ = ("Disk", "disk", "read_only", "small_disk")
 
 import contextlib
 import os
@@ -56,10 +56,9 @@ def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Return a disk of its own, if this user may mount one."""
-    folder = tmp_path / "disk"
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Disk]:
+    """Mount a disk of its own in a new folder, if this user may."""
     folder.mkdir()
     try:
         _mount("-t", "tmpfs", "-o", "size=256k", "none", str(folder))
@@ -69,3 +68,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield Disk(folder)
     finally:
         subprocess.run(["umount", "-l", os.fspath(folder)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Return a disk of its own."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk

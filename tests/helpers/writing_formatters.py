@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import astropy.io.fits
+import numpy as np
 from lsst.daf.butler import DatasetProvenance, Formatter, FormatterV2
 from lsst.daf.butler._rubin.temporary_for_ingest import TemporaryForIngest
 from lsst.daf.butler.datastore.cache_manager import AbstractDatastoreCacheManager
@@ -332,6 +334,23 @@ class ReadsInItsOwnWay(GivesBytes):
 
 class Converts(TypelessFormatter, ReadsAnyhow):
     """Reads something that is converted by upstream."""
+
+
+class WritesImage(FormatterV2):
+    """Writes an image with astropy, and reads it."""
+
+    default_extension = ".fits"
+    supported_extensions = frozenset({".fits", ".fits.gz"})
+    can_read_from_local_file = True
+
+    def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
+        header = astropy.io.fits.Header(in_memory_dataset)
+        image = np.arange(600, dtype=np.float32).reshape(20, 30)
+        astropy.io.fits.PrimaryHDU(image, header).writeto(uri.ospath)
+
+    def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
+        image, header = astropy.io.fits.getdata(path, header=True)
+        return {"sum": float(image.sum()), "cards": header.tostring()}
 
 
 FORMATTERS = tuple(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import botocore.awsrequest
@@ -18,7 +19,9 @@ from lsst.resources.s3utils import _get_s3_client, getS3Client
 from scenarios import Butler, Run, scenario
 from stores import Bucket
 
+from full_disks import small_disk
 from repositories import example_metrics
+from writing_formatters import WritesFile, use_formatter
 
 FAULTS = {
     "forbidden": (403, "AccessDenied"),
@@ -196,25 +199,84 @@ def test_tried_again(run: Run, bucket: Callable[[Run], Bucket], fault: str) -> N
     run.note("objects", store.contents())
 
 
+@pytest.mark.parametrize("fault", ["broken", "forbidden"])
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+@scenario("file")
+def test_upload_that_stops_half_way(
+    run: Run, bucket: Callable[[Run], Bucket], operation: str, fault: str
+) -> None:
+    # What the formatter has left is sent in parts when it is this large.
+    ref = run.ref(use_formatter(run.repository, WritesFile))
+    store = bucket(run)
+    butler = _butler(run, store, [], [ref])
+    before = store.contents()
+    with failing(fault, operation) as failed:
+        _say(run, store, butler.put, {"a": "b" * 9_000_000}, ref)
+    assert failed and store.contents() == before
+    assert not butler._actual_output_refs
+    run(butler.put, {"a": 1}, ref)
+    assert run(butler.stored, ref) is True
+
+
+@scenario("file")
+def test_without_credentials(
+    run: Run, bucket: Callable[[Run], Bucket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, ref, output = bucket(run), run.ref("measured"), run.ref("derived")
+    butler = _butler(run, store, [ref], [output])
+    with monkeypatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
+            environment.delenv(name, raising=False)
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", str(run.folder / "none"))
+        _get_s3_client.cache_clear()
+        for call in (butler.get, butler.stored):
+            _say(run, store, call, ref)
+        _say(run, store, butler.put, {"a": 1}, output)
+    # Nobody asks the store whether a dataset with a record is there.
+    assert [step.call for step in run.steps].count("failed") == 2
+    assert not butler._actual_output_refs
+
+
 @pytest.mark.parametrize("damage", ["no links", "removed", "a file"])
 @scenario("cached")
 def test_cache_folder_that_is_of_no_use(
     run: Run, bucket: Callable[[Run], Bucket], monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
+    with _cached(run, bucket, monkeypatch) as cache:
+        match damage:
+            case "no links":
+                monkeypatch.setattr("os.link", _refuse)
+            case "removed":
+                _remove(cache)
+            case _:
+                _remove(cache)
+                cache.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", ["full", "read-only"])
+@scenario("cached")
+def test_cache_that_takes_no_more(
+    run: Run, bucket: Callable[[Run], Bucket], monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    with small_disk(run.folder / "cache") as disk, _cached(run, bucket, monkeypatch):
+        if damage == "full":
+            disk.fill()
+        else:
+            disk.forbid()
+    assert "failed" in {step.call for step in run.steps}
+
+
+@contextmanager
+def _cached(run: Run, bucket: Callable[[Run], Bucket], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have a dataset cached; yield the folder to be damaged; then use both datasets, and write one."""
     cache = run.folder / "cache"
     monkeypatch.setenv("DAF_BUTLER_CACHE_DIRECTORY", str(cache))
     store, refs, output = bucket(run), run.refs("measured", 0, 1), run.ref("derived")
     butler = _butler(run, store, refs, [output])
     assert run(butler.get, refs[0]) == run.value(refs[0])
     assert any(cache.iterdir()), "Nothing was cached."
-    match damage:
-        case "no links":
-            monkeypatch.setattr("os.link", _refuse)
-        case "removed":
-            _remove(cache)
-        case _:
-            _remove(cache)
-            cache.write_bytes(b"")
+    yield cache
     for ref in refs:
         _say(run, store, butler.get, ref)
         _say(run, store, butler.get, ref)

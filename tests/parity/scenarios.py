@@ -3,12 +3,12 @@
 A test decorated with `scenario` is given a `Run`: a fresh copy of a
 repository, and the class under test.  It makes a butler with `Run.butler`,
 calls it through the run (``run(butler.get, ref)``) and asserts what it
-expects.  The test runs twice: as ``[stock]``, where its assertions are held
-against the oracle, and as ``[ours]``, where the oracle runs the scenario too
-and the two journals must be equal: every value returned, every exception by
-type, message and cause, and after each step the butler's bookkeeping, its
-metrics, what it logged, and every file of the repository with its permissions.
-At the end come the provenance and the datastore records.
+expects.  It runs with the stock class, so that its assertions are held
+against the oracle, and then with ours; the two journals must be equal: every
+value returned, every exception by type, message and cause, and after each
+step the butler's bookkeeping, its metrics, what it logged, and every file of
+the repository with its permissions.  At the end come the provenance and the
+datastore records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from typing import Any, TypeAlias
 
 import pyarrow
 import pydantic
-import pytest
 import sqlalchemy.exc
 from lsst.daf.butler import DatasetRef, DeferredDatasetHandle, Location, QuantumBackedButler
 from lsst.daf.butler.datastore.record_data import DatastoreRecordTable
@@ -403,8 +402,8 @@ def compare(
     **others
         The test's other arguments.
     """
-    ours = _run(test, our_class, "ours", new_repository, folder, others)
-    _compare(_run(test, stock_class, "stock", new_repository, folder, others), ours)
+    stock = _run(test, stock_class, "stock", new_repository, folder, others)
+    _compare(stock, _run(test, our_class, "ours", new_repository, folder, others))
 
 
 def _run(
@@ -418,8 +417,12 @@ def _run(
     own = folder / f"folder-{label}"
     own.mkdir()
     run = Run(butler_class, new_repository, test.kind, own)
-    test.body(run, **others)
-    run.finish()
+    try:
+        test.body(run, **others)
+        run.finish()
+    except BaseException as error:
+        error.add_note(f"This was the run of the class called {label}.")
+        raise
     assert run.steps, "The scenario did nothing."
     return run.steps
 
@@ -428,17 +431,12 @@ def _decorate(body: Callable[..., None], kind: str) -> Callable[..., None]:
     @functools.wraps(body)
     def test(
         stock_class: type[Butler],
-        is_ours: bool,
+        our_class: type[Butler],
         new_repository: NewRepository,
         tmp_path: Path,
-        request: pytest.FixtureRequest,
         **others: Any,
     ) -> None:
-        if is_ours:
-            our_class = request.getfixturevalue("our_class")
-            compare(test, stock_class, our_class, new_repository, tmp_path, **others)
-        else:
-            _run(test, stock_class, "stock", new_repository, tmp_path, others)
+        compare(test, stock_class, our_class, new_repository, tmp_path, **others)
 
     own = list(inspect.signature(test, follow_wrapped=False).parameters.values())[:-1]
     others = list(inspect.signature(body).parameters.values())[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +33,23 @@ def finished(registries: Registries, tmp_path_factory: pytest.TempPathFactory) -
 def on_sqlite(finished: Callable[[str], Finished]) -> Finished:
     """Return the run in a repository with SQLite."""
     return finished("sqlite")
+
+
+@pytest.fixture
+def gathered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of how many quanta have been gathered, piece by piece."""
+    from quantum_butler.aggregating.gathering import Gathered, Gathering
+
+    counted: list[int] = []
+    gather = Gathering.gather
+
+    def counting(self: Gathering, quanta: Any, lost: Any) -> Iterator[Gathered]:
+        for one in gather(self, quanta, lost):
+            counted.append(one.quanta)
+            yield one
+
+    monkeypatch.setattr(Gathering, "gather", counting)
+    return counted
 
 
 @pytest.fixture

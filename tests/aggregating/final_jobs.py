@@ -5,17 +5,20 @@ from __future__ import annotations
 __all__ = ("Finished", "aggregated_by_upstream", "final_state", "make_finished", "read")
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy
 import yaml
 from lsst.daf.butler import Butler, ButlerLogRecords
 from lsst.pipe.base.quantum_graph.ingest_graph import ingest_graph
 
-from mixed_run import RUN, MixedRun, aggregate, make_mixed_run
+from mixed_run import CHANGED, RUN, MixedRun, aggregate, make_mixed_run
+from quantum_butler.switches import CONTENTS_SWITCH, LOG_SWITCH
 from registries import Registries
 
 # Rows have these, and they are other ones each time.
@@ -30,6 +33,8 @@ class Finished:
 
     run: MixedRun
     registries: Registries
+    logs: Path
+    """What its quanta logged, with contents, but for those of which something was changed since."""
 
     @property
     def graph_file(self) -> Path:
@@ -42,7 +47,16 @@ class Finished:
 
 def make_finished(registries: Registries, folder: Path, database: str) -> Finished:
     """Make a repository with some kind of database, and a run in it."""
-    return Finished(make_mixed_run(folder, config=registries.config(database)), registries)
+    logs = folder / "logs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LOG_SWITCH, str(logs))
+        patch.setenv(CONTENTS_SWITCH, "1")
+        run = make_mixed_run(folder, config=registries.config(database))
+    changed = {str(run.quanta[name]) for name in CHANGED}
+    for log in logs.glob("*.jsonl"):
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["quantum_id"] not in changed))
+    return Finished(run, registries, logs)
 
 
 def aggregated_by_upstream(root: Path, run: MixedRun, folder: Path, **options: Any) -> None:

@@ -1,6 +1,7 @@
 """Aggregates a run, and is killed at some event: a file that is opened, moved or removed, or a statement.
 
-``python killed_aggregation.py GRAPH REPO NUMBER`` prints how many events there were if it comes to its end.
+``python killed_aggregation.py GRAPH REPO NUMBER [LOGS]`` prints how many events there were if it comes
+to its end.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import lsst.pipe.base.tests.mocks  # noqa: F401
 import sqlalchemy
 
 from quantum_butler import IngestOptions, aggregate
-from quantum_butler.aggregating import driver
+from quantum_butler.aggregating import driver, gathering
 
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.move", "glob.glob")
 
 
-def main(graph: str, repository: str, last: int) -> None:
+def main(graph: str, repository: str, last: int, *logs: str) -> None:
     count = 0
 
     def step(*_: Any, **__: Any) -> None:
@@ -37,10 +38,10 @@ def main(graph: str, repository: str, last: int) -> None:
     sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", step)
     sqlalchemy.event.listen(sqlalchemy.Engine, "commit", step)
     sys.addaudithook(audited)
-    driver._CHUNK = 4
-    report = aggregate(graph, repository, ingest=IngestOptions(batch=5))
+    driver._CHUNK = gathering._CHUNK = 4
+    report = aggregate(graph, repository, logs=logs, ingest=IngestOptions(batch=5))
     print(count, report.quanta, report.failed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

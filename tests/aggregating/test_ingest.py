@@ -17,37 +17,43 @@ from registries import DATABASES
 
 
 def ours(finished: Finished, root: Path, output: Path | None = None, **options: Any) -> Any:
-    settings = {name: options.pop(name) for name in ("incomplete", "overwrite", "jobs") if name in options}
+    names = ("incomplete", "overwrite", "jobs", "logs")
+    settings = {name: options.pop(name) for name in names if name in options}
     return aggregate(finished.graph_file, str(root), output, ingest=IngestOptions(**options), **settings)
 
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_the_repository_is_that_of_upstream(
-    finished: Callable[[str], Finished], database: str, tmp_path: Path
+    finished: Callable[[str], Finished], database: str, tmp_path: Path, gathered: list[int]
 ) -> None:
     run = finished(database)
-    theirs, mine = run.repository(), run.repository()
+    theirs = run.repository()
     aggregated_by_upstream(theirs, run.run, tmp_path, promise_ingest_graph=True)
-    expected = final_state(theirs)
-    report = ours(run, mine, batch=7)
-    assert (report.quanta, report.failed, report.already_registered) == (31, 5, 0)
-    assert Path(report.path).is_relative_to(mine)
-    found = final_state(mine)
-    assert found.keys() == expected.keys()
-    for name, rows in expected.items():
-        assert found[name] == rows, name
-    assert any("run_provenance" in row for row in found["file_datastore_records"])
-    contents = read(mine)
+    expected, contents = final_state(theirs), read(theirs)
+    assert any("run_provenance" in row for row in expected["file_datastore_records"])
     assert len(contents) > 25
-    assert contents == read(theirs)
+    # What logs tell is registered as well, also where quanta are not shown to upstream's classes.
+    for logs in ((), run.logs) if database == "sqlite" else (run.logs,):
+        mine = run.repository()
+        report = ours(run, mine, batch=7, logs=logs)
+        assert (report.quanta, report.failed, report.already_registered, report.wrong) == (31, 5, 0, 0)
+        assert Path(report.path).is_relative_to(mine)
+        assert sum(gathered) == 0 if not logs else report.quanta / 2 < sum(gathered) < report.logged
+        found = final_state(mine)
+        assert found.keys() == expected.keys()
+        for name, rows in expected.items():
+            assert found[name] == rows, name
+        assert contents == read(mine)
     # Again, nothing is left to do.
-    again = ours(run, mine, batch=7)
+    again = ours(run, mine, batch=7, logs=run.logs)
     assert (again.path, again.quanta, again.failed, again.registered) == (report.path, 31, 5, 0)
     assert final_state(mine) == found
 
 
 @pytest.mark.parametrize("incomplete", [True, False])
-def test_without_the_graph(on_sqlite: Finished, tmp_path: Path, incomplete: bool) -> None:
+def test_without_the_graph(
+    on_sqlite: Finished, tmp_path: Path, incomplete: bool, gathered: list[int]
+) -> None:
     theirs, mine = on_sqlite.repository(), on_sqlite.repository()
     before = final_state(mine)
     aggregated_by_upstream(theirs, on_sqlite.run, tmp_path, incomplete=incomplete)
@@ -58,10 +64,11 @@ def test_without_the_graph(on_sqlite: Finished, tmp_path: Path, incomplete: bool
     new = len(expected["dataset"]) - len(before["dataset"])
     assert (report.registered, report.already_registered) == (new, 0)
     # What is there is found by a conflict, or looked for from the first.
-    for defensive in (False, True):
-        again = ours(on_sqlite, mine, graph=False, incomplete=incomplete, defensive=defensive)
+    for defensive, logs in ((False, ()), (True, on_sqlite.logs), (False, on_sqlite.logs)):
+        again = ours(on_sqlite, mine, graph=False, incomplete=incomplete, defensive=defensive, logs=logs)
         assert (again.registered, again.already_registered) == (0, report.registered)
     assert final_state(mine) == expected
+    assert sum(gathered) > 31
 
 
 def test_first_a_part_and_then_all(on_sqlite: Finished, tmp_path: Path) -> None:

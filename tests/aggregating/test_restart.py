@@ -108,21 +108,24 @@ def test_killed_at_any_moment(on_sqlite: Finished, tmp_path: Path) -> None:
     expected = final_state(theirs, folders=False)
     graph = on_sqlite.graph_file
 
-    def call(root: Path, last: int) -> Any:
-        return run_command(sys.executable, KILLED, graph, root, str(last), env=dict(os.environ))
+    def call(root: Path, last: int, logs: tuple[Path, ...]) -> Any:
+        return run_command(sys.executable, KILLED, graph, root, str(last), *logs, env=dict(os.environ))
 
-    done = call(on_sqlite.repository(), -1)
-    assert done.returncode == 0, done.stderr
-    events = int(done.stdout.split()[0])
-    assert events > 200
+    ways: list[tuple[Path, ...]] = [(), (on_sqlite.logs,)]
+    events = []
+    for logs in ways:
+        done = call(on_sqlite.repository(), -1, logs)
+        assert done.returncode == 0, done.stderr
+        events.append(int(done.stdout.split()[0]))
+    assert min(events) > 200
     moments = random.Random(15)
-    for _ in range(KILLS):
-        root = on_sqlite.repository()
-        first, second = moments.randrange(1, events), moments.randrange(1, events)
-        assert call(root, first).returncode == -signal.SIGKILL
+    for kill in range(KILLS):
+        root, logs = on_sqlite.repository(), ways[kill % 2]
+        first, second = (moments.randrange(1, events[kill % 2]) for _ in range(2))
+        assert call(root, first, logs).returncode == -signal.SIGKILL
         # The second one may have less to do.
-        assert call(root, second).returncode in (-signal.SIGKILL, 0)
-        done = call(root, -1)
+        assert call(root, second, logs).returncode in (-signal.SIGKILL, 0)
+        done = call(root, -1, logs)
         assert done.returncode == 0, (first, second, done.stderr)
         assert done.stdout.split()[1:] == ["31", "5"]
         # Upstream leaves folders that are empty when it goes on with what it had begun.

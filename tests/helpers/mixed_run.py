@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("HAS_NAN", "MixedRun", "aggregate", "make_mixed_run")
+__all__ = ("CHANGED", "HAS_NAN", "MixedRun", "aggregate", "make_mixed_run")
 
 import contextlib
 import dataclasses
@@ -27,6 +27,9 @@ from quantum_butler import QuantumBackedButlerFactory
 
 CAMERA = "MixedCam"
 RUN = "mixed/run"
+
+CHANGED = {("four", 0), ("four", 4), ("one", 0)}
+"""Quanta of which something is changed on disk after they have run."""
 
 
 @dataclasses.dataclass

@@ -29,6 +29,7 @@ from .gathering import Gathering
 from .journal import Journal
 from .logs import Check, LoggedQuanta, opened_logs
 from .options import Compression, IngestOptions
+from .plan import Plan
 from .registering import Registration, errors_of_repositories
 from .scanning import Scanned, Scanner
 from .writing import GraphFile
@@ -159,7 +160,7 @@ def aggregate(
     a file beside the output, or else the predicted graph, with ``.rejected.jsonl`` after its name.
     """
     source = str(local_path(graph))
-    planned = PredictedGraph(source)
+    plan = Plan(PredictedGraph(source))
     target = _target(source, output, incomplete, ingest)
     if ingest is not None and ingest.graph and not incomplete:
         # Its contents are in the graph.
@@ -173,13 +174,11 @@ def aggregate(
             errors_of_repositories(repository),
             closing(Scanner(source, repository, mock_storage_classes, incomplete=True)) as scanner,
         ):
-            _follow(
-                scanner, planned, logs, target, follow, check, jobs, repository, overwrite, ingest, progress
-            )
+            _follow(scanner, plan, logs, target, follow, check, jobs, repository, overwrite, ingest, progress)
     with errors_of_repositories(repository), ExitStack() as stack:
         logged = None
         if logs:
-            logged = stack.enter_context(opened_logs(logs, target or Path(source), planned, jobs))
+            logged = stack.enter_context(opened_logs(logs, target or Path(source), plan, jobs))
         contents = None if logged is None else logged.folder
         opening = (source, repository, mock_storage_classes, incomplete, contents)
         scanner = Scanner(*opening)
@@ -193,11 +192,11 @@ def aggregate(
                 if not ingest.dry_run:
                     finish_ingest(repository, run, None, keep=False, batch=ingest.batch)
                     if target is not None and is_there(_journal_of(target)):
-                        stack.enter_context(_open_journal(target, planned, repository)).remove()
+                        stack.enter_context(_open_journal(target, plan, repository)).remove()
                 return _report_of(there)
         journal = None
         if target is not None:
-            journal = stack.enter_context(_new_journal(target, planned, repository, overwrite))
+            journal = stack.enter_context(_new_journal(target, plan, repository, overwrite))
             if (report := _written(target, journal)) is not None:
                 _register_graph(
                     report, target, repository, ingest, keep=output is not None, progress=progress
@@ -209,7 +208,7 @@ def aggregate(
             if ingest is not None and butler is not None:
                 resumed = journal is not None and journal.resumed
                 registration = work.enter_context(Registration(butler, scanner, ingest, defensive=resumed))
-            writing = None if target is None else GraphFile(target, planned, compression or Compression())
+            writing = None if target is None else GraphFile(target, plan, compression or Compression())
             believe = True
             if logged is not None:
                 believe = check != "sample" or scanner.check(logged.sample())
@@ -220,12 +219,12 @@ def aggregate(
                 context = multiprocessing.get_context("spawn")
                 pool = ProcessPoolExecutor(jobs, context, _begin, opening)
                 scan = _scan_there(work.enter_context(pool), 2 * jobs, logged)
-            if writing is not None and logged is not None and not (registration or logged.check_all):
-                scan = _gather_first(Gathering(source, planned, writing.consumers, logged), scan)
+            if logged is not None and not logged.check_all:
+                scan = _gather_first(Gathering(source, plan, logged), scan)
             if journal is not None:
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, believe=believe)
-            report = _scan_all(scanner, planned, scan, writing, registration, progress, logged)
+            report = _scan_all(scanner, plan, scan, writing, registration, progress, logged)
         if target is None or writing is None or journal is None:
             return report
         report = replace(report, path=str(target), datasets=writing.datasets)
@@ -264,20 +263,18 @@ def _journal_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.journal")
 
 
-def _open_journal(target: Path, planned: PredictedGraph, repository: str) -> Journal:
+def _open_journal(target: Path, plan: Plan, repository: str) -> Journal:
     """Return the journal of the aggregation that writes a graph."""
-    header = hashlib.sha256(json.dumps(planned.headers[0], sort_keys=True).encode()).hexdigest()
+    header = hashlib.sha256(json.dumps(plan.graph.headers[0], sort_keys=True).encode()).hexdigest()
     return Journal(_journal_of(target), {"graph": header, "repository": repository})
 
 
 @contextmanager
-def _new_journal(
-    target: Path, planned: PredictedGraph, repository: str, overwrite: bool
-) -> Iterator[Journal]:
+def _new_journal(target: Path, plan: Plan, repository: str, overwrite: bool) -> Iterator[Journal]:
     """Give the journal, unless the graph is there and is not to be replaced."""
     if is_there(target) and not (overwrite or is_there(_journal_of(target))):
         raise FileExistsError(f"{target} is there already")
-    with _open_journal(target, planned, repository) as journal:
+    with _open_journal(target, plan, repository) as journal:
         if is_there(target) and not (overwrite or journal.resumed):
             raise FileExistsError(f"{target} is there already")
         yield journal
@@ -285,7 +282,7 @@ def _new_journal(
 
 def _follow(
     scanner: Scanner,
-    planned: PredictedGraph,
+    plan: Plan,
     logs: Sequence[Name],
     target: Path,
     interval: float,
@@ -301,11 +298,11 @@ def _follow(
         with Butler.from_config(repository) as butler:
             if registered_graph(butler, scanner.reader.header.output_run):
                 return
-    with _new_journal(target, planned, repository, overwrite) as journal:
+    with _new_journal(target, plan, repository, overwrite) as journal:
         if _written(target, journal) is not None:
             return
-        by_task = _by_task(scanner, planned)
-        Follower(scanner, planned, by_task, journal, _CHUNK, progress).follow(
+        by_task = _by_task(scanner, plan)
+        Follower(scanner, plan, by_task, journal, _CHUNK, progress).follow(
             logs, target, interval, check=check, jobs=jobs, repository=repository, ingest=ingest
         )
 
@@ -356,7 +353,7 @@ def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool)
 
 def _scan_all(
     scanner: Scanner,
-    planned: PredictedGraph,
+    plan: Plan,
     scan: _Scan,
     writing: GraphFile | None,
     registration: Registration | None,
@@ -364,9 +361,9 @@ def _scan_all(
     logged: LoggedQuanta | None,
 ) -> AggregateReport:
     """Scan the quanta of a graph, and hand on what they have left."""
-    total, done, failed, unfinished = planned.headers[0]["n_quanta"], 0, 0, 0
+    total, done, failed, unfinished = plan.graph.headers[0]["n_quanta"], 0, 0, 0
     lost: set[uuid.UUID] = set()
-    for quanta in _by_task(scanner, planned):
+    for quanta in _by_task(scanner, plan):
         for scanned in scan(quanta, lost):
             if writing is not None:
                 writing.add(scanned)
@@ -429,16 +426,11 @@ def _report_of(path: str) -> AggregateReport:
     )
 
 
-def _by_task(scanner: Scanner, planned: PredictedGraph) -> Iterator[list[uuid.UUID]]:
+def _by_task(scanner: Scanner, plan: Plan) -> Iterator[list[uuid.UUID]]:
     """Yield the quanta of each task, those of tasks that others depend on first."""
     pipeline = scanner.reader.pipeline_graph
     pipeline.sort()
-    by_task: dict[str, list[uuid.UUID]] = {label: [] for label in pipeline.tasks}
-    for quanta, _ in planned.quanta_tables():
-        labels = quanta["task_label"].to_pylist()
-        for label, quantum_id in zip(labels, quanta["quantum_id"].to_pylist(), strict=True):
-            by_task[label].append(quantum_id)
-    yield from by_task.values()
+    return plan.by_task(pipeline.tasks)
 
 
 _Scan = Callable[[list[uuid.UUID], set[uuid.UUID]], Iterator[Scanned]]

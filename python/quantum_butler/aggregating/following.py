@@ -18,10 +18,10 @@ from lsst.daf.butler import Butler
 from ..collecting.sources import NoSuchSourceError
 from ..paths import Name, is_folder
 from ..progress import Progress
-from ..quantum_graphs import PredictedGraph
 from .journal import Journal
 from .logs import Check, LoggedQuanta, opened_logs
 from .options import IngestOptions
+from .plan import Plan
 from .registering import Registration
 from .scanning import Scanner
 
@@ -35,14 +35,14 @@ class Follower:
     def __init__(
         self,
         scanner: Scanner,
-        planned: PredictedGraph,
+        plan: Plan,
         by_task: Iterable[Sequence[uuid.UUID]],
         journal: Journal,
         chunk: int,
         progress: Callable[[Progress], object] | None,
     ):
         self._scanner = scanner
-        self._planned = planned
+        self._plan = plan
         self._by_task = list(by_task)
         self._journal = journal
         self._chunk = chunk
@@ -77,7 +77,7 @@ class Follower:
             begin = time.monotonic()
             is_new = False
             try:
-                with opened_logs(logs, target, self._planned, jobs) as logged:
+                with opened_logs(logs, target, self._plan, jobs) as logged:
                     self._scanner.take_contents(logged.folder)
                     is_new = logged.attempts != self._attempts
                     self._attempts = logged.attempts

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from .. import _core
 from ..collecting.contents import ContentsFiles
-from ..quantum_graphs import PredictedGraph
-from .consumers import Consumers, outputs_of
 from .logs import LoggedQuanta
+from .plan import Plan
 from .scanning import Block
 
 # Quanta that are gathered at once.
@@ -35,10 +34,10 @@ class Gathered(NamedTuple):
 class Gathering:
     """Quanta that have succeeded at their first attempt, and of which logs have metadata and log."""
 
-    def __init__(self, source: str, planned: PredictedGraph, consumers: Consumers, logged: LoggedQuanta):
+    def __init__(self, source: str, plan: Plan, logged: LoggedQuanta):
         self._logged = logged
         self._files = ContentsFiles(logged.folder)
-        self._kernel = _core.Gatherer(source, *consumers.edges(), outputs_of(planned))
+        self._kernel = _core.Gatherer(source, *plan.edges(), plan.outputs)
 
     def gather(self, quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Gathered]:
         """Yield what can be gathered of quanta that do not depend on each other.

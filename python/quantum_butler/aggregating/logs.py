@@ -18,7 +18,7 @@ import numpy as np
 from ..collecting.contents import Contents, Place
 from ..errors import QuantumButlerError
 from ..paths import Name
-from ..quantum_graphs import PredictedGraph
+from .plan import Plan
 
 Check: TypeAlias = Literal["all", "sample", "none"]
 """Of which quanta that logs tell of it is looked whether the same is on disk."""
@@ -33,14 +33,12 @@ class OtherGraphError(QuantumButlerError, ValueError):
 
 
 @contextmanager
-def opened_logs(
-    logs: Sequence[Name] | Name, target: Path, planned: PredictedGraph, jobs: int
-) -> Iterator[LoggedQuanta]:
+def opened_logs(logs: Sequence[Name] | Name, target: Path, plan: Plan, jobs: int) -> Iterator[LoggedQuanta]:
     """Give what logs tell; their contents, and what is wrong with them, go beside a file."""
     if isinstance(logs, (str, os.PathLike)):
         logs = [logs]
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.logs-", dir=target.parent) as folder:
-        yield LoggedQuanta(logs, folder, planned, Path(f"{target}.rejected.jsonl"), jobs=jobs)
+        yield LoggedQuanta(logs, folder, plan, Path(f"{target}.rejected.jsonl"), jobs=jobs)
 
 
 class LoggedQuanta:
@@ -50,7 +48,7 @@ class LoggedQuanta:
         self,
         logs: Sequence[str | os.PathLike[str]],
         folder: str,
-        planned: PredictedGraph,
+        plan: Plan,
         rejected: Path,
         *,
         jobs: int = 1,
@@ -64,7 +62,7 @@ class LoggedQuanta:
         """The folder (`str`)."""
         self._contents = Contents(logs, folder, jobs=jobs)
         known = self._contents.known()
-        in_graph = np.isin(known, _quanta_of(planned))
+        in_graph = np.isin(known, plan.quanta)
         self.foreign = int(len(known) - in_graph.sum())
         """How many quanta the logs tell of that are not in the graph (`int`)."""
         if self.foreign and not in_graph.any():
@@ -112,12 +110,3 @@ class LoggedQuanta:
         if among is not None:
             return self.places([among[n] for n in at])
         return self.places([uuid.UUID(bytes=self._known[n : n + 1].tobytes()) for n in at])
-
-
-def _quanta_of(planned: PredictedGraph) -> Any:
-    """Return the ids of all quanta of a graph."""
-    parts = [
-        np.frombuffer(b"".join(one.bytes for one in quanta["quantum_id"].to_pylist()), "S16")
-        for quanta, _ in planned.quanta_tables()
-    ]
-    return np.concatenate([np.array([], "S16"), *parts])

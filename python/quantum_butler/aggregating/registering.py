@@ -9,11 +9,12 @@ from __future__ import annotations
 __all__ = ("Registration", "errors_of_repositories")
 
 import contextlib
+import json
 import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import sqlalchemy
 from lsst.daf.butler import Butler, DataCoordinate, DatasetRef
@@ -24,7 +25,7 @@ from ..transferring.datasets import Datasets, predicted_records
 from ..transferring.report import TransferError, TransferReport
 from .errors import AggregateError
 from .options import IngestOptions
-from .scanning import Scanned, Scanner
+from .scanning import Block, Scanned, Scanner
 
 _LOG = logging.getLogger("lsst.pipe.base.quantum_graph.aggregator")
 
@@ -75,6 +76,8 @@ class Registration:
     def add(self, scanned: Scanned) -> None:
         """Register what some quanta have written, as soon as it is enough for a batch."""
         self._add(dataset for _, dataset in scanned.outputs if dataset.produced)
+        if scanned.is_gathered:
+            self._add(_written(scanned.blocks))
 
     def finish(self) -> None:
         """Register what was written before the quanta, and what is left."""
@@ -135,6 +138,29 @@ def expanded_refs(scanner: Scanner, datasets: Iterable[Any]) -> dict[uuid.UUID, 
                 dataset_type, data_id, run=dataset.run, id=dataset.dataset_id
             )
     return refs
+
+
+class _Written(NamedTuple):
+    """A dataset that was gathered, in the words of upstream's models."""
+
+    dataset_id: uuid.UUID
+    dataset_type_name: str
+    run: str
+    data_coordinate: list[int | str]
+
+
+def _written(blocks: Iterable[Block]) -> Iterator[_Written]:
+    """Yield what quanta have written, of blocks that were gathered; the others are what was there before."""
+    for kind, dataset_id, _, text in blocks:
+        if kind == "dataset":
+            told = json.loads(text)
+            if told["produced"] and told.get("producer"):
+                yield _Written(
+                    uuid.UUID(int=dataset_id),
+                    told["dataset_type_name"],
+                    told["run"],
+                    told.get("data_coordinate", []),
+                )
 
 
 def _of_graph(scanner: Scanner) -> frozenset[str]:

@@ -14,9 +14,8 @@ from lsst.pipe.base.quantum_graph import ProvenanceDatasetModel, ProvenanceInitQ
 from lsst.utils.packages import Packages
 
 from .. import _core
-from ..quantum_graphs import PredictedGraph
-from .consumers import Consumers
 from .options import Compression
+from .plan import Plan
 from .scanning import Block, Scanned, Scanner
 
 # About so much memory for addresses.
@@ -26,12 +25,10 @@ _MEMORY = 256 << 20
 class GraphFile:
     """The graph as far as it has been written; the file takes its place as a whole, at the end."""
 
-    def __init__(self, path: Path, planned: PredictedGraph, compression: Compression):
+    def __init__(self, path: Path, plan: Plan, compression: Compression):
         self._path = path
-        self._planned = planned
+        self._plan = plan
         self._compression = compression
-        self.consumers = Consumers(planned)
-        """Which quanta were to read a dataset (`Consumers`)."""
         self._writer: _core.GraphWriter | None = None
         self._waiting: list[Block] = []
         self._written: set[int] = set()
@@ -70,7 +67,7 @@ class GraphFile:
         )
         packages = Packages.fromSystem(include_all=True).toBytes("json")
         members = [
-            ("pipeline_graph", self._planned.member("pipeline_graph")),
+            ("pipeline_graph", self._plan.graph.member("pipeline_graph")),
             ("packages", packages),
             ("init_quanta", f"[{init_quanta}]".encode()),
         ]
@@ -78,7 +75,7 @@ class GraphFile:
 
     def _dataset(self, dataset: ProvenanceDatasetModel) -> Block:
         self._written.add(dataset.dataset_id.int)
-        dataset.consumers = self.consumers.of(dataset.dataset_id)
+        dataset.consumers = self._plan.consumers_of(dataset.dataset_id)
         return "dataset", dataset.dataset_id.int, None, dataset.model_dump_json().encode()
 
     def _put(self, blocks: list[Block]) -> None:

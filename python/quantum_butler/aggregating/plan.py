@@ -49,8 +49,7 @@ class Plan:
                 f"{self.graph.files[0]}: the pipeline has no task {min(unknown)}, of which there are quanta"
             )
         for label in wanted:
-            ids = of_tasks[label].tobytes() if label in of_tasks else b""
-            yield [uuid.UUID(bytes=ids[start : start + 16]) for start in range(0, len(ids), 16)]
+            yield _uuids(of_tasks[label]) if label in of_tasks else []
 
     @property
     def outputs(self) -> bytes:
@@ -66,8 +65,7 @@ class Plan:
         """Return the quanta that were to read a dataset, in the order of the graph."""
         inputs, key = self._tables.inputs, _array([dataset_id.bytes])
         start, end = (int(np.searchsorted(inputs, key, side)[0]) for side in ("left", "right"))
-        found = dict.fromkeys(one.tobytes() for one in self._tables.readers[start:end])
-        return [uuid.UUID(bytes=one) for one in found]
+        return list(dict.fromkeys(_uuids(self._tables.readers[start:end])))
 
     @cached_property
     def _tables(self) -> _Tables:
@@ -92,6 +90,12 @@ class Plan:
         order = np.argsort(read, kind="stable")
         found = {label: _joined(some) for label, some in of_tasks.items()}
         return _Tables(found, read[order], by[order], _joined(outputs))
+
+
+def _uuids(array: Any) -> list[uuid.UUID]:
+    # An element of such an array would lose zeros at its end.
+    ids = array.tobytes()
+    return [uuid.UUID(bytes=ids[start : start + 16]) for start in range(0, len(ids), 16)]
 
 
 def _ids(datasets: Iterable[Iterable[PlannedDataset]]) -> Any:

@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only see whether it works")
     parser.add_argument("--no-kernels", action="store_true", help="leave criterion out")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures, too")
     args = parser.parse_args()
     if not Path(quantum_butler.__file__).is_relative_to(ROOT):
         raise SystemExit(f"This is about the package in {ROOT}, and another one would be measured.")
@@ -231,6 +232,17 @@ def main() -> None:
     )
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))
+    if args.json:
+        parts = {
+            "operations": operations,
+            "scanner": scanner,
+            "bulk": bulk,
+            "threads": threads,
+            "files": files,
+        }
+        args.json.write_text(
+            json.dumps({**parts, **provenance, "execution": execution, "executor": executor})
+        )
     if not args.quick:
         rows = provenance_rows(*(provenance[name] for name in ("log", "collect", "lineage")))
         write_readme(summary(operations, executor, rows, where))

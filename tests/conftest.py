@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from lsst.daf.butler import QuantumBackedButler
 
+import distribution
 import interpreters
 import postgres
 import repositories
@@ -41,6 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STEPS] = Counter()
     config.addinivalue_line("markers", "repository(kind): kind of repository that `repository` is")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    distribution.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.TogetherScheduling:
+    return distribution.TogetherScheduling(config, log)
 
 
 # What the state machine has compared, by kind of repository.

@@ -15,6 +15,8 @@ BENCHES = Path(__file__).resolve().parent.parent / "benches"
 
 pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
+SMALL = ("--quanta", 10, "--stock", 2, "--rounds", 1, "--bps-jobs", 2, "--frontier", 10_000)
+
 
 def run(script: str, *arguments: object) -> str:
     """Run a benchmark, and return what it printed."""
@@ -30,29 +32,74 @@ def figures(script: str, folder: Path, *arguments: object) -> tuple[str, Any]:
     return run(script, *arguments, "--json", path), json.loads(path.read_text())
 
 
-def test_frontier(tmp_path: Path) -> None:
-    sizes = ("--quanta", 10_000, "--edges", 50_000, "--layers", 5)
-    text, outcome = figures("frontier.py", tmp_path, *sizes)
-    assert text.startswith("10,000 quanta, 50,000 edges: made in ")
-    assert outcome["per_second"] > 0 and outcome["peak_mib"] > 0
+# It runs nearly every benchmark. Stock and BPS start a Python for each quantum, and cargo may have to build
+# what makes the campaign.
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="the page names the compiler")
+def test_the_page_of_results(tmp_path: Path) -> None:
+    pytest.importorskip("lsst.ctrl.mpexec")
+    run("report.py", "--quick", "--no-kernels", "--output", tmp_path, "--json", tmp_path / "figures.json")
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "one quantum, cold process" in page.split("## Campaigns")[1]
+    titles = ["Logging it", "Reading it", "Collecting it", "Asking", "Back into a repository"]
+    assert [line[4:] for line in page.split("## Provenance")[1].splitlines() if line[:4] == "### "] == titles
+    # Every row of a table has as many cells as its head.
+    for block in page.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.count("|") for line in block.splitlines()}) == 1, block
+    check_figures(json.loads((tmp_path / "figures.json").read_text()))
 
 
-def test_aggregating(tmp_path: Path) -> None:
-    pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
-    _, outcome = figures("aggregating.py", tmp_path, "--quanta", 10)
-    assert outcome["quanta"] == 10
-    assert outcome["seconds"].keys() == {"upstream", "scan", "logs"}
+def check_figures(figures: dict[str, Any]) -> None:
+    """Check that all has been measured, on as much as was asked for."""
+    assert [one["datasets"] for one in figures["operations"]] == [10, 300]
+    for part in figures["operations"]:
+        names = {one["operation"] for one in part["operations"]}
+        assert {"get", "put", "put, formatter of local files", "pruneDatasets"} <= names
+        assert all(min(one["stock_us"], one["ours_us"], one["ratio"]) > 0 for one in part["operations"])
+    assert [(one["butler"], one["datasets"]) for one in figures["bulk"]] == [
+        ("stock", 100),
+        ("ours", 100),
+        ("ours", 1000),
+    ]
+    for part in figures["bulk"]:
+        assert len(part["operations"]) > 5 and all(one["us"] > 0 for one in part["operations"])
+    assert min(figures["threads"][name] for name in ("one_ms", "two_ms", "ratio")) > 0
+    assert set(figures["executor"]) == {"stock", "ours", "memory"} and min(figures["executor"].values()) > 0
+    times = figures["files"]["microseconds"]
+    assert len(times) == 5 and set(figures["files"]["added_to_put"]) < set(times)
+    check_provenance(figures)
+    check_campaigns(figures["execution"])
 
 
-def test_operations(tmp_path: Path) -> None:
-    text, outcome = figures("operations.py", tmp_path, "--datasets", 10, "--rounds", 1)
-    measured = outcome["operations"]
-    assert outcome["datasets"] == 10
-    names = [one["operation"] for one in measured]
-    assert {"get", "put", "put, formatter of local files", "pruneDatasets"} <= set(names)
-    lines = text.splitlines()
-    assert all(line.startswith(name) for line, name in zip(lines, names, strict=True))
-    assert all(one["stock_us"] > 0 and one["ours_us"] > 0 and one["ratio"] > 0 for one in measured)
+def check_provenance(figures: dict[str, Any]) -> None:
+    ways = figures["log"]["ways"]
+    assert list(ways) == ["stock", ".jsonl", ".jsonl.zst"]
+    assert all(one["us"] > 0 and one["ratio"] > 0 for one in ways.values())
+    # The heading of a line comes on top of what the stock model has; both are bytes of one quantum.
+    assert ways[".jsonl"]["bytes"] > ways["stock"]["bytes"] > ways[".jsonl.zst"]["bytes"] > 100
+    reading = figures["collect"]["reading"]
+    assert reading["lines"] == 100 and min(reading["columns_us"], reading["stock_us"]) > 0
+    small, large = figures["collect"]["collect"]
+    # A campaign has whole coadds.
+    assert 300 <= small["quanta"] < 1000 <= large["quanta"]
+    assert {"quanta.parquet", "lineage.arrow", "manifest.json"} <= small["bytes"].keys()
+    assert [one["quanta"] for one in figures["collect"]["small"]] == [200]
+    lineage = figures["lineage"]
+    assert lineage["quanta"] == 1000 and lineage["edges"] > 10_000 and min(lineage.values()) > 0
+    assert set(figures["transfer"]["sides"]) == {"stock", "ours", "ours, stock models"}
+    assert all(side["ms_per_quantum"] > 0 for side in figures["transfer"]["sides"].values())
+
+
+def check_campaigns(figures: dict[str, Any]) -> None:
+    assert len(figures["compared"]) >= 5
+    assert min(figures["cold"].values()) > 0 and min(figures["isolation"].values()) > 0
+    assert (figures["commands"]["stock_quanta"], figures["commands"]["ours_quanta"]) == (2, 10)
+    assert all(one["per_second"] > 0 and one["empty_per_second"] > 0 for one in figures["engines"].values())
+    bps = figures["bps"]
+    assert bps is None or min(bps["stock_seconds"], bps["ours_seconds"]) > 0
+    assert figures["frontier"]["quanta"] == 10_000 and figures["frontier"]["per_second"] > 0
+    assert figures["aggregating"]["seconds"].keys() == {"upstream", "scan", "logs"}
 
 
 def test_reach(tmp_path: Path) -> None:
@@ -96,33 +143,6 @@ def test_answers_are_compared(script: str, method: str, body: str, more: str) ->
     assert "timed" in done.stderr
 
 
-@pytest.mark.parametrize("butler", ["stock", "ours"])
-def test_bulk(tmp_path: Path, butler: str) -> None:
-    text, outcome = figures("bulk.py", tmp_path, "--butler", butler, "--datasets", 20, "--rounds", 1)
-    assert (outcome["butler"], outcome["datasets"]) == (butler, 20)
-    names = [one["operation"] for one in outcome["operations"]]
-    assert len(names) > 5
-    assert [name for name in names for line in text.splitlines() if line.startswith(f"{name} ")] == names
-    assert all(one["us"] > 0 for one in outcome["operations"])
-
-
-def test_threads(tmp_path: Path) -> None:
-    text, outcome = figures("threads.py", tmp_path, "--datasets", 600, "--rounds", 1)
-    assert text.startswith("stored_many, 2 x 600 recorded")
-    assert outcome["datasets"] == 600
-    assert min(outcome[name] for name in ("one_ms", "two_ms", "ratio")) > 0
-
-
-def test_log(tmp_path: Path) -> None:
-    text, outcome = figures("log.py", tmp_path, "--quanta", 3, "--rounds", 1)
-    assert [line.split()[0] for line in text.splitlines()] == ["stock", ".jsonl", ".jsonl.zst"]
-    ways = outcome["ways"]
-    assert list(ways) == ["stock", ".jsonl", ".jsonl.zst"]
-    assert all(one["us"] > 0 and one["ratio"] > 0 for one in ways.values())
-    # The heading of a line comes on top of what the stock model has; both are bytes of one quantum.
-    assert ways[".jsonl"]["bytes"] > ways["stock"]["bytes"] > ways[".jsonl.zst"]["bytes"] > 100
-
-
 def test_a_log_that_says_something_else_is_not_timed() -> None:
     code = """
 import runpy, sys
@@ -144,76 +164,10 @@ runpy.run_path("log.py", run_name="__main__")
     assert "nothing was timed" in done.stderr
 
 
-def test_lineage(tmp_path: Path) -> None:
-    text, outcome = figures("lineage.py", tmp_path, "--quanta", 1000)
-    assert outcome["quanta"] == 1000 and outcome["edges"] > 10_000
-    assert all(value > 0 for value in outcome.values())
-    assert [line.split()[0] for line in text.splitlines()] == list(outcome)
-
-
-# Cargo may have to build what makes the campaign.
-@pytest.mark.timeout(1200)
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo makes the campaign")
-def test_collect(tmp_path: Path) -> None:
-    options = ["--quanta", 100, 2000, "--stock", 100, "--rounds", 1, "--logs", 60, "--folder", tmp_path]
-    text, outcome = figures("collect.py", tmp_path, *options)
-    assert outcome["reading"]["lines"] == 100
-    assert outcome["reading"]["columns_us"] > 0 and outcome["reading"]["stock_us"] > 0
-    small, large = outcome["collect"]
-    # A campaign has whole coadds.
-    assert 100 <= small["quanta"] < 2000 <= large["quanta"]
-    assert {"quanta.parquet", "lineage.arrow", "manifest.json"} <= small["bytes"].keys()
-    [logs] = outcome["small"]
-    assert logs["quanta"] == 60
-    assert text.count("collect ") == 3
-
-
-# It runs every benchmark, which takes a minute on a machine that has nothing else to do.
-@pytest.mark.timeout(1200)
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="the page names the compiler")
-def test_the_page_of_results(tmp_path: Path) -> None:
-    pytest.importorskip("lsst.ctrl.mpexec")
-    run("report.py", "--quick", "--no-kernels", "--output", tmp_path)
-    page = (tmp_path / "RESULTS.md").read_text()
-    assert "one quantum, cold process" in page.split("## Campaigns")[1]
-    titles = ["Logging it", "Reading it", "Collecting it", "Asking", "Back into a repository"]
-    assert [line[4:] for line in page.split("## Provenance")[1].splitlines() if line[:4] == "### "] == titles
-    # Every row of a table has as many cells as its head.
-    for block in page.split("\n\n"):
-        if block.startswith("|"):
-            assert len({line.count("|") for line in block.splitlines()}) == 1, block
-
-
-def test_file_mode(tmp_path: Path) -> None:
-    text, outcome = figures("file_mode.py", tmp_path, "--datasets", 8, "--rounds", 1)
-    assert outcome["datasets"] == 8
-    assert len(outcome["microseconds"]) == 5
-    assert all(way in text for way in outcome["microseconds"])
-    assert all(time > 0 for times in outcome["microseconds"].values() for time in times.values())
-    assert set(outcome["added_to_put"]) < set(outcome["microseconds"])
-
-
-SMALL = ("--quanta", 10, "--stock", 2, "--rounds", 1, "--bps-jobs", 2, "--frontier", 10_000)
-
-
-# Stock and BPS start a Python for each quantum.
-@pytest.mark.timeout(1200)
-def test_execution(tmp_path: Path) -> None:
-    pytest.importorskip("lsst.ctrl.mpexec")
-    text, outcome = figures("execution.py", tmp_path, *SMALL)
-    assert text.startswith(f"Equal: {'; '.join(outcome['compared'])}") and len(outcome["compared"]) >= 6
-    assert min(outcome["cold"].values()) > 0 and min(outcome["isolation"].values()) > 0
-    assert (outcome["commands"]["stock_quanta"], outcome["commands"]["ours_quanta"]) == (2, 10)
-    assert all(one["per_second"] > 0 and one["empty_per_second"] > 0 for one in outcome["engines"].values())
-    bps = outcome["bps"]
-    assert bps is None or (bps["stock_seconds"] > 0 and bps["ours_seconds"] > 0)
-    assert outcome["frontier"]["quanta"] == 10_000
-
-
 @pytest.mark.timeout(1200)
 def test_campaigns_that_leave_something_else_are_not_timed() -> None:
     pytest.importorskip("lsst.ctrl.mpexec")
-    arguments = ["execution.py", *map(str, SMALL)]
+    arguments = ["execution.py", "--only", "commands", *map(str, SMALL)]
     code = f"""
 import execution, sys
 # More is logged than by the stock command.
@@ -227,24 +181,9 @@ execution.main()
     assert not done.stdout
 
 
-@pytest.mark.parametrize("butler", ["stock", "ours", "memory"])
-def test_executor(butler: str) -> None:
-    pytest.importorskip("lsst.ctrl.mpexec")
-    outcome = json.loads(run("executor.py", "--butler", butler, "--detectors", 1).splitlines()[-1])
-    assert (outcome["butler"], outcome["quanta"]) == (butler, 2)
-    assert outcome["ms_per_quantum"] > 0
-
-
 def test_profiles() -> None:
     text = run("profiles.py", "get", "put", "--datasets", 10)
     assert "| get | stock | ours |" in text and "| put | stock | ours |" in text
-
-
-def test_transfer(tmp_path: Path) -> None:
-    text, outcome = figures("transfer.py", tmp_path, "--quanta", 20, "--rounds", 1, "--memory")
-    assert set(outcome["sides"]) == {"stock", "ours", "ours, stock models"}
-    assert all(side["ms_per_quantum"] > 0 and side["peak_mib"] > 0 for side in outcome["sides"].values())
-    assert len(text.splitlines()) == 3
 
 
 def test_transfer_of_a_graph(tmp_path: Path) -> None:

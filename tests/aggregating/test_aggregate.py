@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
 from click.testing import CliRunner
-from final_jobs import Finished
 
+from final_jobs import Finished
 from graph_contents import comparable_provenance
 from mixed_run import MixedRun
 from mixed_run import aggregate as upstream_aggregate

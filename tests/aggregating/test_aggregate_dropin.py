@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from final_jobs import Finished, aggregated_by_upstream, final_state
 from lsst.pipe.base.quantum_graph import aggregator as upstream
 
 from commands import run_exec
+from final_jobs import Finished, aggregated_by_upstream, final_state
 from graph_contents import upstream_provenance
 from quantum_butler import install, uninstall
 

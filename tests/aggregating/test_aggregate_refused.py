@@ -12,11 +12,11 @@ import yaml
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from final_jobs import Finished, aggregated_by_upstream, final_state, read
 from lsst.daf.butler import Butler
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 import postgres
+from final_jobs import Finished, aggregated_by_upstream, final_state, read
 from full_disks import Disk, disk, read_only  # noqa: F401
 from graph_contents import upstream_provenance
 from interpreters import collected_here

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
 from click.testing import CliRunner
-from final_jobs import aggregated_by_upstream, final_state
 
+from final_jobs import aggregated_by_upstream, final_state
 from graph_contents import comparable_provenance
 from mixed_run import MixedRun, make_mixed_run
 from quantum_butler import IngestOptions, aggregate

@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
 from final_jobs import Finished, aggregated_by_upstream, final_state, read
-
 from quantum_butler import IngestOptions, aggregate
 from registries import DATABASES
 

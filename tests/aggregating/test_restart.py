@@ -14,9 +14,8 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from final_jobs import Finished, aggregated_by_upstream, final_state
-
 from commands import run as run_command
+from final_jobs import Finished, aggregated_by_upstream, final_state
 from graph_contents import comparable_provenance
 from quantum_butler import AggregateError, IngestOptions, aggregate
 from quantum_butler.aggregating import driver

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lsst.daf.butler import Butler
@@ -23,6 +23,7 @@ from ..collecting.contents import Place
 from ..paths import Name, is_there, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
+from .errors import AggregateError
 from .finishing import finish_ingest, registered_graph, verify_graph
 from .following import Follower
 from .gathering import Gathering
@@ -31,56 +32,13 @@ from .logs import Check, LoggedQuanta, opened_logs
 from .options import Compression, IngestOptions
 from .plan import Plan
 from .registering import Registration, errors_of_repositories
+from .report import AggregateReport
+from .restoring import restore_files as write_files
 from .scanning import Scanned, Scanner
 from .writing import GraphFile
 
 # Quanta that are scanned at once.
 _CHUNK = 128
-
-
-@dataclass(frozen=True)
-class AggregateReport:
-    """What has been aggregated.
-
-    Parameters
-    ----------
-    path : `str` or `None`
-        The provenance graph, or `None` if none was to be written.
-    quanta : `int`
-        Number of quanta in the graph.
-    datasets : `int`
-        Number of datasets in it.
-    failed : `int`
-        Number of quanta that failed or were blocked; where the run was not taken for complete, of those that
-        have not succeeded yet, and those that wait for them.
-    unfinished : `int`
-        Number of those that have not succeeded yet and wait for nothing, where the run was not taken for
-        complete.
-    registered : `int`
-        Number of datasets that have been registered.
-    already_registered : `int`
-        Number of datasets that were registered before.
-    logged : `int`
-        Number of quanta that logs told of; the files of the others were read.
-    foreign : `int`
-        Number of quanta that logs tell of and that are not in the graph.
-    wrong : `int`
-        Number of quanta of which a log does not tell what is on disk. The disk was believed.
-    rejected : `int`
-        Number of entries of logs that could not be read.
-    """
-
-    path: str | None
-    quanta: int
-    datasets: int
-    failed: int
-    unfinished: int = 0
-    registered: int = 0
-    already_registered: int = 0
-    logged: int = 0
-    foreign: int = 0
-    wrong: int = 0
-    rejected: int = 0
 
 
 def aggregate(
@@ -96,6 +54,7 @@ def aggregate(
     follow: float | None = None,
     ingest: IngestOptions | None = None,
     compression: Compression | None = None,
+    restore_files: bool = False,
     mock_storage_classes: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> AggregateReport:
@@ -129,6 +88,9 @@ def aggregate(
         How datasets are registered in the repository. Without, nothing is registered.
     compression : `Compression`, optional
         How the graph is compressed.
+    restore_files : `bool`, optional
+        First write the files of metadata and logs that only provenance logs have, where quanta would have
+        written them. Without ``output`` and ``ingest`` that is all.
     mock_storage_classes : `bool`, optional
         Know the storage classes of upstream's mocked pipelines, in every process.
     progress : `~collections.abc.Callable`, optional
@@ -161,7 +123,8 @@ def aggregate(
     """
     source = str(local_path(graph))
     plan = Plan(PredictedGraph(source))
-    target = _target(source, output, incomplete, ingest)
+    only_files = restore_files and output is None and ingest is None and not incomplete
+    target = None if only_files else _target(source, output, incomplete, ingest)
     if ingest is not None and ingest.graph and not incomplete:
         # Its contents are in the graph.
         ingest = replace(ingest, promise_graph=True)
@@ -179,11 +142,22 @@ def aggregate(
         logged = None
         if logs:
             logged = stack.enter_context(opened_logs(logs, target or Path(source), plan, jobs))
+        elif restore_files:
+            raise ValueError("files are restored from logs")
         contents = None if logged is None else logged.folder
         opening = (source, repository, mock_storage_classes, incomplete, contents)
         scanner = Scanner(*opening)
         stack.callback(scanner.close)
         run = scanner.reader.header.output_run
+        restored = 0
+        if logged is not None and restore_files and not (ingest is not None and ingest.dry_run):
+            with Butler.from_config(repository) as reading:
+                if there := registered_graph(reading, run):
+                    raise AggregateError(f"metadata and logs of {run} are read from {there}, without files")
+            chunks = itertools.chain.from_iterable(map(_chunks, _by_task(scanner, plan)))
+            restored = write_files(scanner, logged, chunks, progress)
+            if only_files:
+                return logged.told(AggregateReport(None, plan.graph.headers[0]["n_quanta"], 0, 0), restored)
         butler = None
         if ingest is not None:
             butler = stack.enter_context(Butler.from_config(repository, writeable=not ingest.dry_run))
@@ -207,7 +181,9 @@ def aggregate(
             registration = None
             if ingest is not None and butler is not None:
                 resumed = journal is not None and journal.resumed
-                registration = work.enter_context(Registration(butler, scanner, ingest, defensive=resumed))
+                registration = work.enter_context(
+                    Registration(butler, scanner, ingest, defensive=resumed, logs=bool(logs))
+                )
             writing = None if target is None else GraphFile(target, plan, compression or Compression())
             believe = True
             if logged is not None:
@@ -224,7 +200,7 @@ def aggregate(
             if journal is not None:
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, believe=believe)
-            report = _scan_all(scanner, plan, scan, writing, registration, progress, logged)
+            report = _scan_all(scanner, plan, scan, writing, registration, progress, logged, restored)
         if target is None or writing is None or journal is None:
             return report
         report = replace(report, path=str(target), datasets=writing.datasets)
@@ -359,9 +335,11 @@ def _scan_all(
     registration: Registration | None,
     progress: Callable[[Progress], object] | None,
     logged: LoggedQuanta | None,
+    restored: int,
 ) -> AggregateReport:
     """Scan the quanta of a graph, and hand on what they have left."""
     total, done, failed, unfinished = plan.graph.headers[0]["n_quanta"], 0, 0, 0
+    untold, has_told = 0, logged is not None
     lost: set[uuid.UUID] = set()
     for quanta in _by_task(scanner, plan):
         for scanned in scan(quanta, lost):
@@ -376,25 +354,30 @@ def _scan_all(
                 logged.note(scanned.logged, scanned.wrong)
             failed += len(scanned.failed)
             unfinished += len(scanned.abandoned)
+            untold += scanned.untold
+            has_told |= scanned.has_told
             done += sum(block[0] == "quantum" for block in scanned.blocks)
             if progress is not None:
                 progress(Progress("scanning quanta", done, total, done, False))
+    if writing is not None and untold and not has_told:
+        raise AggregateError(
+            f"none of the {untold:,} quanta that have outputs has left metadata or a log; if they were run "
+            "with --metadata-in-log, their provenance logs have both: --logs"
+        )
     if writing is not None:
         writing.finish(scanner)
-    report = AggregateReport(None, done, 0, failed, unfinished)
+    report = AggregateReport(None, done, 0, failed, unfinished, untold=untold)
     if logged is not None:
-        logged.write_rejected()
-        report = replace(
-            report,
-            logged=logged.taken,
-            foreign=logged.foreign,
-            wrong=len(logged.wrong),
-            rejected=len(logged.rejected),
-        )
+        report = logged.told(report, restored)
     if registration is None:
         return report
     registration.finish()
-    return replace(report, registered=registration.registered, already_registered=registration.already_there)
+    return replace(
+        report,
+        registered=registration.registered,
+        already_registered=registration.already_there,
+        without_files=registration.without_files,
+    )
 
 
 def _target(source: str, output: Name | None, incomplete: bool, ingest: IngestOptions | None) -> Path | None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from lsst.daf.butler import Butler, MissingCollectionError, MissingDatasetTypeError
 from lsst.pipe.base.automatic_connection_constants import PROVENANCE_DATASET_TYPE_NAME
-from lsst.pipe.base.quantum_graph.ingest_graph import ingest_graph
 
 from ..progress import Progress
 from ..quantum_graphs import ProvenanceGraph
+from ..upstream.ingesting import ingest_graph
 from .errors import AggregateError
 
 # Quanta that are read at once.

@@ -106,7 +106,7 @@ class Follower:
             return
         with Butler.from_config(repository, writeable=not ingest.dry_run) as butler:
             again = self._journal.resumed or self._is_registered
-            with Registration(butler, self._scanner, ingest, defensive=again) as registration:
+            with Registration(butler, self._scanner, ingest, defensive=again, logs=True) as registration:
                 self._scan(new, logged, registration)
                 registration.finish()
         self._is_registered = True

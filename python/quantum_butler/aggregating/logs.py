@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from ..collecting.contents import Contents, Place
 from ..errors import QuantumButlerError
 from ..paths import Name
 from .plan import Plan
+from .report import AggregateReport
 
 Check: TypeAlias = Literal["all", "sample", "none"]
 """Of which quanta that logs tell of it is looked whether the same is on disk."""
@@ -87,6 +89,18 @@ class LoggedQuanta:
         self._rejected.unlink(missing_ok=True)
         if entries := [*self.rejected, *wrong]:
             self._rejected.write_text("".join(f"{json.dumps(one)}\n" for one in entries))
+
+    def told(self, report: AggregateReport, restored: int) -> AggregateReport:
+        """Return a report that tells of the logs, too, and write to a file what was wrong."""
+        self.write_rejected()
+        return replace(
+            report,
+            logged=self.taken,
+            foreign=self.foreign,
+            wrong=len(self.wrong),
+            rejected=len(self.rejected),
+            restored=restored,
+        )
 
     def places(self, quanta: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Place]:
         """Return where the contents of quanta are, of those that have them."""

@@ -33,12 +33,22 @@ _LOG = logging.getLogger("lsst.pipe.base.quantum_graph.aggregator")
 class Registration:
     """Registers datasets of a run in a repository; it is used as a context manager."""
 
-    def __init__(self, butler: Butler, scanner: Scanner, options: IngestOptions, *, defensive: bool = False):
+    def __init__(
+        self,
+        butler: Butler,
+        scanner: Scanner,
+        options: IngestOptions,
+        *,
+        defensive: bool = False,
+        logs: bool = False,
+    ):
         self._butler = butler
         self._scanner = scanner
         self._options = options
         self._defensive = defensive or options.defensive
         self._left_out = _of_graph(scanner) if options.promise_graph else frozenset()
+        # Where logs tell of them, they need not have files.
+        self._to_look_at = _of_graph(scanner) if logs and not options.promise_graph else frozenset()
         self._init_outputs: list[Any] = []
         self._pending: list[Any] = []
         self._report = TransferReport(options.dry_run)
@@ -46,6 +56,8 @@ class Registration:
         self._open = contextlib.ExitStack()
         self.already_there = 0
         """Number of datasets that were registered already."""
+        self.without_files = 0
+        """Number of metadata and logs that were not registered, since only logs have them."""
 
     @property
     def registered(self) -> int:
@@ -95,6 +107,15 @@ class Registration:
         if not datasets:
             return
         refs = expanded_refs(self._scanner, datasets)
+        if self._to_look_at:
+            looked_at = [ref for ref in refs.values() if ref.datasetType.name in self._to_look_at]
+            stored = self._scanner.butler.stored_many(looked_at)
+            for ref in looked_at:
+                if not stored[ref]:
+                    del refs[ref.id]
+                    self.without_files += 1
+            if not refs:
+                return
         records = predicted_records(self._scanner.butler, refs.values())
         if not self._defensive:
             try:

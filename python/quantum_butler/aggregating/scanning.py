@@ -67,6 +67,12 @@ class Scanned:
     logged: int = 0
     """How many were told by logs."""
 
+    untold: int = 0
+    """How many have left outputs, but neither metadata nor a log."""
+
+    has_told: bool = False
+    """Whether one of them has left metadata or a log."""
+
     is_gathered: bool = False
     """Whether the blocks are all there is."""
 
@@ -161,6 +167,7 @@ class Scanner:
             if any(one in lost for one in predicted.iter_input_dataset_ids()):
                 self._add_blocked(scanned, predicted)
                 continue
+            scanned.has_told = True
             quantum = predicted.quantum_id.int
             scanned.blocks += (block for block in entry.blocks if block[1] == quantum)
             for dataset in chain.from_iterable(predicted.outputs.values()):
@@ -229,7 +236,8 @@ class Scanner:
                 self._add(scanned, predicted, *self._stored(predicted))
                 return
             if check:
-                wrong = self._difference(("log", log, log_text), ("metadata", metadata, metadata_text))
+                told = ("log", log, log_text), ("metadata", metadata, metadata_text)
+                wrong = self._difference(self._contents.recorded(place), *told)
         if wrong is None:
             scanned.logged += 1
             self._add(scanned, predicted, records, task_metadata)
@@ -237,15 +245,39 @@ class Scanner:
             scanned.wrong.append((predicted.quantum_id, wrong))
             self._add(scanned, predicted, *self._stored(predicted))
 
-    def _difference(self, *told: tuple[str, Any, bytes | None]) -> str | None:
-        """Return in what way a log does not tell what is on disk; `None` if it does."""
+    def kept(self, logged: Mapping[uuid.UUID, Place]) -> Iterator[tuple[uuid.UUID, list[tuple[Any, bytes]]]]:
+        """Yield quanta of which logs alone have the log and the metadata, with these datasets as texts.
+
+        The metadata comes last: where it is, all is there.
+        """
+        assert self._contents is not None
+        for predicted in self._predicted(logged):
+            place = logged[predicted.quantum_id]
+            recorded = self._contents.recorded(place)
+            log, metadata = _telling(predicted)
+            metadata_text, log_text = self._contents.read(place)
+            kept = [
+                (dataset, text)
+                for dataset, text in ((log, log_text), (metadata, metadata_text))
+                if text is not None and dataset.dataset_id not in recorded
+            ]
+            if kept:
+                yield predicted.quantum_id, kept
+
+    def _difference(
+        self, recorded: Collection[uuid.UUID], *told: tuple[str, Any, bytes | None]
+    ) -> str | None:
+        """Return in what way a log does not tell what is on disk; `None` if it does.
+
+        Of a dataset without a record it does not tell that there is a file.
+        """
         for name, dataset, text in told:
             uri = self._butler.getURI(self._reader.components.make_dataset_ref(dataset), predict=True)
             try:
                 found = uri.read()
             except FileNotFoundError:
                 found = None
-            if found != text:
+            if found != text and (found is not None or dataset.dataset_id in recorded):
                 what = "is not there" if found is None else "is not what a log tells"
                 return f"{uri}: the {name} of the quantum {what}"
         return None
@@ -277,6 +309,10 @@ class Scanner:
             if dataset.dataset_id not in models.output_existence:
                 models.output_existence[dataset.dataset_id] = self._is_stored(dataset)
         data = models.to_scan_data(predicted)
+        if task_metadata is not None or records is not None:
+            scanned.has_told = True
+        elif data.existing_outputs:
+            scanned.untold += 1
         quantum = predicted.quantum_id.int
         scanned.blocks.append(("quantum", quantum, None, data.quantum))
         for kind, dataset, text in (("log", log, data.logs), ("metadata", metadata, data.metadata)):

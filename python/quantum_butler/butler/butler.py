@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .. import record_file
 from ..quantum.execution import Observed
+from ..quantum.keeping import kept_types
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import label_of, require_writable_log
 from ..switches import wanted_log_folder
 from .blueprint import Parts, make_parts, resumed_parts
+from .holding import Held
 from .provenance import ProvenanceMethods
 from .reading import ReadingMethods
 from .writing import WritingMethods
@@ -268,6 +270,8 @@ class QuantumBackedButler(ReadingMethods, WritingMethods, ProvenanceMethods):
         butler._observed = Observed(quantum)
         if wanted_log_folder() is not None:
             butler._quantum_label = label_of(quantum)
+            if butler._journal is None and (types := kept_types()):
+                butler._held = Held(types)
         return butler
 
     @classmethod

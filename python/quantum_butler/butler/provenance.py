@@ -79,7 +79,9 @@ class ProvenanceMethods(ButlerState):
 
     def _for_log(self, *, warn: bool) -> NativeParts | QuantumProvenanceData:
         """Return what a log makes its line from."""
-        datastore = self._datastore
+        # What is held has no record: the line is all there is of it.
+        if (datastore := self._open_datastore) is None:
+            self._raise_closed()
         if (sources := record_sources(datastore)) is not None:
             return native_parts(self._tracker, self._outputs, sources, warn=warn)
         return extract(self._tracker, self._outputs, None, datastore.export_records, warn=warn)

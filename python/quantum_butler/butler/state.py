@@ -28,6 +28,7 @@ from ..quantum.execution import METADATA, Observed
 from ..quantum.ids import id_set
 from ..quantum.outputs import ActualOutputs
 from ..quantum.process_log import QuantumLabel, process_log
+from .holding import Held
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DimensionUniverse
@@ -76,6 +77,9 @@ class ButlerState(_Upstream):
 
     _observed: Observed | None = None
     """What it was handed of its quantum, if it was made for one."""
+
+    _held: Held | None = None
+    """Metadata and log, while they are to go into the log of the process alone."""
 
     _journal: Journal | None = None
     """File that has all that is acknowledged, if there is one."""
@@ -160,6 +164,9 @@ class ButlerState(_Upstream):
         """Datastore of an open butler; every operation comes through here."""
         if (datastore := self._open_datastore) is None:
             self._raise_closed()
+        if self._held is not None and self._held.puts:
+            # Whoever asks for more than what is logged finds the files that there usually are.
+            self._write_held()
         return datastore
 
     @_datastore.setter
@@ -168,6 +175,18 @@ class ButlerState(_Upstream):
 
     def _raise_closed(self) -> NoReturn:
         raise ClosedButlerError("This QuantumBackedButler has been closed; make another one.")
+
+    def _write_held(self) -> None:
+        """Write what was to go into the log of the process alone as files, and all that follows, too."""
+        if (held := self._held) is None:
+            return
+        self._held = None
+        for number, (obj, ref) in enumerate(held.puts):
+            try:
+                self._datastore.put(obj, ref)
+            except BaseException:
+                self._outputs.difference_update(ref for _, ref in held.puts[number:])
+                raise
 
     def _require_open(self) -> None:
         """Raise `ClosedButlerError` unless the butler is open."""
@@ -214,7 +233,11 @@ class ButlerState(_Upstream):
         with _logging:
             try:
                 if (label := self._quantum_label) is not None:
-                    self._log_provenance(label)
+                    try:
+                        self._log_provenance(label)
+                    finally:
+                        # What no line has, has a file.
+                        self._write_held()
             finally:
                 self._quantum_label = None
                 self._release()
@@ -236,14 +259,24 @@ class ButlerState(_Upstream):
         if (log := process_log()) is None:
             return
         failed = has_failed(self._beginning)
+        if failed or not (log.has_contents and self._is_held_for(label)):
+            self._write_held()
         looked_at = (self._available_inputs, self._unavailable_inputs, self._actual_inputs)
         if self._actual_output_refs or any(looked_at) or failed:
             try:
-                log.append(label, self, failed=failed)
+                if log.append(label, self, failed=failed):
+                    self._held = None
             except OSError as error:
                 if failed:
                     raise
                 self._fail(label, error)
+
+    def _is_held_for(self, label: QuantumLabel) -> bool:
+        """Return whether what is held is what a line for a quantum will have."""
+        if self._held is None or self._observed is None:
+            return True
+        found = self._observed.find(label.task_label)
+        return all(any(obj is one for one in found) for obj, _ in self._held.puts)
 
     def _fail(self, label: QuantumLabel, reason: OSError) -> NoReturn:
         """Let a quantum have failed that cannot be logged.

@@ -16,8 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from .. import record_file
 from ..datastore.chained import all_or_nothing, writing
 from ..datastore.spawn import file_datastores
+from ..quantum.attempt import has_failed
 from ..quantum.execution import TELLING
 from ..store.kept import kept_bytes
+from .holding import bytes_for_log
 from .state import LOG, ButlerState, counting, part_of_butler, require_id
 
 if TYPE_CHECKING:
@@ -95,11 +97,12 @@ class WritingMethods(ButlerState):
         does, putting a dataset that is stored already removes its artifact
         and fails with `sqlalchemy.exc.IntegrityError`; prune it first.
         """
-        datastore = self._datastore
+        tells = type(obj).__name__ in TELLING and self._observed is not None
+        if (datastore := self._open_datastore if tells else self._datastore) is None:
+            self._raise_closed()
         require_id(ref)
         if not self._tracker.is_predicted_output(ref):
             raise RuntimeError("Cannot `put` dataset that was not predicted as an output.")
-        tells = type(obj).__name__ in TELLING and self._observed is not None
         put = self._put_telling if tells else self._put
         if LOG.isEnabledFor(logging.DEBUG):
             with self._metrics.instrument_put(log=LOG, msg="Put QBB dataset"):
@@ -115,7 +118,24 @@ class WritingMethods(ButlerState):
     def _put_telling(
         self, datastore: Datastore, obj: Any, ref: DatasetRef, provenance: DatasetProvenance | None
     ) -> None:
-        """Store a dataset that tells how the quantum went, and remember what was written."""
+        """Store a dataset that tells how the quantum went, and remember what was written.
+
+        This is where it is decided whether that is a file, or has its place in the log of the process alone.
+        """
+        if (held := self._held) is not None:
+            if (
+                provenance is None
+                and held.accepts(obj, ref)
+                and ref not in self._outputs
+                and not has_failed(self._beginning)
+                and (data := bytes_for_log(datastore, obj, ref)) is not None
+                and (observed := self._observed) is not None
+            ):
+                held.puts.append((obj, ref))
+                self._outputs.add(ref)
+                observed.note_put(obj, ref, data)
+                return
+            self._write_held()
         with kept_bytes() as kept:
             self._put(datastore, obj, ref, provenance)
         if (observed := self._observed) is not None:

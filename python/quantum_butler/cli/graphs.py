@@ -66,6 +66,12 @@ if TYPE_CHECKING:
 )
 @overwrite_graph_option
 @click.option(
+    "--restore-files",
+    is_flag=True,
+    help="First write the files of metadata and logs that only --logs have (run --metadata-in-log). Without "
+    "--output and --ingest that is all.",
+)
+@click.option(
     "--incomplete",
     is_flag=True,
     help="The run goes on: write no graph, and register what quanta have written that have succeeded.",
@@ -141,6 +147,7 @@ def aggregate(
     check: Check,
     jobs: int,
     overwrite: bool,
+    restore_files: bool,
     incomplete: bool,
     follow: bool,
     interval: float,
@@ -164,6 +171,7 @@ def aggregate(
     quantum-butler aggregate graph.qg repo --ingest --jobs 16
     quantum-butler aggregate graph.qg repo --ingest --incomplete
     quantum-butler aggregate graph.qg repo --ingest --logs logs --follow
+    quantum-butler aggregate graph.qg repo --logs logs --restore-files
 
     The graph tells what that of upstream's butler aggregate-graph tells. With --ingest the repository is what
     it is after upstream's butler aggregate-graph and butler ingest-graph. What was registered stays when the
@@ -179,14 +187,18 @@ def aggregate(
     from ..errors import QuantumButlerError
     from ..progress import shown
 
-    if output is None and not (ingest or incomplete):
+    if restore_files and not logs:
+        raise click.UsageError("--restore-files needs --logs, which the files are written from")
+    if restore_files and ingest and not keep_files:
+        raise click.UsageError("--ingest would remove the files of --restore-files; --keep-files keeps them")
+    if output is None and not (ingest or incomplete or restore_files):
         raise click.UsageError("say what to do: --output writes a graph, --ingest registers datasets")
     if archive is not None:
-        if incomplete or (keep_files and output is None):
+        if incomplete or (output is None and (keep_files or not ingest)):
             raise click.UsageError("--archive is made of the graph, and none is written")
         if is_there(archive) and not overwrite:
             raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
-    if follow and (incomplete or not logs or (keep_files and output is None)):
+    if follow and (incomplete or not logs or (output is None and (keep_files or not ingest))):
         raise click.UsageError(
             "--follow needs --logs, and writes a graph: --output, or --ingest with its graph"
         )
@@ -218,6 +230,7 @@ def aggregate(
                 follow=interval if follow else None,
                 ingest=options if ingest else None,
                 compression=Compression(level=zstd_level),
+                restore_files=restore_files,
                 mock_storage_classes=mock_storage_classes,
                 progress=progress,
             )
@@ -232,8 +245,15 @@ def aggregate(
     if style == "json":
         show(f"{json.dumps(dataclasses.asdict(report))}\n")
     else:
-        show(_told(report, incomplete=incomplete, ingest=ingest, logs=bool(logs)))
+        show(_told(report, incomplete=incomplete, ingest=ingest, logs=bool(logs), restored=restore_files))
+    if report.without_files and keep_files:
+        warn(
+            f"{report.without_files:,} metadata and logs have no files, and are not registered: "
+            "--restore-files writes their files from the logs"
+        )
     _warn_of_logs(report, f"{output or graph}.rejected.jsonl")
+    if report.without_files and keep_files:
+        sys.exit(1)
 
 
 # Options that say how datasets are registered.
@@ -249,6 +269,11 @@ def _default(context: click.Context, name: str) -> Any:
 
 def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
     """Say what was wrong with logs, and end with a status that says so if they do not tell what is there."""
+    if report.untold:
+        warn(
+            f"{report.untold:,} quanta have left outputs, but neither metadata nor a log; of those that were "
+            "run with --metadata-in-log, the provenance logs have both: --logs"
+        )
     if report.foreign:
         warn(f"the logs tell of {report.foreign:,} quanta that are not in the graph")
     if report.rejected:
@@ -258,15 +283,15 @@ def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
         sys.exit(1)
 
 
-def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool) -> str:
+def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool, restored: bool) -> str:
     """Return what has been done, a line for each thing."""
-    lines = []
+    lines = [f"{report.restored:,} files were restored\n"] if restored else []
     if report.path is not None:
         lines.append(
             f"{report.path}: {report.quanta:,} quanta ({report.failed:,} failed or blocked), "
             f"{report.datasets:,} datasets\n"
         )
-    if logs:
+    if logs and (ingest or incomplete or report.path is not None):
         lines.append(f"{report.logged:,} quanta were taken from logs\n")
     if incomplete:
         lines.append(

@@ -6,6 +6,7 @@ __all__ = (
     "actual_option",
     "drop_in_options",
     "log_failure_options",
+    "metadata_in_log_option",
     "new_graph_option",
     "overwrite_graph_option",
     "places_argument",
@@ -73,6 +74,14 @@ provenance_contents_option = click.option(
     "quantum-butler aggregate --logs takes them from there.",
 )
 
+
+metadata_in_log_option = click.option(
+    "--metadata-in-log",
+    is_flag=True,
+    help="Keep the metadata and the log of quanta that succeed in the provenance logs alone, and write no "
+    "files for them. Implies --provenance-contents, and needs --logs. Other tools do not find them before "
+    "quantum-butler aggregate --logs has written the provenance graph, or --restore-files the files.",
+)
 
 places_argument = click.argument(
     "places",

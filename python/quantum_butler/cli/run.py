@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from ..paths import is_uri, local_path
 from ..switches import FAILURE_SWITCH, LOG_SWITCH, SPILL_SWITCH, LogFailure
-from .options import log_failure_options, provenance_contents_option
+from .options import log_failure_options, metadata_in_log_option, provenance_contents_option
 from .output import INTERRUPTED, format_option, show, warn
 from .paths import LocalPath
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     help="Leave provenance logs in this folder.",
 )
 @provenance_contents_option
+@metadata_in_log_option
 @log_failure_options(FAILURE_SWITCH, SPILL_SWITCH)
 @click.option(
     "--summary", type=LocalPath(file_okay=True), metavar="FILE", help="Write upstream's report in JSON."
@@ -135,6 +136,7 @@ def run(
     journal: Path | None,
     logs: Path | None,
     provenance_contents: bool,
+    metadata_in_log: bool,
     on_log_failure: str | None,
     spill_to: Path | None,
     summary: Path | None,
@@ -162,6 +164,7 @@ def run(
     \b
     quantum-butler run REPO GRAPH.qg -j 8 --logs logs
     quantum-butler run REPO GRAPH.qg -j 8 --logs logs --retry-failed
+    quantum-butler run REPO GRAPH.qg -j 8 --logs logs --metadata-in-log
     quantum-butler run REPO GRAPH.qg --limit-tasks isr --where "detector < 9" --dry-run
 
     Killed or interrupted, and started again in the same way, it goes on: what is noted as done in the
@@ -181,6 +184,8 @@ def run(
     named = [source(name) is ParameterSource.COMMANDLINE for name in ("on_log_failure", "spill_to")]
     if logs is None and any(named):
         raise click.UsageError("--on-log-failure and --spill-to are for the logs of --logs")
+    if metadata_in_log and logs is None:
+        raise click.UsageError("--metadata-in-log needs --logs, the folder where they are kept")
     try:
         from ..running.campaign import Campaign
         from ..running.errors import RunError
@@ -198,7 +203,8 @@ def run(
         log_levels=log_level,
         isolation=isolation,  # type: ignore[arg-type]
         logs=None if logs is None else str(logs.absolute()),
-        contents=provenance_contents,
+        contents=provenance_contents or metadata_in_log,
+        metadata_in_log=metadata_in_log,
         on_log_failure=failure.policy,
         spill_to=failure.spill_to,
         tasks=tuple(label for labels in limit_tasks for label in labels.split(",")),

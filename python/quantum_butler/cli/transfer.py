@@ -162,6 +162,7 @@ def _text(report: TransferReport) -> str:
             "outputs that the graph does not predict, left out": report.unexpected,
             "outputs on disk that nobody tells of, left out": report.unrecorded,
             "outputs on disk that nobody tells of, taken in": report.scanned,
+            "metadata and logs that only provenance logs have, left out": report.only_in_logs,
             "records of datastores not in the repository, left out": report.records_elsewhere,
         }.items()
         if number

@@ -189,6 +189,7 @@ class ContentsFiles:
     def __init__(self, folder: str):
         self._folder = folder
         self._open = lru_cache(_MOST_OPEN)(self._opened)
+        self._open_records = lru_cache(_MOST_OPEN)(self._opened_records)
 
     def read(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Return metadata and log as they were put; a `ValueError` says why they cannot be told."""
@@ -211,6 +212,16 @@ class ContentsFiles:
             for number, texts in zip(some, zip(*columns, strict=True), strict=True):
                 found[number] = texts
         return found
+
+    def recorded(self, place: Place) -> set[uuid.UUID]:
+        """Return the datasets of which a quantum's line has records, and so says that they have files."""
+        starts, ids = self._open_records(place.part)
+        return set(ids[int(starts[place.row]) : int(starts[place.row + 1])].to_pylist())
+
+    def _opened_records(self, part: int) -> tuple[Any, Any]:
+        counts = _table(self._folder, part, "quanta")["records"].to_numpy()
+        starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return starts, _table(self._folder, part, "records")["dataset_id"]
 
     def _opened(self, part: int) -> tuple[list[pa.RecordBatch], list[int]]:
         batches = _table(self._folder, part, "contents").to_batches()

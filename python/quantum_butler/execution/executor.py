@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
 from lsst.utils.threads import disable_implicit_threading
 
+from ..quantum.keeping import keeping_in_log
 from ..quantum.process_log import require_writable_log
+from ..switches import contents_wanted, wanted_log_folder
 from ..upstream.executors import GraphExecutor
 from ..upstream.sharing import has_full_butler
 from .child import Settings
@@ -20,7 +22,10 @@ from .watching import Watcher
 
 if TYPE_CHECKING:
     import networkx
+    from lsst.pipe.base import QuantumGraph
     from lsst.pipe.base.execution_graph_fixup import ExecutionGraphFixup
+    from lsst.pipe.base.pipeline_graph import PipelineGraph
+    from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
     from lsst.pipe.base.quantum_reports import Report
 
@@ -74,6 +79,11 @@ class WarmGraphExecutor(GraphExecutor):
     watcher : `Watcher` or `None`, optional
         Who is told of each quantum as it starts and ends.  With ``"none"``
         nobody is.
+    metadata_in_log : `bool`, optional
+        Whether the metadata and the log of a quantum that succeeds are kept in
+        the provenance log alone, without files.  Those of tasks whose metadata
+        or log another task of the graph reads have files all the same, and so
+        has whatever cannot be kept there.
 
     Notes
     -----
@@ -103,6 +113,7 @@ class WarmGraphExecutor(GraphExecutor):
         execution_graph_fixup: ExecutionGraphFixup | None = None,
         pdb: str | None = None,
         watcher: Watcher | None = None,
+        metadata_in_log: bool = False,
     ):
         if isolation not in ("fork", "process", "none"):
             raise ValueError(f"Isolation is 'fork', 'process' or 'none', not {isolation!r}.")
@@ -126,6 +137,19 @@ class WarmGraphExecutor(GraphExecutor):
         self._most_resident = most_resident
         self._memory_limit = memory_limit
         self._watcher = watcher or Watcher()
+        self._metadata_in_log = metadata_in_log
+
+    def execute(
+        self, graph: QuantumGraph | PredictedQuantumGraph, *, provenance_graph_file: str | None = None
+    ) -> None:
+        """Execute a whole graph."""
+        types: frozenset[str] = frozenset()
+        if self._metadata_in_log:
+            if wanted_log_folder() is None or not contents_wanted():
+                raise ValueError("metadata_in_log needs a provenance log that keeps contents")
+            types = types_for_log(graph.pipeline_graph)
+        with keeping_in_log(types):
+            super().execute(graph, provenance_graph_file=provenance_graph_file)
 
     def run_quanta(self, graph: networkx.DiGraph, report: Report, provenance_writer: Any) -> None:
         """Run all quanta of a graph, and report of each."""
@@ -170,3 +194,13 @@ class WarmGraphExecutor(GraphExecutor):
         finally:
             if is_ours:
                 undo_preparation()
+
+
+def types_for_log(pipeline: PipelineGraph) -> frozenset[str]:
+    """Return the types of metadata and logs of those tasks of which no other task reads them."""
+    found: set[str] = set()
+    for task in pipeline.tasks.values():
+        names = {one.dataset_type_name for one in (task.metadata_output, task.log_output) if one is not None}
+        if not any(pipeline.consumers_of(name) for name in names):
+            found |= names
+    return frozenset(found)

@@ -8,7 +8,16 @@ upstream's own provenance graph says of the same files.
 
 from __future__ import annotations
 
-__all__ = ("METADATA", "TELLING", "AttemptError", "Connections", "Observed", "connections_of", "details_of")
+__all__ = (
+    "LOG",
+    "METADATA",
+    "TELLING",
+    "AttemptError",
+    "Connections",
+    "Observed",
+    "connections_of",
+    "details_of",
+)
 
 import json
 import os
@@ -36,9 +45,10 @@ AttemptError: TypeAlias = BaseException | tuple[str, str]
 METADATA = "TaskMetadata"
 """Name of the class of a task's metadata, and of its storage class."""
 
-_LOG = "ButlerLogRecords"
+LOG = "ButlerLogRecords"
+"""Name of the class of a quantum's log, and of its storage class."""
 
-TELLING = frozenset((METADATA, _LOG))
+TELLING = frozenset((METADATA, LOG))
 """Names of the classes of datasets that tell how an attempt went."""
 
 # Upstream's codes, those of `QuantumAttemptStatus`.
@@ -105,7 +115,7 @@ class Observed:
             if metadata is not None or logs is not None:
                 return metadata, logs
         found = {type(obj).__name__: obj for obj in self._put.values()}
-        return found.get(METADATA), found.get(_LOG)
+        return found.get(METADATA), found.get(LOG)
 
 
 def details_of(

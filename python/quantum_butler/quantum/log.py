@@ -179,7 +179,7 @@ class ProvenanceLog:
         logs: ButlerLogRecords | None = None,
         error: AttemptError | None = None,
         warn: bool = True,
-    ) -> None:
+    ) -> bool:
         """Append the provenance of one quantum.
 
         Parameters
@@ -224,6 +224,11 @@ class ProvenanceLog:
         warn : `bool`, optional
             Whether to warn of what is odd about a butler's inputs, as its
             `~QuantumBackedButler.extract_provenance_data` does.
+
+        Returns
+        -------
+        written : `bool`
+            `False` if it cannot be written, and ``"warn"`` lets it be lost.
 
         Raises
         ------
@@ -280,13 +285,14 @@ class ProvenanceLog:
         except OSError as error:
             if self._failure.policy == "fail":
                 raise
-            self._see_to(error, heading, made_from)
+            return self._see_to(error, heading, made_from)
+        return True
 
-    def _see_to(self, error: OSError, heading: Any, made_from: Any) -> None:
-        """Do with a line that cannot be written what the policy says."""
+    def _see_to(self, error: OSError, heading: Any, made_from: Any) -> bool:
+        """Do with a line that cannot be written what the policy says, and return whether it is written."""
         if self._failure.policy == "warn":
             _LOG.warning("The provenance of quantum %s is lost: %s", heading[0], error)
-            return
+            return False
         if self._writer is not None:
             self._give_up_pending(self._writer, error)
         writer = self._spill_writer(error)
@@ -294,6 +300,7 @@ class ProvenanceLog:
             writer.append_extracted(heading, *made_from)
         else:
             writer.append(heading, made_from)
+        return True
 
     def _values(self, data_id: Any) -> dict[str, Any] | None:
         """Return the values of a data ID, by `data_id_value`."""

@@ -95,7 +95,8 @@ class ProcessLog:
     def __init__(self, folder: str, failure: LogFailure | None = None, *, has_contents: bool = False):
         self._folder = folder
         self._failure = failure or LogFailure()
-        self._has_contents = has_contents
+        self.has_contents = has_contents
+        """Whether it keeps the contents of metadata and logs (`bool`)."""
         self._log: ProvenanceLog | None = None
         self._tried = False
 
@@ -118,18 +119,21 @@ class ProcessLog:
                 require_writable(self._failure.spill_to)
         self._tried = True
 
-    def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> None:
-        """Append the provenance of one quantum, and whether it failed, or raise `OSError`."""
+    def append(self, label: QuantumLabel, source: ProvenanceSource, *, failed: bool) -> bool:
+        """Append the provenance of one quantum, and whether it failed, or raise `OSError`.
+
+        It returns whether that is written: where a warning is all that is wanted, it need not be.
+        """
         with _lock:
             if (log := self._log) is None:
                 log = self._log = _LenientLog(
                     os.path.join(self._folder, _shared_name or log_name()),
-                    provenance_contents=self._has_contents,
+                    provenance_contents=self.has_contents,
                     on_failure=self._failure.policy,
                     spill_to=self._failure.spill_to,
                 )
         quantum_id, task_label, data_id, connections = label
-        log.append(
+        return log.append(
             quantum_id,
             source,
             task_label=task_label,

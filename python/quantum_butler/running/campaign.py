@@ -17,7 +17,7 @@ from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError, MPTimeoutErro
 from lsst.pipe.base.quantum_reports import ExecutionStatus, QuantumReport, Report
 
 from .. import _core
-from ..paths import require_writable
+from ..paths import is_folder, require_writable
 from .batches import BatchRun
 from .engines import DaskEngine, Engine, ParslEngine
 from .errors import RunError
@@ -58,8 +58,8 @@ class Campaign:
     """A graph, and what is known of the quanta that are to be run.
 
     Making one reads the graph and the journal, and decides which quanta there
-    are to run.  Nothing is written but an empty journal, if there is none, and
-    with ``dry`` not even that.
+    are to run.  Nothing is written but a journal, with what logs alone tell to
+    be done, and with ``dry`` not even that.
     """
 
     def __init__(self, options: RunOptions, *, dry: bool = False):
@@ -88,9 +88,14 @@ class Campaign:
         self._not_chosen: set[int] = set()
         self._there: set[int] = set()
         wanted = self._chosen - journal.done - stay_failed
+        if self._options.metadata_in_log:
+            kept = self.prepared.find_kept(self.plan.quantum_ids(sorted(wanted)), self._existing_logs())
+            journal.take_for_done([self.plan.number_of[quantum_id] for quantum_id in kept])
+            wanted -= journal.done
         ready = wanted - self._blocked_by(stay_failed)
         if needed := self.plan.direct_needs(ready) - journal.done - stay_failed:
-            there = self.prepared.find_done(self.plan.quantum_ids(sorted(needed)))
+            ids = self.plan.quantum_ids(sorted(needed))
+            there = self.prepared.find_done(ids) | self.prepared.find_kept(ids, self._existing_logs())
             self._there = {number for number in needed if self.plan.ids[number] in there}
             self._not_chosen = needed - self._there
         self.to_run = sorted(wanted - self._blocked_by(stay_failed | self._not_chosen))
@@ -98,6 +103,10 @@ class Campaign:
         blocked_by_choice = sorted(ready.difference(self.to_run))
         self.blocked_by_choice = [self.plan.name(number) for number in blocked_by_choice[:_MOST_NAMED]]
         """Some of the quanta that need others which were not chosen and are not done."""
+
+    def _existing_logs(self) -> list[str]:
+        """Return the folders for provenance logs that are there."""
+        return [folder for folder in self._options.log_folders if is_folder(folder)]
 
     def _blocked_by(self, failed: set[int]) -> set[int]:
         """Return the quanta that cannot run because of others."""

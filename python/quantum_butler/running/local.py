@@ -8,6 +8,7 @@ import contextlib
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutorError
@@ -48,6 +49,9 @@ def run_here(
     settle_unnoted({quantum_id: quanta[quantum_id] for quantum_id in unnoted}, executor, options.log_folders)
     if options.isolation == "none":
         executor = _Noting(executor, notes)
+    if prepared.lacks_tasks:
+        # A task that is not there now may want to read them later.
+        options = replace(options, metadata_in_log=False)
     execute(options, graph, executor, notes)
 
 
@@ -64,6 +68,7 @@ def execute(
         retries=options.retries,
         memory_limit=options.memory_limit,
         watcher=watcher,
+        metadata_in_log=options.metadata_in_log,
     )
     try:
         # What has failed has been noted.
@@ -81,7 +86,7 @@ def _logging_to(options: RunOptions) -> Iterator[None]:
     if options.logs is None:
         yield
         return
-    set_log_folder(options.logs, contents=options.contents)
+    set_log_folder(options.logs, contents=options.contents or options.metadata_in_log)
     set_log_failure(options.log_failure)
     try:
         yield

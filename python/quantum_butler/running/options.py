@@ -37,6 +37,10 @@ class RunOptions:
 
     contents: bool = False
     """Whether these keep the contents of metadata and logs."""
+
+    metadata_in_log: bool = False
+    """Whether these alone have metadata and log of quanta that succeed, which have no files then."""
+
     on_log_failure: str | None = None
     """What happens if one cannot be written later; see `quantum_butler.switches.LogFailure`."""
 

@@ -9,7 +9,7 @@ import itertools
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,7 @@ from ..butler.factory import QuantumBackedButlerFactory
 from ..upstream.executors import make_butler
 from ..upstream.graphs import read_without, summarize
 from .errors import RunError
+from .kept import read_kept, whole_ones
 from .plan import Plan, reading
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Prepared:
                 self._without = {**self._without, label: f"{type(error).__name__}: {error}"}
         return self._without
 
+    @property
+    def lacks_tasks(self) -> bool:
+        """Whether the graph has tasks that cannot be imported."""
+        return bool(self._without)
+
     def graph(self, ids: Collection[uuid.UUID]) -> PredictedQuantumGraph:
         """Return a graph of some quanta, ready to be executed."""
         if self._graph is None or self._ids != frozenset(ids):
@@ -87,6 +93,12 @@ class Prepared:
             graph.pipeline_graph,
             {"qg_read_time": self._read_time, "qg_size": len(graph)},
         )
+
+    def find_kept(self, ids: Collection[uuid.UUID], folders: Sequence[str]) -> set[uuid.UUID]:
+        """Return those quanta that are done, and whose metadata is in provenance logs alone."""
+        if not (told := read_kept(ids, folders)):
+            return set()
+        return whole_ones(told, self.quanta(told), self.executor(self.graph(told)))
 
     def find_done(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Return those quanta whose metadata is there."""

@@ -25,6 +25,7 @@ from lsst.pipe.base.quantum_reports import ExecutionStatus
 
 from ..execution import Watcher, end_with_parent
 from .errors import RunError
+from .kept import read_kept, whole_ones
 from .local import execute
 from .options import RunOptions
 from .prepared import GraphFile
@@ -54,9 +55,13 @@ def _serve(options: RunOptions, graph: GraphFile, request: Mapping[str, Any]) ->
     part = graph.read(ids)
     executor = graph.executor(part)
     quanta = dict(part.quantum_only_xgraph.nodes.items())
+    results = _Results()
     if request["unnoted"]:
         settle_unnoted(quanta, executor, options.log_folders)
-    results = _Results()
+        told = read_kept(ids, options.log_folders) if options.metadata_in_log else {}
+        if kept := whole_ones(told, quanta, executor):
+            results.found += [(str(quantum_id), None) for quantum_id in kept]
+            part = graph.read([quantum_id for quantum_id in ids if quantum_id not in kept])
     with contextlib.suppress(MPGraphExecutorError):
         execute(options, part, executor, results)
     return {"results": results.found}

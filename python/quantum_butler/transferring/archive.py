@@ -37,6 +37,10 @@ QUANTA_AT_ONCE = 2_000
 """How many quanta are held and committed at once, by default (`int`)."""
 
 
+# Storage classes of what provenance logs may have alone.
+_OF_LOGS = ("TaskMetadata", "ButlerLogRecords")
+
+
 def transfer(
     archive: Archive | str | os.PathLike[str],
     butler: Butler,
@@ -133,10 +137,12 @@ def transfer(
                 told.update(quantum.int for quantum in predicted)
                 report.quanta += len(predicted)
                 report.quanta_only_in_archive += len(quanta.quanta) - len(predicted)
-                refs, records = _expected(quanta, predicted, repository.tables, report)
+                refs, records, logged = _expected(quanta, predicted, repository.tables, report)
                 repository.add(refs, records)
+                report.only_in_logs += len(logged) - repository.restored(logged.values())
+                seen = refs.keys() | logged.keys()
                 see_to(
-                    {quantum: [ref for ref in of if ref.id not in refs] for quantum, of in predicted.items()}
+                    {quantum: [ref for ref in of if ref.id not in seen] for quantum, of in predicted.items()}
                 )
                 done += len(quanta.quanta)
                 tell("transferring quanta")
@@ -163,9 +169,13 @@ def _expected(
     predicted: Mapping[uuid.UUID, Sequence[DatasetRef]],
     tables: Mapping[str, str],
     report: TransferReport,
-) -> tuple[dict[uuid.UUID, DatasetRef], Records]:
-    """Return the datasets that quanta have written and the graph expects, and their records."""
+) -> tuple[dict[uuid.UUID, DatasetRef], Records, dict[uuid.UUID, DatasetRef]]:
+    """Return the datasets that quanta have written and the graph expects, and their records.
+
+    Then come those that only provenance logs have: metadata and logs without any record.
+    """
     refs: dict[uuid.UUID, DatasetRef] = {}
+    logged: dict[uuid.UUID, DatasetRef] = {}
     records: Records = {name: {} for name in tables}
     for quantum, outputs, rows in zip(quanta.quanta, quanta.outputs, quanta.records, strict=True):
         if quantum not in predicted:
@@ -173,6 +183,10 @@ def _expected(
         by_id = {ref.id: ref for ref in predicted[quantum]}
         report.unexpected += sum(dataset not in by_id for dataset in outputs)
         written = {dataset: by_id[dataset] for dataset in outputs if dataset in by_id}
+        recorded = {row["dataset_id"] for row in rows}
+        for dataset, ref in list(written.items()):
+            if ref.datasetType.storageClass_name in _OF_LOGS and dataset not in recorded:
+                logged[dataset] = written.pop(dataset)
         of_quantum: Records = defaultdict(lambda: defaultdict(list))
         for row in rows:
             name, dataset = row["datastore_name"], row["dataset_id"]
@@ -185,7 +199,7 @@ def _expected(
             for dataset, infos in datasets.items():
                 # The first records of a dataset stay, as everywhere.
                 records[name].setdefault(dataset, infos)
-    return refs, records
+    return refs, records, logged
 
 
 def _file_info(row: dict[str, Any], ref: DatasetRef) -> StoredFileInfo:

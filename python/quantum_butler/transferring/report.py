@@ -72,6 +72,9 @@ class TransferReport:
     records_elsewhere : `int`
         Records of datastores that the repository does not have; they are left
         out.
+    only_in_logs : `int`
+        Metadata and logs of quanta that have no files, since only provenance
+        logs have them; they are left out.
     unrecorded : `int`
         Outputs of the graph's quanta that are on disk, and of which neither
         the archive nor the repository knows.  They are left out, because
@@ -97,6 +100,7 @@ class TransferReport:
     different: int = 0
     unexpected: int = 0
     records_elsewhere: int = 0
+    only_in_logs: int = 0
     unrecorded: int = 0
     unrecorded_outputs: list[UnrecordedOutput] = dataclasses.field(default_factory=list)
     scanned: int = 0

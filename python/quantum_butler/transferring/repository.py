@@ -6,7 +6,7 @@ __all__ = ("Repository",)
 
 import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -45,6 +45,15 @@ class Repository(Datasets):
         """Add what there is of the outputs that no provenance has, as upstream's transfer does."""
         refs = [ref for of_quantum in outputs.values() for ref in of_quantum]
         self._report.scanned += self._retry(lambda: self._take_in(self._on_disk(refs)))
+
+    def restored(self, refs: Iterable[DatasetRef]) -> int:
+        """Add what only logs had and has files now, and return how much the repository knows then."""
+        refs = list(refs)
+        known = self._butler._datastore.knows_these(refs)
+        new = [ref for ref in refs if not known[ref]]
+        found: int = self._retry(lambda: self._take_in(self._on_disk(new)))
+        self._report.scanned += found
+        return len(refs) - len(new) + found
 
     def _take_in(self, refs: Sequence[DatasetRef]) -> int:
         """Add datasets with records that are made from where their files are, and return how many."""

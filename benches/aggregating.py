@@ -1,23 +1,29 @@
 #!/usr/bin/env python
-"""Time how the provenance graph of a run is made: by upstream, by us from disk, and by us from logs.
+"""Time how the provenance graph of a run is made, and its datasets registered: by upstream, and by us.
 
 Usage::
 
     python benches/aggregating.py [--quanta N] [--json FILE]
 
 A graph of upstream's mocked tasks is run by `quantum-butler run`, which logs
-what each quantum has put of metadata and logs. All three then write a graph,
-in this process alone, and upstream's reader has to find the same in each.
+what each quantum has put of metadata and logs. Upstream, and we from disk and
+from logs, then write a graph, in this process alone, and upstream's reader has
+to find the same in each. Then the same again, with the datasets registered in
+copies of the repository (SQLite), whose tables have to be equal.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +31,10 @@ from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 from lsst.pipe.base.quantum_graph.aggregator import AggregatorConfig, aggregate_graph
 
 from execution import RUN, Graph, run
-from quantum_butler import aggregate
+from quantum_butler import IngestOptions, aggregate
+
+# Columns with times.
+TIMES = {"ingest_date", "timestamp"}
 
 OPTIONS = ("--isolation", "process", "--provenance-contents")
 
@@ -51,6 +60,18 @@ def read(path: Path) -> dict[str, Any]:
         }
 
 
+def rows(root: Path) -> dict[str, list[str]]:
+    """Return all tables of a repository, without the times at which rows were added."""
+    found = {}
+    with closing(sqlite3.connect(root / "gen3.sqlite3")) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in names:
+            told = database.execute(f'SELECT * FROM "{name}"')
+            kept = [n for n, column in enumerate(told.description) if column[0] not in TIMES]
+            found[name] = sorted(repr([row[n] for n in kept]) for row in told)
+    return found
+
+
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """Return how long it took, and how much time of processors."""
     begin, processor = time.perf_counter(), time.process_time()
@@ -59,40 +80,70 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure(folder: Path, quanta: int) -> dict[str, Any]:
-    """Time all three on one run, once each after they have imported what they need."""
+    """Time all ways on one run, once each after they have imported what they need."""
     graph = Graph.make(folder / "demo", quanta, init=False)
     logs = folder / "logs"
     run([*RUN, graph.root, graph.file, *OPTIONS, "--logs", logs], folder)
 
-    def upstreams(path: Path) -> None:
-        config = AggregatorConfig(output_path=str(path), mock_storage_classes=True, dry_run=True)
-        aggregate_graph(str(graph.file), str(graph.root), config)
+    def upstreams(path: Path, root: Path, ingest: bool) -> None:
+        config = AggregatorConfig(output_path=str(path), mock_storage_classes=True, dry_run=not ingest)
+        aggregate_graph(str(graph.file), str(root), config)
 
-    def ours(path: Path, **options: Any) -> None:
-        report = aggregate(graph.file, str(graph.root), path, mock_storage_classes=True, **options)
+    def ours(path: Path, root: Path, ingest: bool, **options: Any) -> None:
+        registering = IngestOptions(graph=False) if ingest else None
+        report = aggregate(
+            graph.file, str(root), path, mock_storage_classes=True, ingest=registering, **options
+        )
         if options and report.logged != report.quanta:
             sys.exit(f"the logs tell of {report.logged} quanta only")
 
-    ways: dict[str, Callable[[Path], None]] = {
+    ways: dict[str, Callable[[Path, Path, bool], None]] = {
         "upstream": upstreams,
         "scan": ours,
-        "logs": lambda path: ours(path, logs=logs),
+        "logs": lambda *places: ours(*places, logs=logs),
     }
-    for name, way in ways.items():
-        way(folder / f"before-{name}.qg")
-    paths = {name: folder / f"{name}.qg" for name in ways}
-    costs = {name: timed(lambda name=name: ways[name](paths[name])) for name in ways}  # type: ignore[misc]
-    expected = read(paths["upstream"])
-    for name in ways:
-        if read(paths[name]) != expected:
-            sys.exit(f"{name} has written another graph than upstream")
+    places: dict[str, tuple[Path, Path]] = {}
+    costs: dict[str, tuple[float, float]] = {}
+    for ingest in (False, True):
+        for name, way in ways.items():
+            key = f"{name}, ingest" if ingest else name
+            for kind in ("before", "timed"):
+                root, path = graph.root, folder / f"{kind}-{key}.qg"
+                if ingest:
+                    root = folder / f"{kind}-{key}"
+                    # The files are not changed.
+                    shutil.copytree(graph.root, root, copy_function=_linked)
+                places[key] = path, root
+                costs[key] = timed(lambda way=way, places=(path, root, ingest): way(*places))  # type: ignore[misc]
+    paths = {key: path for key, (path, _) in places.items()}
+    expected, before, registered = (
+        read(paths["upstream"]),
+        rows(graph.root),
+        rows(places["upstream, ingest"][1]),
+    )
+    if registered == before:
+        sys.exit("upstream has registered nothing")
+    for key, (path, root) in places.items():
+        if read(path) != expected:
+            sys.exit(f"{key}: the graph is another than upstream's")
+        if rows(root) != (before if root == graph.root else registered):
+            sys.exit(f"{key}: the repository is another than after upstream")
     count = expected["header"]["n_quanta"]
     return {
         "quanta": count,
         "seconds": {name: cost[0] / count for name, cost in costs.items()},
         "processor": {name: cost[1] / count for name, cost in costs.items()},
         "bytes": {name: path.stat().st_size for name, path in paths.items()},
+        "datasets": len(registered["dataset"]) - len(before["dataset"]),
     }
+
+
+def _linked(source: str, target: str) -> None:
+    """Copy a database, and link any other file."""
+    if source.endswith("sqlite3"):
+        shutil.copy(source, target)
+    else:
+        os.link(source, target)
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
+from ..upstream.times import converted_once
 from .report import TransferError, TransferReport
 
 # Another process may come first with the same datasets, or hold a lock.
@@ -66,7 +67,7 @@ class Datasets:
     def add_new(self, refs: Collection[DatasetRef], records: Mapping[str, DatastoreRecordData]) -> None:
         """Add datasets of which none is there, all or nothing; their data IDs are expanded."""
         if not self._report.dry_run:
-            with self._butler.registry.transaction():
+            with converted_once(), self._butler.registry.transaction():
                 for group in groups(refs):
                     self._butler.registry._importDatasets(group, expand=False, assume_new=True)
                 self._butler._datastore.import_records(records)
@@ -111,7 +112,7 @@ class Datasets:
             ref for dataset, ref in refs.items() if dataset not in known or not _same(ref, known[dataset])
         ]
         if not self._report.dry_run:
-            with butler.registry.transaction():
+            with converted_once(), butler.registry.transaction():
                 for group in groups(wanted):
                     butler.registry._importDatasets(group)
                 butler._datastore.import_records(

@@ -12,6 +12,7 @@ __all__ = ("main",)
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from quantum_butler.archive.index import read_index, write_index
 from synthetic_archive import Campaign, write_archive
 
 _ROUNDS = 9
+
+# So many quanta are worth more than one round, and having the system forget its files.
+_LARGE = 100_000
 
 
 def check(folder: Path) -> None:
@@ -72,11 +76,17 @@ def median(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
     return statistics.median(seconds)
 
 
-def process(*arguments: object) -> Callable[[], object]:
-    """Return what runs a command as a process of its own."""
+def process(*arguments: object, statuses: Sequence[int] = (0,)) -> Callable[[], object]:
+    """Return what runs a command as a process of its own, which has to end with one of some statuses."""
     code = "from quantum_butler.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def ask() -> None:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode not in statuses or "Traceback" in done.stderr:
+            raise SystemExit(f"{arguments} ended with {done.returncode}: {done.stderr}")
+
+    return ask
 
 
 def build_seconds(campaign: Campaign, folder: Path) -> float:
@@ -148,6 +158,47 @@ def measure(quanta: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def questions(left: Path, right: Path, page: Path) -> dict[str, tuple[float, Sequence[object]]]:
+    """Return the questions that are timed: the goal in seconds, and the words of the command."""
+    task, of_type = "visit = 7 AND detector = 3", ("measure_catalog", "skymap=rings", "tract=0", "patch=3")
+    where = " AND ".join(("skymap = 'rings'", "tract = 0", "patch = 3"))
+    return {
+        "find, task and data ID": (0.5, ("find", left, "--task", "calibrateImage", "-w", task)),
+        "find, dataset type and data ID": (0.5, ("find", left, "--type", "measure_catalog", "-w", where)),
+        "show, a dataset": (0.5, ("show", left, *of_type)),
+        "show, a quantum": (0.5, ("show", left, "measure", *of_type[1:])),
+        "lineage, depth 1": (0.5, ("lineage", left, *of_type, "--depth", 1)),
+        "report": (3, ("report", left)),
+        "times": (3, ("times", left)),
+        "compare": (3, ("compare", left, right)),
+        "report --html": (10, ("report", left, "--html", page)),
+    }
+
+
+def drop_caches() -> bool:
+    """Have the system forget the files that it has in memory, and return whether it can be told to."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    except OSError:
+        return False
+    return True
+
+
+def measure_questions(left: Path, right: Path, page: Path, *, is_large: bool) -> list[dict[str, Any]]:
+    """Time each question as a process that prints JSON, if it prints; large archives also from the disk."""
+    rows: list[dict[str, Any]] = []
+    for name, (goal, words) in questions(left, right, page).items():
+        # Differences and failures are told by the exit status.
+        ask = process(*words, *([] if "--html" in words else ["--format", "json"]), statuses=(0, 1, 3))
+        cold = median(ask, 1) if is_large and drop_caches() else None
+        rows.append(
+            {"question": name, "goal_s": goal, "cold_s": cold, "warm_s": median(ask, 3 if is_large else 1)}
+        )
+    rows[-1]["bytes"] = page.stat().st_size
+    return rows
+
+
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -158,11 +209,19 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quantum-butler-lineage-") as scratch:
         check(Path(scratch, "small"))
-        figures = measure(arguments.quanta, Path(scratch, "archive"))
+        archive, other = Path(scratch, "archive"), Path(scratch, "other")
+        figures = measure(arguments.quanta, archive)
+        write_archive(Campaign(arguments.quanta, 5, "runs/2"), other)
+        asked = measure_questions(
+            archive, other, Path(scratch, "page.html"), is_large=arguments.quanta >= _LARGE
+        )
     for name, value in figures.items():
         print(f"{name:32} {value:,.4g}" if isinstance(value, float) else f"{name:32} {value:,}")
+    for row in asked:
+        cold = "" if row["cold_s"] is None else f", {row['cold_s']:.2f} s from the disk"
+        print(f"{row['question']:32} {row['warm_s']:.2f} s{cold}, goal {row['goal_s']} s")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures))
+        arguments.json.write_text(json.dumps({**figures, "questions": asked}))
 
 
 if __name__ == "__main__":

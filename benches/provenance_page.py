@@ -121,6 +121,25 @@ def lineage_part(lineage: Figures) -> Iterator[str]:
     yield from table(("", "time", "goal"), rows)
 
 
+def questions_part(lineage: Figures) -> Iterator[str]:
+    """Yield how fast commands answer."""
+    yield (
+        "\nQuestions as processes of their own that print JSON: medians with the files in memory, and once\n"
+        "after the system has forgotten them. `compare` is with another archive of the same size.\n"
+    )
+    rows = [
+        (
+            row["question"],
+            f"{row['warm_s']:.2f} s",
+            "" if row["cold_s"] is None else f"{row['cold_s']:.2f} s",
+            f"under {row['goal_s']:g} s",
+        )
+        for row in lineage["questions"]
+    ]
+    yield from table(("question", "in memory", "from the disk", "goal"), rows)
+    yield f"\nThe page has {lineage['questions'][-1]['bytes'] / 1e6:.1f} MB; the goal is under 5 MB."
+
+
 def transfer_part(transfer: Figures) -> Iterator[str]:
     """Yield how fast outputs get into a repository."""
     yield (
@@ -146,6 +165,7 @@ def provenance_tables(log: Figures, collect: Figures, lineage: Figures, transfer
     yield from collect_part(collect)
     yield "\n### Asking\n"
     yield from lineage_part(lineage)
+    yield from questions_part(lineage)
     yield "\n### Back into a repository\n"
     yield from transfer_part(transfer)
 

@@ -85,8 +85,11 @@ def check_provenance(figures: dict[str, Any]) -> None:
     assert 300 <= small["quanta"] < 1000 <= large["quanta"]
     assert {"quanta.parquet", "lineage.arrow", "manifest.json"} <= small["bytes"].keys()
     assert [one["quanta"] for one in figures["collect"]["small"]] == [200]
-    lineage = figures["lineage"]
+    lineage = dict(figures["lineage"])
+    questions = lineage.pop("questions")
     assert lineage["quanta"] == 1000 and lineage["edges"] > 10_000 and min(lineage.values()) > 0
+    assert len(questions) >= 9 and min(one["warm_s"] for one in questions) > 0
+    assert 0 < questions[-1]["bytes"] < 5e6
     assert set(figures["transfer"]["sides"]) == {"stock", "ours", "ours, stock models"}
     assert all(side["ms_per_quantum"] > 0 for side in figures["transfer"]["sides"].values())
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 
 from commands import invoke, invoke_json
-from quantum_butler import Archive, ConditionError, GraphRun, QuantumButlerError, open_run
+from quantum_butler import (
+    AmbiguousNameError,
+    Archive,
+    ConditionError,
+    GraphRun,
+    QuantumButlerError,
+    UnknownIdError,
+    open_run,
+)
+from quantum_butler.archive.named import NamedRows
+from quantum_butler.queries.found import DATASET, QUANTUM, Found, Name
 from told_run import Told
 
 
@@ -78,6 +89,46 @@ def test_find_quanta(told: Told, upstream: Any, labels: Any, status: Any, where:
     for place in (told.provenance, told.archive):
         found = open_run(place).find_quanta(task=labels, status=status, where=where)
         assert ids(found, "quantum") == expected and len(found) == len(expected)
+
+
+@pytest.mark.parametrize("with_all", [True, False], ids=["whole", "partial"])
+def test_many_names_are_looked_up_in_one_pass(
+    told: Told, monkeypatch: pytest.MonkeyPatch, with_all: bool
+) -> None:
+    """What they are is what each alone is, and no table is read more often than for one of them."""
+    reads: list[object] = []
+    read = NamedRows._read
+    monkeypatch.setattr(NamedRows, "_read", lambda *words: (reads.append(words[1:]), read(*words))[1])
+
+    def looked_up(names: Sequence[Name]) -> tuple[list[Found], int]:
+        reads.clear()
+        return Archive(told.archive).source.resolve_all(names, (QUANTUM, DATASET)), len(reads)
+
+    everything = Archive(told.archive)
+    found = [
+        one
+        for kind, table in ((QUANTUM, everything.find_quanta()), (DATASET, everything.find_datasets()))
+        for one in everything.source.rows_of(kind, table)
+        if one.name in ("one", "one_output") and one.data_id is not None
+    ]
+    names: list[Name] = [
+        [
+            str(one.name),
+            *(f"{name}={value}" for name, value in one.data_id.items() if with_all or name != "instrument"),
+        ]
+        for one in found
+        if one.data_id
+    ]
+    assert len(names) > 8
+    assert looked_up(names)[0] == found == [Archive(told.archive).resolve(name) for name in names]
+    assert looked_up([one.id for one in found])[0] == found
+    few = looked_up([names[0], names[1], names[-1], names[-2]])[1]
+    assert 0 < looked_up(names)[1] <= few
+    with pytest.raises(UnknownIdError, match="detector=99"):
+        looked_up([*names, "one detector=99"])
+    with pytest.raises(AmbiguousNameError) as caught:
+        looked_up([*names, "one"])
+    assert len(caught.value.candidates) == sum(one.name == "one" for one in found)
 
 
 def test_find_datasets(upstream: Any, pairs: list[tuple[GraphRun, Archive]]) -> None:

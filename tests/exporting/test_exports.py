@@ -350,6 +350,10 @@ def test_the_lineage_of_a_dataset(run: Exported, direction: Any) -> None:
     found |= set(relations(document, "ProvGeneration"))
     assert found == {tuple(edge) for edge in lineage.edges}
     assert len(lineage.quanta) > 1
+    values = [f"{name}={value}" for name, value in Archive(run.archive).resolve(dataset).data_id.items()]
+    options = ["export", str(run.archive), "--to", "prov-json", "--dataset", " ".join([wanted, *values])]
+    done = CliRunner().invoke(main, [*options, f"--{direction}"])
+    assert (done.exit_code, prov_document(done.stdout_bytes)) == (0, document)
     activities = document.get_records(importlib.import_module("prov.model").ProvActivity)
     assert {id_in(one.identifier) for one in activities} == set(lineage.quanta)
 
@@ -450,6 +454,9 @@ def test_the_command_prints_or_writes(run: Exported, tmp_path: Path) -> None:
         ([], 2, "--to"),
         (["--to", "prov-n", "--task", "six"], 1, "no task six"),
         (["--to", "prov-n", "--dataset", str(uuid.UUID(int=1))], 1, "no dataset"),
+        (["--to", "prov-n", "--dataset", "three_output"], 2, "may be any of these"),
+        (["--to", "prov-n", "--dataset", "three_output detector=99"], 1, "there is no"),
+        (["--to", "prov-n", "--dataset", "three_output planet=3"], 2, "no dimension"),
         (["--to", "prov-n", "-o", "nowhere/at/all"], 1, "nowhere"),
     ],
 )

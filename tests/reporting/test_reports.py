@@ -25,6 +25,7 @@ from quantum_butler.reporting import report, times
 from quantum_butler.reporting.counts import ExceptionGroup, Failure, RunReport, TaskCounts
 from quantum_butler.reporting.page import write_page
 from quantum_butler.reporting.sources import Pipeline
+from quantum_butler.reporting.text import of_report
 from quantum_butler.reporting.times import MEASURES, Overhead, RunTimes, SlowQuantum, TaskTimes, quantiles_of
 
 FORMAT_1 = Path(__file__).resolve().parents[1] / "archive" / "data" / "format1"
@@ -170,6 +171,14 @@ def test_command(graph: Path, tmp_path: Path) -> None:
     done = ask("times", tmp_path / "odd.qg")
     assert done.returncode == 1 and "odd.qg" in done.stderr and "Traceback" not in done.stderr
     assert "Slowest quanta" in ask("times", graph).stdout
+
+
+def test_hosts_in_json(graph: Path) -> None:
+    made = report(graph)
+    made.exceptions[0].hosts.update(["node1", "node1"])
+    found = json.loads(of_report(made).render("json"))["exceptions"]
+    assert found[0]["hosts"] == {"node1": 2}
+    assert [one["count"] for one in found] == [one.count for one in made.exceptions]
 
 
 def test_tables_of_data_ids(graph: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ("COLUMNS", "NamedRows")
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,17 @@ import pyarrow
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..paths import is_there
+from .. import _core
 from ..queries.arrays import FALSE, array_of, indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
 from ..queries.data_ids import data_id_of, fields_of, parse_texts
 from ..queries.errors import ConditionError
-from ..queries.expressions import Binary, Identifier, Literal, Node, Word
 from ..queries.found import DATASET, QUANTUM, Found, Kind, Use
 from ..queries.resolving import Source
+from .columns import in_one_piece
 from .errors import ArchiveError, UnknownIdError, unreadable
-from .naming import INDEX, name_key
+from .lookup import Lookup
 from .statuses import TELLING, statuses
 from .usage import rows_in_want
 
@@ -75,12 +75,12 @@ class NamedRows(Source):
 
     def found_by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
         """Return what has an id."""
-        return next(self._found_at(kind, self.rows_with(kind, id_.hex, True)), None)
+        return self._lookup.by_id(kind, id_)
 
     def found_by_part(self, kind: Kind, digits: str) -> Iterator[Found]:
         """Yield what has an id that begins or ends with some digits."""
         begin, end = (self.rows_with(kind, digits, at_start) for at_start in (True, False))
-        return self._found_at(kind, numpy.union1d(begin, end))
+        return self.found_at(kind, numpy.union1d(begin, end))
 
     def found_by_path(self, path: str) -> Iterator[Found]:
         """Yield the datasets that are in a file, given by its path in the datastore, or an absolute one."""
@@ -88,11 +88,27 @@ class NamedRows(Source):
 
     def found(self, kind: Kind, choice: Choice) -> Iterator[Found]:
         """Yield what is wanted."""
-        if kind == DATASET and (rows := self._rows_by_index(choice)):
-            yield from self._found_at(kind, rows)
+        if found := self._lookup.by_name(kind, choice):
+            yield from found
             return
-        for table in self.scan(kind, choice, ("run", "data_id", _IDS[kind], _LABELS[kind])):
+        for table in self.scan(kind, choice, _named_by(kind)):
             yield from self.rows_of(kind, table)
+
+    def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
+        """Find what has some ids or names in one pass, to have it when one of them is asked for."""
+        self._lookup.look_up(kind, ids, choices)
+
+    def parts(
+        self, kind: Kind, labels: Set[str], dimensions: Set[str]
+    ) -> Iterator[tuple[int, pyarrow.Array, pyarrow.Array]]:
+        """Yield first row, labels and data IDs of the parts of a table that have one of some labels."""
+        file, first = self._file(kind), 0
+        columns = ["data_id"] if kind == QUANTUM else [f"data_id.{name}" for name in sorted(dimensions)]
+        for group in range(file.num_row_groups if file is not None else 0):
+            of_rows = in_one_piece(self._read(file, kind, group, [_LABELS[kind]])[_LABELS[kind]])
+            if not labels.isdisjoint(pc.unique(of_rows).to_pylist()):
+                yield first, of_rows, in_one_piece(self._read(file, kind, group, columns)["data_id"])
+            first += len(of_rows)
 
     def scan(
         self, kind: Kind, choice: Choice, columns: Sequence[str] = (), among: Any = None
@@ -140,7 +156,9 @@ class NamedRows(Source):
         ]
         return pyarrow.schema(fields).empty_table()
 
-    def rows_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[pyarrow.Table]:
+    def rows_at(
+        self, kind: Kind, rows: Iterable[int], columns: Sequence[str] = ()
+    ) -> Iterator[pyarrow.Table]:
         """Yield some rows, which are in ascending order; none of a table that is not there."""
         if (file := self._file(kind)) is None:
             return
@@ -150,7 +168,7 @@ class NamedRows(Source):
             stop = start + file.metadata.row_group(group).num_rows
             some = rows[(rows >= start) & (rows < stop)] - start
             if len(some):
-                yield self._read(file, kind, group, COLUMNS[kind]).take(indices_of(some))
+                yield self._read(file, kind, group, columns or COLUMNS[kind]).take(indices_of(some))
             start = stop
 
     def has_lines(self) -> bool:
@@ -274,6 +292,10 @@ class NamedRows(Source):
         return self._files[kind]
 
     @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(self, self._path)
+
+    @cached_property
     def _files(self) -> dict[Kind, pq.ParquetFile | None]:
         return {}
 
@@ -312,6 +334,22 @@ class NamedRows(Source):
         except (*_ERRORS, TypeError) as error:
             raise unreadable(path, error) from error
 
+    @cached_property
+    def _index(self) -> _core.LineageIndex:
+        return _core.LineageIndex(self._nodes[0])
+
+    def rows_of_id(self, kind: Kind, id_: uuid.UUID) -> list[int]:
+        """Return the row of what has an id, if there is any."""
+        try:
+            row = (self._index.dataset if kind == DATASET else self._index.quantum)(id_.int)
+        except ValueError as error:
+            raise unreadable(self._path / "lineage.arrow", error) from error
+        if row is not None:
+            return [row]
+        parts = self._parts_of_lone_ids(self._nodes[1]) if kind == DATASET else ()
+        wanted = numpy.frombuffer(id_.bytes, numpy.uint8)
+        return [int(first + row) for first, ids in parts for row in numpy.flatnonzero((ids == wanted).all(1))]
+
     def _parts_of_ids(self, kind: Kind) -> Iterator[tuple[int, Any]]:
         """Yield the bytes of ids, with the row of the first of them."""
         nodes, datasets = self._nodes
@@ -321,17 +359,21 @@ class NamedRows(Source):
         for chunk in ids.slice(start, stop - start).chunks:
             yield place, _bytes(chunk)
             place += len(chunk)
-        # After them come datasets that no quantum has.
+        if kind == DATASET:
+            yield from self._parts_of_lone_ids(place)
+
+    def _parts_of_lone_ids(self, place: int) -> Iterator[tuple[int, Any]]:
+        """Yield the same of datasets that no quantum has, which come after the others."""
         file = self._file(DATASET)
-        if kind == DATASET and file is not None:
-            row = 0
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if row + rows > place:
-                    column = self._read(file, kind, group, ["dataset_id"])["dataset_id"].combine_chunks()
-                    skipped = max(place - row, 0)
-                    yield row + skipped, _bytes(column)[skipped:]
-                row += rows
+        row = 0
+        for group in range(file.num_row_groups if file is not None else 0):
+            assert file is not None
+            rows = file.metadata.row_group(group).num_rows
+            if row + rows > place:
+                column = self._read(file, DATASET, group, ["dataset_id"])["dataset_id"].combine_chunks()
+                skipped = max(place - row, 0)
+                yield row + skipped, _bytes(column)[skipped:]
+            row += rows
 
     def rows_with(self, kind: Kind, digits: str, at_start: bool) -> Any:
         """Return the rows whose id begins, or ends, with some digits."""
@@ -348,41 +390,14 @@ class NamedRows(Source):
             found.append(rows + first)
         return numpy.concatenate(found)
 
-    def _found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
+    def found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
         """Yield what some rows, in ascending order, have."""
         if self._file(kind) is None:
             ids = self._nodes[0]["id"]
             yield from (Found(kind, _uuid(ids[int(row)].as_py())) for row in rows)
             return
-        for table in self.rows_at(kind, rows):
+        for table in self.rows_at(kind, rows, _named_by(kind)):
             yield from self.rows_of(kind, table)
-
-    def _rows_by_index(self, choice: Choice) -> list[int]:
-        """Return the rows of a name, if it is a whole one."""
-        path = self._path / INDEX
-        values = None if choice.where is None else _values(choice.where, self.dimensions)
-        if values is None or choice.labels is None or len(choice.labels) != 1 or not is_there(path):
-            return []
-        (label,) = choice.labels
-        key = numpy.uint64(name_key(label, values))
-        try:
-            with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
-                table = file.read_all()
-            rows: list[int] = []
-            for batch in table.to_batches():
-                keys = numpy_of(batch["key"])
-                start, stop = (int(numpy.searchsorted(keys, key, side=side)) for side in ("left", "right"))
-                rows += batch["row"].slice(start, stop - start).to_pylist()
-        except _ERRORS as error:
-            raise unreadable(path, error) from error
-        # Two names may have one key.
-        rows.sort()
-        pairs = zip(rows, self._found_at(DATASET, rows), strict=True)
-        return [
-            row
-            for row, one in pairs
-            if one.name == label and one.data_id == values and (choice.runs is None or one.run in choice.runs)
-        ]
 
     def _found_of_path(self, path: str) -> Iterator[Found]:
         file_path = self._path / "records.parquet"
@@ -405,6 +420,11 @@ class NamedRows(Source):
                 for id_ in dict.fromkeys(found[one]):
                     yield self.found_by_id(DATASET, id_) or Found(DATASET, id_)
                 return
+
+
+def _named_by(kind: Kind) -> tuple[str, ...]:
+    """Return the columns that tell what a row is the name of."""
+    return _IDS[kind], _LABELS[kind], "data_id", "run"
 
 
 def _needed(kind: Kind, choice: Choice) -> list[str]:
@@ -442,22 +462,6 @@ def _wanted_bytes(digits: str, at_start: bool) -> Iterator[tuple[int, int, int]]
         bits = (0 if high == "x" else 0xF0) | (0 if low == "x" else 0x0F)
         if bits:
             yield place, int(f"{high}{low}".replace("x", "0"), 16), bits
-
-
-def _values(where: Node, dimensions: dict[str, pyarrow.DataType]) -> dict[str, int | str] | None:
-    """Return the values that a condition asks for, if it is nothing but a data ID."""
-    match where:
-        case Binary("AND", left, right):
-            one, other = _values(left, dimensions), _values(right, dimensions)
-            return None if one is None or other is None else {**one, **other}
-        case Binary("=", Identifier(name), Literal(value) | Word(value)) if name in dimensions:
-            if not pyarrow.types.is_integer(dimensions[name]):
-                return {name: value} if isinstance(value, str) else None
-            if isinstance(value, int):
-                return {name: value}
-            is_number = isinstance(where.right, Word) and isinstance(value, str) and value.isdecimal()
-            return {name: int(value)} if is_number else None
-    return None
 
 
 def _path_candidates(path: str) -> list[str]:

@@ -188,8 +188,7 @@ class Connected(Place):
             )
         neighbours, by_use = self._neighbours(actual)
         starts: dict[Any, None] = {}
-        for name in datasets:
-            found = self.resolve(name)
+        for found in self.source.resolve_all(datasets, (QUANTUM, DATASET)):
             starts |= dict.fromkeys(_made_starts(self.source.shown(), neighbours, found, by_use))
         return _walk(self.source.shown(), neighbours, [*starts], by_use, kept)
 

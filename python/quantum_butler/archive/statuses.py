@@ -29,5 +29,5 @@ def statuses(table: pyarrow.Table, there: Collection[str]) -> pyarrow.ChunkedArr
     if "known_from" in there:
         # Of others nobody has told anything.
         from_line = pc.equal(table["known_from"].cast(pyarrow.string()), scalar_of("line"))
-        said = pc.if_else(pc.fill_null(from_line, FALSE), said, None)
+        said = pc.if_else(pc.fill_null(from_line, FALSE), said, scalar_of(None, pyarrow.int64()))
     return pc.coalesce(table["status"], said) if "status" in there else said

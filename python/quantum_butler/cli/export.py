@@ -7,12 +7,12 @@ from __future__ import annotations
 
 __all__ = ("export",)
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from .names import told_in_words
 from .output import show, warn
 from .paths import LocalPath
 
@@ -46,7 +46,8 @@ class _Printed:
 
 @click.command(
     short_help="Write the provenance of a run for other tools.",
-    epilog="Exit status: 0 when it was written; 1 when it could not be; 2 when it was called wrongly.",
+    epilog="Exit status: 0 when it was written; 1 when it could not be, or nothing "
+    "has a name; 2 when it was called wrongly, or several have a name, which are listed then.",
 )
 @click.argument(
     "places",
@@ -75,12 +76,13 @@ class _Printed:
     "--dataset",
     "datasets",
     multiple=True,
-    type=click.UUID,
-    metavar="ID",
-    help="Only the lineage of this dataset; may be given more than once.",
+    metavar="NAME",
+    help="Only the lineage of this dataset, or of what this quantum wrote; may be given more than once. NAME "
+    'is an id, a part of one, a path, or in quotes a dataset type with a data ID: "calexp visit=7 '
+    'detector=3".',
 )
 @click.option(
-    "--up", "direction", flag_value="up", default="up", help="What DATASET was made from (the default)."
+    "--up", "direction", flag_value="up", default="up", help="What NAME was made from (the default)."
 )
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
 @click.option(
@@ -93,7 +95,7 @@ def export(
     to: str,
     output: Path | None,
     tasks: tuple[str, ...],
-    datasets: tuple[uuid.UUID, ...],
+    datasets: tuple[str, ...],
     direction: Literal["up", "down"],
     actual: bool,
 ) -> None:
@@ -103,7 +105,7 @@ def export(
 
     \b
     quantum-butler export campaign --to prov-json -o campaign.prov.json
-    quantum-butler export campaign --to prov-n --dataset ID
+    quantum-butler export campaign --to prov-n --dataset "deepCoadd tract=3 patch=5 band=r"
     quantum-butler export campaign --to openlineage -o events.ndjson
     quantum-butler export campaign --to ro-crate --task makeCoadd -o coadds.zip
     quantum-butler export run.qg --to runtime-parquet -o runtime.parquet
@@ -118,17 +120,15 @@ def export(
     """  # noqa: D301 - click wants the character \b itself
     if output is None and to == _BINARY:
         raise click.UsageError(f"{to} is no text: name a file with --output")
-    from ..archive.errors import ArchiveError
     from ..archive.reports import plain
     from ..exporting.driver import export as write
     from ..exporting.errors import ExportError
     from ..progress import shown
-    from ..quantum_graphs import QuantumGraphError
 
     stream = _Printed() if output is None else None
     first, *more = places
     try:
-        with shown() as progress:
+        with told_in_words(), shown() as progress:
             report = write(
                 first,
                 to,
@@ -142,7 +142,7 @@ def export(
             )
             if stream is not None:
                 stream.flush()
-    except (ArchiveError, ExportError, QuantumGraphError) as error:
+    except ExportError as error:
         raise click.ClickException(plain(str(error))) from error
     except OSError as error:
         raise click.ClickException(f"{output or 'the export'}: {error.strerror or error}") from error

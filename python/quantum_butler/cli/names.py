@@ -9,6 +9,7 @@ __all__ = (
     "place_and_name",
     "split_names",
     "split_words",
+    "told_in_words",
 )
 
 import re
@@ -77,15 +78,23 @@ def _parameter(context: click.Context) -> click.Parameter:
 
 @contextmanager
 def opened_run(*places: Path) -> Iterator[Archive | GraphRun]:
-    """Open an archive or graphs; what is wrong with them takes one line, and what a name may mean some."""
+    """Open an archive or graphs; what is wrong is told as by `told_in_words`."""
+    from ..asking import open_run
+
+    with told_in_words():
+        yield open_run(*places)
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """Tell what is wrong with an archive or graphs in one line, and what a name may mean in some."""
     from ..archive.errors import ArchiveError, NotMadeError
     from ..archive.reports import plain
-    from ..asking import open_run
     from ..quantum_graphs import QuantumGraphError
     from ..queries.errors import AmbiguousNameError, ConditionError
 
     try:
-        yield open_run(*places)
+        yield
     except AmbiguousNameError as error:
         raise click.UsageError("\n".join(map(plain, str(error).split("\n")))) from error
     except ConditionError as error:

@@ -18,6 +18,7 @@ from ..archive import Archive
 from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.reader import Reader
+from ..queries.found import DATASET, QUANTUM, Name
 from .errors import ExportError
 
 # Quanta that are held at once, and row groups of names.
@@ -83,8 +84,8 @@ class Selection(NamedTuple):
 
     tasks: frozenset[str] = frozenset()
     """Labels of tasks; empty for all."""
-    datasets: tuple[uuid.UUID | str, ...] = ()
-    """Datasets whose lineage it is; empty for everything."""
+    datasets: tuple[Name, ...] = ()
+    """Names of datasets whose lineage it is; empty for everything."""
     direction: str = "up"
     """Whether that is what they were made from, or what was made from them (``down``)."""
     actual: bool = True
@@ -186,9 +187,9 @@ class Contents:
             return None, None
         quanta: set[int] = set()
         datasets: set[int] = set()
-        for dataset in self._selection.datasets:
+        for start in archive.source.resolve_all(self._selection.datasets, (DATASET, QUANTUM)):
             found = archive.lineage(
-                dataset,
+                start.id,
                 direction=self._selection.direction,  # type: ignore[arg-type]
                 actual=self.actual,
             )

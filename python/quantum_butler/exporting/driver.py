@@ -19,6 +19,7 @@ from ..archive import Archive, ArchiveError
 from ..collecting.driver import collect
 from ..paths import Name, absolute_path, is_file, is_folder, is_there, replaced
 from ..progress import Progress
+from ..queries.found import Name as DatasetName
 from .contents import Batch, Contents, Selection
 from .errors import ExportError
 
@@ -64,7 +65,7 @@ def export(
     output: Name | BinaryIO,
     *more_places: Name,
     tasks: Sequence[str] = (),
-    datasets: Sequence[uuid.UUID | str] = (),
+    datasets: Sequence[DatasetName] = (),
     direction: Literal["up", "down"] = "up",
     actual: bool = True,
     progress: Callable[[Progress], None] | None = None,
@@ -87,7 +88,9 @@ def export(
     tasks : `~collections.abc.Sequence` [`str`], optional
         Labels of the only tasks whose quanta are exported; empty for all.
     datasets : `~collections.abc.Sequence` [`uuid.UUID` or `str`], optional
-        Ids of datasets: their lineage is exported, and nothing else.
+        Ids of datasets, or other names of them; see `Archive.resolve`. Their
+        lineage is exported, and nothing else. The name of a quantum stands for
+        all that it has written.
     direction : `str`, optional
         Whether that is what they were made from (``up``) or what was made from
         them (``down``).
@@ -110,6 +113,8 @@ def export(
         be exported by what was used, of which they do not tell.
     ArchiveError
         Raised if the archive cannot be read, or does not have a dataset.
+    AmbiguousNameError
+        Raised if a name is that of several datasets or quanta.
     QuantumGraphError
         Raised if a graph cannot be read.
     OSError

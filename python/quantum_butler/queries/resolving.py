@@ -75,9 +75,25 @@ class Source(ABC):
     def unknown(self, message: str) -> Exception:
         """Return the error that says that there is no such thing."""
 
+    def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
+        """Find what has some ids or names at once, if that takes less than one by one."""
+        return
+
+    def resolve_all(self, names: Iterable[Name], kinds: Sequence[Kind]) -> list[Found]:
+        """Return what has each name, or raise; however many there are, tables are read once."""
+        spoken = [*map(read_name, names)]
+        for kind in kinds if len(spoken) > 1 else ():
+            ids = [id_ for one in spoken if (id_ := one.id) is not None]
+            labels = {*self.labels(kind)} if len(ids) < len(spoken) else set[str]()
+            choices = [_choice_of(one) for one in spoken if one.values and one.word in labels]
+            self.look_up(kind, ids, [*dict.fromkeys(choices)])
+        return [self._resolved(one, kinds) for one in spoken]
+
     def resolve(self, name: Name, kinds: Sequence[Kind]) -> Found:
         """Return what has a name, or raise; of two kinds, it may be of either."""
-        spoken = read_name(name)
+        return self._resolved(read_name(name), kinds)
+
+    def _resolved(self, spoken: Spoken, kinds: Sequence[Kind]) -> Found:
         first = [*islice(_candidates(self, spoken, kinds), MOST_CANDIDATES + 1)]
         if not first:
             raise _unknown(self, spoken, kinds)

@@ -17,6 +17,7 @@ from ..archive.showing import Showable, html_page, html_table, id_column
 from ..archive.texts import data_id_text
 from ..paths import Name
 from ..quantum_graphs import Caveats, QuantumStatus
+from ..queries.arrays import array_of, scalar_of
 from .sources import Pipeline, Runs
 
 _NOT_SEEN = "not seen"
@@ -251,7 +252,7 @@ def _count(batch: pyarrow.Table, tasks: dict[str, TaskCounts]) -> None:
             "task": batch["task_label"].cast(pyarrow.string()),
             "status": batch["status"].cast(pyarrow.int64()),
             "caveats": batch["caveats"].cast(pyarrow.int64()),
-            "retried": pc.greater(batch["attempts"], 1),
+            "retried": pc.greater(batch["attempts"], scalar_of(1)),
         }
     )
     counted = columns.group_by(["task", "status", "caveats"]).aggregate(
@@ -272,7 +273,7 @@ def _failures(batch: pyarrow.Table, runs: Runs) -> Iterator[Failure]:
     status = batch["status"]
     wanted = pc.and_(
         pc.is_valid(status),
-        pc.invert(pc.is_in(status, pyarrow.array([1, 0], status.type))),
+        pc.invert(pc.is_in(status, array_of([1, 0], status.type))),
     )
     for row in batch.filter(wanted).to_pylist():
         yield Failure(

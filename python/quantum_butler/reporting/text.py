@@ -78,7 +78,7 @@ def of_report(report: RunReport, limit: int | None = _MOST_LINES) -> Report:
         "complete": report.is_complete,
         "tasks": [_task_content(task) for task in report.tasks],
         "total": _task_content(report.total),
-        "exceptions": [dataclasses.asdict(group) for group in report.exceptions],
+        "exceptions": [{**vars(group), "hosts": dict(group.hosts)} for group in report.exceptions],
         "failures": [
             {**dataclasses.asdict(failure), "quantum_id": str(failure.quantum_id)}
             for failure in report.failures

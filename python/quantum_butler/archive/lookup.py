@@ -1,0 +1,183 @@
+"""Names that are a task or a dataset type with values of dimensions: the rows of many, found in one pass."""
+
+from __future__ import annotations
+
+__all__ = ("Lookup",)
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy
+import pyarrow
+import pyarrow.compute as pc
+
+from ..paths import is_there
+from ..queries.arrays import indices_of, numpy_of, scalar_of
+from ..queries.choice import Choice
+from ..queries.data_ids import fields_of, parse_texts
+from ..queries.expressions import Binary, Identifier, Literal, Node, Word
+from ..queries.found import DATASET, QUANTUM, Found, Kind
+from ..queries.resolving import MOST_CANDIDATES
+from .errors import unreadable
+from .naming import INDEX, name_key, name_keys
+
+if TYPE_CHECKING:
+    from .named import NamedRows
+
+Values: TypeAlias = Mapping[str, int | str]
+
+
+class Lookup:
+    """Finds what has ids and names, and keeps it."""
+
+    def __init__(self, names: NamedRows, archive: Path):
+        self._names, self._path = names, archive
+        self._known: dict[tuple[Kind, uuid.UUID | Choice], list[Found]] = {}
+
+    def by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
+        """Return what has an id."""
+        if (kind, id_) not in self._known:
+            self.look_up(kind, (id_,), ())
+        return next(iter(self._known[kind, id_]), None)
+
+    def by_name(self, kind: Kind, choice: Choice) -> list[Found]:
+        """Return what has a name, as far as it has been looked up, or the index knows."""
+        if (kind, choice) not in self._known and kind == DATASET:
+            self._look_up_whole(self._plain([choice]))
+        return self._known.get((kind, choice), [])
+
+    def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
+        """Find what has some ids or names in one pass, to have it when one of them is asked for."""
+        rows = {id_: self._names.rows_of_id(kind, id_) for id_ in dict.fromkeys(ids)}
+        found = self._found_in(kind, rows.values())
+        self._known |= {(kind, id_): [found[row] for row in some] for id_, some in rows.items()}
+        wanted = self._plain(choices)
+        if kind == DATASET:
+            self._look_up_whole(wanted)
+        if left := {
+            one: values for one, values in wanted.items() if values and (kind, one) not in self._known
+        }:
+            self._note(kind, left, _scanned_rows(self._names, kind, left), is_whole=False)
+
+    def _plain(self, choices: Sequence[Choice]) -> dict[Choice, Values]:
+        """Return the values of names that are nothing but a label and a data ID."""
+        values = {
+            one: _values_of(one.where, self._names.dimensions)
+            for one in choices
+            if len(one.labels or ()) == 1
+        }
+        return {choice: known for choice, known in values.items() if known is not None}
+
+    def _look_up_whole(self, wanted: Mapping[Choice, Values]) -> None:
+        """Find datasets whose names are whole by the index."""
+        self._note(DATASET, wanted, _index_rows(self._path, wanted), is_whole=True)
+
+    def _note(
+        self, kind: Kind, wanted: Mapping[Choice, Values], rows: Mapping[Choice, list[int]], *, is_whole: bool
+    ) -> None:
+        """Keep what is in some rows, as far as it has the names that they were found by."""
+        found = self._found_in(kind, rows.values())
+        for choice, some in rows.items():
+            values = wanted[choice]
+            met = [found[row] for row in some if _is_met(found[row], choice, values)]
+            met = [one for one in met if not is_whole or one.data_id == values]
+            # What is not found in this way is looked for once more, condition by condition.
+            if met:
+                self._known[kind, choice] = met
+
+    def _found_in(self, kind: Kind, rows: Iterable[Iterable[int]]) -> dict[int, Found]:
+        """Return what some rows have, each of which is read once."""
+        order = sorted(set[int]().union(*rows))
+        return dict(zip(order, self._names.found_at(kind, order), strict=True))
+
+
+def _values_of(where: Node | None, dimensions: Mapping[str, pyarrow.DataType]) -> dict[str, int | str] | None:
+    """Return the values that a condition asks for, if it is nothing but a data ID."""
+    match where:
+        case None:
+            return {}
+        case Binary("AND", left, right):
+            one, other = _values_of(left, dimensions), _values_of(right, dimensions)
+            return None if one is None or other is None else {**one, **other}
+        case Binary("=", Identifier(name), Literal(value) | Word(value)) if name in dimensions:
+            if not pyarrow.types.is_integer(dimensions[name]):
+                return {name: value} if isinstance(value, str) else None
+            if isinstance(value, int):
+                return {name: value}
+            is_number = isinstance(where.right, Word) and isinstance(value, str) and value.isdecimal()
+            return {name: int(value)} if is_number else None
+    return None
+
+
+def _is_met(found: Found, choice: Choice, values: Values) -> bool:
+    """Whether that is what a name asks for; the numbers that it was found by may be those of another."""
+    return (
+        (choice.labels is None or found.name in choice.labels)
+        and values.items() <= (found.data_id or {}).items()
+        and (choice.runs is None or found.run in choice.runs)
+    )
+
+
+def _index_rows(archive: Path, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:
+    """Return the rows that the index has of datasets whose data IDs are whole, or of others by chance."""
+    path = archive / INDEX
+    if not wanted or not is_there(path):
+        return {}
+    keys = numpy.array([name_key(_label(choice), values) for choice, values in wanted.items()], numpy.uint64)
+    found: dict[Choice, list[int]] = {choice: [] for choice in wanted}
+    try:
+        with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
+            table = file.read_all()
+        for batch in table.to_batches():
+            known, rows = numpy_of(batch["key"]), numpy_of(batch["row"])
+            starts, stops = (numpy.searchsorted(known, keys, side) for side in ("left", "right"))
+            for mine, start, stop in zip(found.values(), starts.tolist(), stops.tolist(), strict=True):
+                mine += rows[start:stop].tolist()
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise unreadable(path, error) from error
+    return {choice: sorted(rows) for choice, rows in found.items() if rows}
+
+
+def _scanned_rows(names: NamedRows, kind: Kind, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:
+    """Return the rows of names, and perhaps of others, from one pass over the table."""
+    # Names with the same dimensions are looked for together, by the numbers that stand for them.
+    groups: dict[tuple[str, tuple[str, ...]], dict[int, list[Choice]]] = {}
+    for choice, values in wanted.items():
+        by_key = groups.setdefault((_label(choice), (*sorted(values),)), {})
+        by_key.setdefault(name_key(_label(choice), values), []).append(choice)
+    rows: dict[Choice, list[int]] = {choice: [] for choice in wanted}
+    dimensions = {name for _, group in groups for name in group}
+    for first, labels, data_ids in names.parts(kind, {label for label, _ in groups}, dimensions):
+        for (label, own), by_key in groups.items():
+            places = numpy.flatnonzero(
+                numpy_of(pc.equal(labels, scalar_of(label)).fill_null(scalar_of(False)))
+            )
+            if not len(places):
+                continue
+            taken = indices_of(places)
+            keys = _keys(kind, labels.take(taken), data_ids.take(taken), own)
+            hits = numpy.flatnonzero(numpy.isin(keys, numpy.array([*by_key], numpy.uint64)))
+            for row, key in zip((first + places[hits]).tolist(), keys[hits].tolist(), strict=True):
+                for choice in by_key[key]:
+                    # No more are listed of those that a name may mean.
+                    if choice.runs is not None or len(rows[choice]) <= MOST_CANDIDATES:
+                        rows[choice].append(row)
+    return rows
+
+
+def _keys(kind: Kind, labels: pyarrow.Array, data_ids: pyarrow.Array, dimensions: Sequence[str]) -> Any:
+    """Return the number of each name, as far as some dimensions go."""
+    fields = parse_texts(data_ids, dimensions) if kind == QUANTUM else fields_of(data_ids)
+    columns = {}
+    for name in dimensions:
+        column = fields[name]
+        if not pyarrow.types.is_null(column.type):
+            whole = isinstance(column, pyarrow.ChunkedArray)
+            columns[name] = column.combine_chunks() if whole else column
+    return name_keys(labels, columns)
+
+
+def _label(choice: Choice) -> str:
+    return next(iter(choice.labels or ()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 __all__ = ("Lookup",)
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy
 import pyarrow
@@ -23,16 +23,32 @@ from ..queries.resolving import MOST_CANDIDATES
 from .errors import unreadable
 from .naming import INDEX, name_key, name_keys
 
-if TYPE_CHECKING:
-    from .named import NamedRows
-
 Values: TypeAlias = Mapping[str, int | str]
+
+
+class Rows(Protocol):
+    """The tables of an archive, by what `Lookup` needs of them."""
+
+    @property
+    def dimensions(self) -> Mapping[str, pyarrow.DataType]:
+        """The dimensions of all datasets with names."""
+
+    def rows_of_id(self, kind: Kind, id_: uuid.UUID) -> list[int]:
+        """Return the row of what has an id, if there is any."""
+
+    def found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
+        """Yield what some rows, in ascending order, have."""
+
+    def parts(
+        self, kind: Kind, labels: Set[str], dimensions: Set[str]
+    ) -> Iterator[tuple[int, pyarrow.Array, pyarrow.Array]]:
+        """Yield first row, labels and data IDs of the parts of a table that have one of some labels."""
 
 
 class Lookup:
     """Finds what has ids and names, and keeps it."""
 
-    def __init__(self, names: NamedRows, archive: Path):
+    def __init__(self, names: Rows, archive: Path):
         self._names, self._path = names, archive
         self._known: dict[tuple[Kind, uuid.UUID | Choice], list[Found]] = {}
 
@@ -140,7 +156,7 @@ def _index_rows(archive: Path, wanted: Mapping[Choice, Values]) -> dict[Choice, 
     return {choice: sorted(rows) for choice, rows in found.items() if rows}
 
 
-def _scanned_rows(names: NamedRows, kind: Kind, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:
+def _scanned_rows(names: Rows, kind: Kind, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:
     """Return the rows of names, and perhaps of others, from one pass over the table."""
     # Names with the same dimensions are looked for together, by the numbers that stand for them.
     groups: dict[tuple[str, tuple[str, ...]], dict[int, list[Choice]]] = {}

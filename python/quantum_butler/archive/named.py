@@ -346,7 +346,7 @@ class NamedRows(Source):
             raise unreadable(self._path / "lineage.arrow", error) from error
         if row is not None:
             return [row]
-        parts = self._parts_of_lone_ids(self._nodes[1]) if kind == DATASET else ()
+        parts = self._lone_ids if kind == DATASET else ()
         wanted = numpy.frombuffer(id_.bytes, numpy.uint8)
         return [int(first + row) for first, ids in parts for row in numpy.flatnonzero((ids == wanted).all(1))]
 
@@ -361,6 +361,11 @@ class NamedRows(Source):
             place += len(chunk)
         if kind == DATASET:
             yield from self._parts_of_lone_ids(place)
+
+    @cached_property
+    def _lone_ids(self) -> list[tuple[int, Any]]:
+        """The ids of datasets that no quantum has, with their rows."""
+        return [*self._parts_of_lone_ids(self._nodes[1])]
 
     def _parts_of_lone_ids(self, place: int) -> Iterator[tuple[int, Any]]:
         """Yield the same of datasets that no quantum has, which come after the others."""

@@ -18,7 +18,6 @@ from ..archive import Archive
 from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.reader import Reader
-from ..queries.found import DATASET, QUANTUM, Name
 from .errors import ExportError
 
 # Quanta that are held at once, and row groups of names.
@@ -84,7 +83,7 @@ class Selection(NamedTuple):
 
     tasks: frozenset[str] = frozenset()
     """Labels of tasks; empty for all."""
-    datasets: tuple[Name, ...] = ()
+    datasets: tuple[uuid.UUID | str, ...] = ()
     """Names of datasets whose lineage it is; empty for everything."""
     direction: str = "up"
     """Whether that is what they were made from, or what was made from them (``down``)."""
@@ -187,7 +186,7 @@ class Contents:
             return None, None
         quanta: set[int] = set()
         datasets: set[int] = set()
-        for start in archive.source.resolve_all(self._selection.datasets, (DATASET, QUANTUM)):
+        for start in archive.source.resolve_all(self._selection.datasets, ("dataset", "quantum")):
             found = archive.lineage(
                 start.id,
                 direction=self._selection.direction,  # type: ignore[arg-type]

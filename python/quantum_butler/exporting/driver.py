@@ -19,7 +19,6 @@ from ..archive import Archive, ArchiveError
 from ..collecting.driver import collect
 from ..paths import Name, absolute_path, is_file, is_folder, is_there, replaced
 from ..progress import Progress
-from ..queries.found import Name as DatasetName
 from .contents import Batch, Contents, Selection
 from .errors import ExportError
 
@@ -65,7 +64,7 @@ def export(
     output: Name | BinaryIO,
     *more_places: Name,
     tasks: Sequence[str] = (),
-    datasets: Sequence[DatasetName] = (),
+    datasets: Sequence[uuid.UUID | str] = (),
     direction: Literal["up", "down"] = "up",
     actual: bool = True,
     progress: Callable[[Progress], None] | None = None,

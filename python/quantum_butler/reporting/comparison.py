@@ -18,7 +18,8 @@ from ..archive.showing import Showable, html_page, html_table
 from ..paths import Name
 from ..quantum_graphs import QuantumStatus
 from .counts import STATUSES
-from .matching import Matches, Side, match, names_of_quanta, read_side
+from .matching import Matches, match, match_datasets, rows_without_partner
+from .sides import Side, names_of_quanta, read_side
 from .times import Quantiles, quantiles_of
 
 _MEASURES = ("run_time", "run_time_cpu", "memory")
@@ -219,7 +220,7 @@ def compare(left: Name | Sequence[Name], right: Name | Sequence[Name]) -> Compar
     _compare_times(one, other, quanta, tasks)
     types: dict[str, TypeComparison] = {}
     if one.has_names == other.has_names:
-        names = _match_datasets(one, other)
+        names = match_datasets(one.datasets, other.datasets)
         inputs = _inputs(one, other, quanta, names, tasks)
         datasets = _datasets(one, other, names, types)
     else:
@@ -357,20 +358,6 @@ def _compare_times(one: Side, other: Side, quanta: Matches, tasks: dict[str, Tas
                 task.ratio = quantiles_of(after[ran] / before[ran]).percentiles
 
 
-def _match_datasets(one: Side, other: Side) -> Matches:
-    """Match datasets by their names; those without one by their ids."""
-    columns = []
-    for side in (one, other):
-        types, data_ids = side.datasets.types, side.datasets.data_ids
-        if types.null_count:
-            rows = np.flatnonzero(pc.is_null(types).to_numpy(zero_copy_only=False))
-            ids = [str(id_) for id_ in side.datasets.ids.take(pa.array(rows)).to_pylist()]
-            mask = pc.is_null(types)
-            data_ids = pc.replace_with_mask(data_ids.cast(pa.string()), mask, pa.array(ids, pa.string()))
-        columns.append((types, data_ids))
-    return match(*columns)
-
-
 def _inputs(
     one: Side, other: Side, quanta: Matches, names: Matches, tasks: dict[str, TaskComparison]
 ) -> pa.Table:
@@ -393,7 +380,7 @@ def _inputs(
     keys = [pairs * most + numbers for pairs, numbers, _ in uses]
     parts = []
     for word, place, side in (("left", 0, one), ("right", 1, other)):
-        alone = np.flatnonzero(~np.isin(keys[place], keys[1 - place]))
+        alone = rows_without_partner(keys[place], keys[1 - place])
         pairs, used = uses[place][0][alone], uses[place][2][alone]
         rows = quanta.left[pairs]
         parts.append(
@@ -405,7 +392,7 @@ def _inputs(
                     "right_id": other.quanta["quantum_id"].take(pa.array(quanta.right[pairs])),
                     "dataset_id": side.datasets.ids.take(pa.array(used)),
                     "dataset_type": side.datasets.types.take(pa.array(used)),
-                    "dataset_data_id": side.datasets.data_ids.take(pa.array(used)),
+                    "dataset_data_id": side.datasets.texts(used),
                     "side": pa.array([word] * len(alone), pa.string()),
                     "is_actual": pa.array(use_actual[pairs]),
                 }
@@ -472,7 +459,7 @@ def _dataset_rows(one: Side, other: Side, left: Any, right: Any) -> pa.Table:
     side, rows = (one, left) if len(left) else (other, right)
     columns: dict[str, Any] = {
         "dataset_type": side.datasets.types.take(pa.array(rows)),
-        "data_id": side.datasets.data_ids.take(pa.array(rows)),
+        "data_id": side.datasets.texts(rows),
     }
     for word, of, own in (("left", one, left), ("right", other, right)):
         has = len(own) == count

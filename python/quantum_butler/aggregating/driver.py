@@ -35,6 +35,7 @@ from .registering import Registration, errors_of_repositories
 from .report import AggregateReport
 from .restoring import restore_files as write_files
 from .scanning import Scanned, Scanner
+from .scratch import remove_leftovers
 from .writing import GraphFile
 
 # Quanta that are scanned at once.
@@ -286,6 +287,7 @@ def _follow(
 def _written(target: Path, journal: Journal) -> AggregateReport | None:
     """Return what was told of a graph if it is complete; take away what a killed process has left of it."""
     if journal.resumed:
+        remove_leftovers(target)
         for path in target.parent.glob(f"{glob.escape(target.name)}.*.tmp"):
             path.unlink(missing_ok=True)
     told = journal.written

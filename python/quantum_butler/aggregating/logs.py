@@ -6,7 +6,6 @@ __all__ = ("Check", "LoggedQuanta", "OtherGraphError", "opened_logs")
 
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ..errors import QuantumButlerError
 from ..paths import Name
 from .plan import Plan
 from .report import AggregateReport
+from .scratch import scratch_folder
 
 Check: TypeAlias = Literal["all", "sample", "none"]
 """Of which quanta that logs tell of it is looked whether the same is on disk."""
@@ -39,7 +39,7 @@ def opened_logs(logs: Sequence[Name] | Name, target: Path, plan: Plan, jobs: int
     """Give what logs tell; their contents, and what is wrong with them, go beside a file."""
     if isinstance(logs, (str, os.PathLike)):
         logs = [logs]
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.logs-", dir=target.parent) as folder:
+    with scratch_folder(target) as folder:
         yield LoggedQuanta(logs, folder, plan, Path(f"{target}.rejected.jsonl"), jobs=jobs)
 
 

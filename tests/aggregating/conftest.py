@@ -55,10 +55,10 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Scan a few quanta at once, and return a list of how many."""
-    from quantum_butler.aggregating import driver
+    from quantum_butler.aggregating import sharing
     from quantum_butler.aggregating.scanning import Scanner
 
-    monkeypatch.setattr(driver, "_CHUNK", 3)
+    monkeypatch.setattr(sharing, "_CHUNK", 3)
     counted: list[int] = []
     scan = Scanner.scan
 

@@ -17,7 +17,7 @@ import lsst.pipe.base.tests.mocks  # noqa: F401
 import sqlalchemy
 
 from quantum_butler import IngestOptions, aggregate
-from quantum_butler.aggregating import driver, gathering
+from quantum_butler.aggregating import gathering, sharing
 
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.move", "glob.glob")
 
@@ -38,7 +38,7 @@ def main(graph: str, repository: str, last: int, *logs: str) -> None:
     sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", step)
     sqlalchemy.event.listen(sqlalchemy.Engine, "commit", step)
     sys.addaudithook(audited)
-    driver._CHUNK = gathering._CHUNK = 4
+    sharing._CHUNK = gathering._CHUNK = 4
     report = aggregate(graph, repository, logs=logs, ingest=IngestOptions(batch=5))
     print(count, report.quanta, report.failed)
 

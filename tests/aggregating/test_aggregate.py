@@ -19,7 +19,7 @@ from graph_contents import comparable_provenance
 from mixed_run import MixedRun
 from mixed_run import aggregate as upstream_aggregate
 from quantum_butler import Archive, Compression, QuantumGraphError, aggregate
-from quantum_butler.aggregating import driver
+from quantum_butler.aggregating import sharing
 from quantum_butler.cli.main import main
 
 
@@ -41,7 +41,7 @@ def test_the_graph_is_that_of_upstream(
     run: MixedRun, theirs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
 ) -> None:
     # With few samples the dictionary is there before the last quanta are.
-    monkeypatch.setattr(driver, "_CHUNK", 3)
+    monkeypatch.setattr(sharing, "_CHUNK", 3)
     path = tmp_path / "ours.qg"
     seen = []
     report = aggregate(

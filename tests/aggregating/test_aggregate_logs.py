@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import uuid
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,12 @@ pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
 from click.testing import CliRunner
 
+import interpreters
 from graph_contents import comparable_provenance
 from mixed_run import CHANGED, MixedRun, make_mixed_run
 from mixed_run import aggregate as upstream_aggregate
 from quantum_butler import ProvenanceGraph, aggregate
-from quantum_butler.aggregating import driver
+from quantum_butler.aggregating import driver, sharing
 from quantum_butler.aggregating.gathering import Gathered, Gathering
 from quantum_butler.aggregating.logs import OtherGraphError
 from quantum_butler.cli.main import main
@@ -48,7 +52,7 @@ def theirs(run: MixedRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_CHUNK", 3)
+    monkeypatch.setattr(sharing, "_CHUNK", 3)
 
 
 def lines_of(logs: Path) -> list[bytes]:
@@ -169,6 +173,36 @@ def test_logs_of_all_kinds(run: MixedRun, theirs: dict[str, Any], logs: Path, tm
 def test_processes_find_the_same(run: MixedRun, theirs: dict[str, Any], logs: Path, tmp_path: Path) -> None:
     path = tmp_path / "ours.qg"
     aggregate(run.graph_file, str(run.root), path, logs=logs, check="all", jobs=2, mock_storage_classes=True)
+    assert comparable_provenance(path) == theirs
+
+
+@pytest.mark.parametrize("with_logs", [False, True], ids=["scanned", "logs"])
+def test_workers_of_dask_find_the_same(
+    run: MixedRun, theirs: dict[str, Any], logs: Path, tmp_path: Path, with_logs: bool
+) -> None:
+    given: dict[str, Any] = {"logs": logs, "check": "all"} if with_logs else {}
+    path = tmp_path / "ours.qg"
+    with warnings.catch_warnings():
+        # Dask's own, about what it imports and the sockets that it leaves to the collector.
+        warnings.simplefilter("ignore")
+        from dask_cluster import two_workers
+
+        with (
+            interpreters.collected_here(),
+            two_workers(tmp_path) as (_, client),
+            client.get_executor(pure=False) as executor,
+            contextlib.chdir(run.root.parent),
+        ):
+            # Workers have another working folder.
+            report = aggregate(
+                os.path.relpath(run.graph_file),
+                run.root.name,
+                os.path.relpath(path),
+                executor=executor,
+                mock_storage_classes=True,
+                **given,
+            )
+    assert report.quanta == 31 and bool(report.logged) == with_logs
     assert comparable_provenance(path) == theirs
 
 

@@ -22,12 +22,12 @@ from graph_contents import upstream_provenance
 from interpreters import collected_here
 from mixed_run import RUN
 from quantum_butler import AggregateError, IngestOptions, aggregate
-from quantum_butler.aggregating import driver
+from quantum_butler.aggregating import driver, sharing
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_CHUNK", 3)
+    monkeypatch.setattr(sharing, "_CHUNK", 3)
 
 
 def register(root: Path, finished: Finished, *, other_id: bool) -> Any:

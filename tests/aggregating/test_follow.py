@@ -16,7 +16,7 @@ from final_jobs import aggregated_by_upstream, final_state
 from graph_contents import comparable_provenance
 from mixed_run import MixedRun, make_mixed_run
 from quantum_butler import IngestOptions, aggregate
-from quantum_butler.aggregating import driver, following
+from quantum_butler.aggregating import following, sharing
 from quantum_butler.cli.main import main
 from quantum_butler.switches import CONTENTS_SWITCH, LOG_SWITCH
 from registries import Registries
@@ -60,7 +60,7 @@ class Growing:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_CHUNK", 3)
+    monkeypatch.setattr(sharing, "_CHUNK", 3)
 
 
 @pytest.mark.parametrize("check", ["sample", "none"])

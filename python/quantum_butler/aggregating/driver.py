@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
@@ -19,7 +19,6 @@ from pathlib import Path
 
 from lsst.daf.butler import Butler
 
-from ..collecting.contents import Place
 from ..paths import Name, is_there, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
@@ -36,10 +35,8 @@ from .report import AggregateReport
 from .restoring import restore_files as write_files
 from .scanning import Scanned, Scanner
 from .scratch import remove_leftovers
+from .sharing import Opening, Scan, chunks_of, scan_here, scan_there
 from .writing import GraphFile
-
-# Quanta that are scanned at once.
-_CHUNK = 128
 
 
 def aggregate(
@@ -50,6 +47,7 @@ def aggregate(
     logs: Sequence[Name] | Name = (),
     check: Check = "sample",
     jobs: int = 1,
+    executor: Executor | None = None,
     overwrite: bool = False,
     incomplete: bool = False,
     follow: float | None = None,
@@ -77,7 +75,11 @@ def aggregate(
         Of which of those quanta it is looked whether the same is on disk: ``all``, ``none``, or a ``sample``.
         If the sample shows a difference, it is all.
     jobs : `int`, optional
-        Number of processes that scan.
+        Number of processes that scan, without an executor.
+    executor : `concurrent.futures.Executor`, optional
+        Who scans instead, such as an executor of Parsl or that of a Dask client. Its workers must see the
+        graph, the repository and, with logs, the folder of the output under the same names. What is gathered
+        from logs by native code is gathered here. The executor stays open.
     overwrite : `bool`, optional
         Replace a file that is there.
     incomplete : `bool`, optional
@@ -146,7 +148,7 @@ def aggregate(
         elif restore_files:
             raise ValueError("files are restored from logs")
         contents = None if logged is None else logged.folder
-        opening = (source, repository, mock_storage_classes, incomplete, contents)
+        opening = Opening(source, repository, mock_storage_classes, incomplete, contents)
         scanner = Scanner(*opening)
         stack.callback(scanner.close)
         run = scanner.reader.header.output_run
@@ -155,7 +157,7 @@ def aggregate(
             with Butler.from_config(repository) as reading:
                 if there := registered_graph(reading, run):
                     raise AggregateError(f"metadata and logs of {run} are read from {there}, without files")
-            chunks = itertools.chain.from_iterable(map(_chunks, _by_task(scanner, plan)))
+            chunks = itertools.chain.from_iterable(map(chunks_of, _by_task(scanner, plan)))
             restored = write_files(scanner, logged, chunks, progress)
             if only_files:
                 return logged.told(AggregateReport(None, plan.graph.headers[0]["n_quanta"], 0, 0), restored)
@@ -190,12 +192,13 @@ def aggregate(
             if logged is not None:
                 believe = check != "sample" or scanner.check(logged.sample())
                 logged.check_all = check == "all" or not believe
-            scan = _scan_here(scanner, logged)
-            if jobs > 1:
+            scan = scan_here(scanner, logged)
+            if executor is not None:
+                scan = scan_there(executor, opening.anywhere(), logged)
+            elif jobs > 1:
                 # A forked process would have its parent's threads and connections.
-                context = multiprocessing.get_context("spawn")
-                pool = ProcessPoolExecutor(jobs, context, _begin, opening)
-                scan = _scan_there(work.enter_context(pool), 2 * jobs, logged)
+                pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+                scan = scan_there(work.enter_context(pool), opening, logged)
             if logged is not None and not logged.check_all:
                 scan = _gather_first(Gathering(source, plan, logged), scan)
             if journal is not None:
@@ -279,7 +282,7 @@ def _follow(
         if _written(target, journal) is not None:
             return
         by_task = _by_task(scanner, plan)
-        Follower(scanner, plan, by_task, journal, _CHUNK, progress).follow(
+        Follower(scanner, plan, by_task, journal, progress).follow(
             logs, target, interval, check=check, jobs=jobs, repository=repository, ingest=ingest
         )
 
@@ -299,7 +302,7 @@ def _written(target: Path, journal: Journal) -> AggregateReport | None:
     return AggregateReport(**told["report"])
 
 
-def _gather_first(gathering: Gathering, scan: _Scan) -> _Scan:
+def _gather_first(gathering: Gathering, scan: Scan) -> Scan:
     """Return a function that gathers what it can from logs, and scans the rest."""
 
     def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
@@ -312,7 +315,7 @@ def _gather_first(gathering: Gathering, scan: _Scan) -> _Scan:
     return both
 
 
-def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool) -> _Scan:
+def _scan_new(scanner: Scanner, journal: Journal, scan: Scan, *, believe: bool) -> Scan:
     """Return a function that takes what a journal has from there, and notes what it has not."""
 
     def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
@@ -332,7 +335,7 @@ def _scan_new(scanner: Scanner, journal: Journal, scan: _Scan, *, believe: bool)
 def _scan_all(
     scanner: Scanner,
     plan: Plan,
-    scan: _Scan,
+    scan: Scan,
     writing: GraphFile | None,
     registration: Registration | None,
     progress: Callable[[Progress], object] | None,
@@ -416,55 +419,3 @@ def _by_task(scanner: Scanner, plan: Plan) -> Iterator[list[uuid.UUID]]:
     pipeline = scanner.reader.pipeline_graph
     pipeline.sort()
     return plan.by_task(pipeline.tasks)
-
-
-_Scan = Callable[[list[uuid.UUID], set[uuid.UUID]], Iterator[Scanned]]
-
-
-def _chunks(quanta: list[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
-    return (quanta[start : start + _CHUNK] for start in range(0, len(quanta), _CHUNK))
-
-
-def _with_logs(chunk: list[uuid.UUID], logged: LoggedQuanta | None) -> tuple[Mapping[uuid.UUID, Place], bool]:
-    """Return where the contents of some quanta are in logs, and whether that is to be checked."""
-    return ({}, False) if logged is None else (logged.places(chunk), logged.check_all)
-
-
-def _scan_here(scanner: Scanner, logged: LoggedQuanta | None) -> _Scan:
-    """Return a function that scans quanta in this process."""
-    return lambda quanta, lost: (
-        scanner.scan(chunk, lost, *_with_logs(chunk, logged)) for chunk in _chunks(quanta)
-    )
-
-
-def _scan_there(pool: Executor, most: int, logged: LoggedQuanta | None) -> _Scan:
-    """Return a function that scans quanta in the processes of a pool, so many chunks at a time."""
-
-    def scan(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
-        chunks = _chunks(quanta)
-        # What is lost does not grow while the quanta of one task are scanned.
-        submitted = (pool.submit(_scan_chunk, chunk, lost, *_with_logs(chunk, logged)) for chunk in chunks)
-        waiting = list(itertools.islice(submitted, most))
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting.extend(itertools.islice(submitted, 1))
-
-    return scan
-
-
-_scanner: Scanner | None = None
-
-
-def _begin(
-    graph: str, repository: str, mock_storage_classes: bool, incomplete: bool, contents: str | None
-) -> None:
-    """Open the graph and a butler in a process of the pool."""
-    global _scanner
-    _scanner = Scanner(graph, repository, mock_storage_classes, incomplete, contents)
-
-
-def _scan_chunk(
-    quanta: list[uuid.UUID], lost: set[uuid.UUID], places: Mapping[uuid.UUID, Place], check: bool
-) -> Scanned:
-    assert _scanner is not None
-    return _scanner.scan(quanta, lost, places, check)

@@ -24,6 +24,7 @@ from .options import IngestOptions
 from .plan import Plan
 from .registering import Registration
 from .scanning import Scanner
+from .sharing import chunks_of
 
 # Tests wait for something else.
 _pause = time.sleep
@@ -38,14 +39,12 @@ class Follower:
         plan: Plan,
         by_task: Iterable[Sequence[uuid.UUID]],
         journal: Journal,
-        chunk: int,
         progress: Callable[[Progress], object] | None,
     ):
         self._scanner = scanner
         self._plan = plan
         self._by_task = list(by_task)
         self._journal = journal
-        self._chunk = chunk
         self._progress = progress
         # Quanta that are in the journal; others that have ended; what those that failed were to write.
         self._done = {
@@ -116,8 +115,7 @@ class Follower:
     ) -> None:
         total = sum(map(len, self._by_task))
         for quanta in new:
-            for start in range(0, len(quanta), self._chunk):
-                chunk = quanta[start : start + self._chunk]
+            for chunk in chunks_of(quanta):
                 scanned = self._scanner.scan(chunk, (), logged.places(chunk), self._check_all)
                 if not scanned.wrong:
                     # What is wrong with logs is told at the end.

@@ -130,7 +130,14 @@ def _refs(run: Run, dataset_type: DatasetType) -> list[DatasetRef]:
 
 def _butler(run: Run, dataset_type: DatasetType, **refs: list[DatasetRef]) -> Butler:
     types = {**run.repository.dataset_types, dataset_type.name: dataset_type}
-    return run.butler(dataset_types=types, **refs)
+    butler = run.butler(dataset_types=types, **refs)
+    # Stock warns once in a process of types that are not installed and that it would convert from.
+    for storage_class in (
+        dataset_type.storageClass,
+        StorageClassFactory().getStorageClass(dataset_type.storageClass_name),
+    ):
+        storage_class._get_converters_by_type()
+    return butler
 
 
 def _attempt(run: Run, function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("DETECTORS", "Recorded", "Runs")
+__all__ = ("DETECTORS", "Recorded", "Runs", "only_threads_of_tests")
 
+import contextlib
 import functools
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,26 @@ import pytest
 from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 
 from graph_runs import Deeds, Mischief
+from quantum_butler.execution import forking
 from quantum_butler.running import prepared
 from quantum_butler.running.campaign import Campaign, RunResult
 from quantum_butler.running.options import RunOptions
 
 DETECTORS = 3
+
+
+@contextlib.contextmanager
+def only_threads_of_tests() -> Iterator[None]:
+    """Do not mind the threads that are there, such as that of pytest-xdist that only waits for its master."""
+    native_threads: Callable[[int], list[int]] = forking._native_threads
+    before = set(native_threads(os.getpid()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            forking,
+            "_native_threads",
+            lambda process: [thread for thread in native_threads(process) if thread not in before],
+        )
+        yield
 
 
 class Recorded:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("lsst.ctrl.mpexec")
 
-from campaign_runs import DETECTORS, Runs
+from campaign_runs import DETECTORS, Runs, only_threads_of_tests
 
 from quantum_butler.demo.graph import make_repository
-from quantum_butler.execution import forking
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +32,6 @@ def runs(pristine: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(autouse=True)
-def _only_threads_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    # pytest-xdist has a thread that only waits for its master.
-    native_threads: Callable[[int], list[int]] = forking._native_threads
-    before = set(native_threads(os.getpid()))
-    monkeypatch.setattr(
-        forking,
-        "_native_threads",
-        lambda process: [thread for thread in native_threads(process) if thread not in before],
-    )
+def _only_threads_of_tests() -> Iterator[None]:
+    with only_threads_of_tests():
+        yield

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from campaign_runs import Runs
+from campaign_runs import Runs, only_threads_of_tests
 from click.testing import CliRunner
 from lsst.daf.butler import Butler
 from lsst.daf.butler.logging import ButlerLogRecords
@@ -71,7 +71,7 @@ def kept(pristine: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
     """Return a run in which one quantum has failed at first; leave it as it is."""
     folder = tmp_path_factory.mktemp("kept")
     shutil.copytree(pristine[0], folder / "repo")
-    with pytest.MonkeyPatch.context() as patch:
+    with only_threads_of_tests(), pytest.MonkeyPatch.context() as patch:
         runs = Runs(folder, pristine[1], patch)
         assert not runs.run({("first", 1): fail}, metadata_in_log=True).is_success
         # Of what has failed, the log is where upstream looks for it.

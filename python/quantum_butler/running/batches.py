@@ -90,6 +90,8 @@ class BatchRun:
             finally:
                 if self._given:
                     self._engine.stop()
+                    for name in self._given:
+                        self._remove_mark(name)
         if self._interruptions.count:
             raise KeyboardInterrupt
 
@@ -146,11 +148,12 @@ class BatchRun:
     def _see_to(self, name: str) -> None:
         """Note what has become of a batch."""
         given = self._given.pop(name)
-        if self._options.logs is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._options.logs, f".batch-{name}"))
         try:
-            seconds, results = given.submitted.result()
+            try:
+                seconds, results = given.submitted.result()
+            finally:
+                # If a worker is lost before it has handed over the result, the engine runs the batch again.
+                self._remove_mark(name)
         except StartError as error:
             self._note_failed_start(given.numbers, error)
             return
@@ -191,6 +194,12 @@ class BatchRun:
             self._notes.tell(f"a worker cannot run quanta: {error}")
         if self._failed_starts >= _MOST_FAILED_STARTS:
             raise RunError(f"no worker can run quanta; the last one said: {error}")
+
+    def _remove_mark(self, name: str) -> None:
+        """Remove the mark that a batch has been started."""
+        if self._options.logs is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._options.logs, f".batch-{name}"))
 
     def _note_lost(self, numbers: list[int], error: BaseException) -> None:
         """Note that a worker was lost with a batch; others run its quanta."""

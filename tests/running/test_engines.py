@@ -17,12 +17,25 @@ from campaign_runs import Runs
 
 import commands
 from quantum_butler.running.campaign import Campaign
-from quantum_butler.running.engines import Engine, Submitted
+from quantum_butler.running.engines import Engine, ParslEngine, Submitted
 from quantum_butler.running.errors import RunError
 from quantum_butler.running.remote import Batch, run_batch, stop_servers
 
 HERE = Path(__file__).parent
 RUN = [sys.executable, "-m", "quantum_butler", "run"]
+
+
+def test_parsl_that_does_not_end_well_does_not_spoil_a_run(caplog: pytest.LogCaptureFixture) -> None:
+    class Kernel:
+        def cleanup(self) -> None:
+            raise OSError("Socket operation on non-socket")
+
+    engine = ParslEngine.__new__(ParslEngine)
+    Engine.__init__(engine, "Parsl")
+    engine._kernel = Kernel()
+    with engine:
+        pass
+    assert "Parsl has not ended as it should: OSError: Socket operation on non-socket" in caplog.text
 
 
 @pytest.mark.proof

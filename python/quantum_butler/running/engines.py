@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("DaskEngine", "Engine", "ParslEngine")
 
 import contextlib
+import logging
 import queue
 import runpy
 import threading
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Results = tuple[float, list[tuple[str, Mapping[str, Any] | None]]]
+
+_LOG = logging.getLogger(__name__)
 
 # Seconds in which a scheduler has to answer, and between two questions how many workers there are.
 _LONGEST_ANSWER = 30.0
@@ -162,8 +165,13 @@ class ParslEngine(Engine):
 
     def __exit__(self, *exc_info: object) -> None:
         # What has to be asked for would be waited for without end.
-        if not self.is_lost:
+        if self.is_lost:
+            return
+        try:
             self._kernel.cleanup()
+        except Exception as error:
+            # What has been run is noted, and none of it is wrong because Parsl's own end is.
+            _LOG.warning("Parsl has not ended as it should: %s: %s", type(error).__name__, error)
 
     def _executors(self) -> Iterator[tuple[str, Any]]:
         """Return the executors that run batches."""

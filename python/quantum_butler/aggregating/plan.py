@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..archive.ids import ids_of
 from ..quantum_graphs import PlannedDataset, PredictedGraph, QuantumGraphError
 
 # Ids; as text they compare as numbers do.
@@ -77,14 +78,14 @@ class Plan:
                 inputs.append(_ids(quantum.inputs.values()))
                 readers.append(_array([quantum.quantum_id.bytes] * len(inputs[-1])))
         for quanta, edges in self.graph.quanta_tables():
-            ids, labels = _column(quanta["quantum_id"]), quanta["task_label"].combine_chunks()
+            ids, labels = ids_of(quanta["quantum_id"]), quanta["task_label"].combine_chunks()
             numbers = labels.indices.to_numpy()
             for number, label in enumerate(labels.dictionary.to_pylist()):
                 if len(some := ids[numbers == number]):
                     of_tasks[label].append(some)
-            is_input, datasets = edges["is_input"].to_numpy(), _column(edges["dataset_id"])
+            is_input, datasets = edges["is_input"].to_numpy(), ids_of(edges["dataset_id"])
             inputs.append(datasets[is_input])
-            readers.append(_column(edges["quantum_id"])[is_input])
+            readers.append(ids_of(edges["quantum_id"])[is_input])
             outputs.append(datasets[~is_input])
         read, by = _joined(inputs), _joined(readers)
         order = np.argsort(read, kind="stable")
@@ -108,10 +109,3 @@ def _array(ids: list[bytes]) -> Any:
 
 def _joined(arrays: Iterable[Any]) -> Any:
     return np.concatenate([np.empty(0, _ID), *arrays])
-
-
-def _column(ids: Any) -> Any:
-    """Return a column of ids as an array."""
-    array = ids.combine_chunks()
-    storage = getattr(array, "storage", array)
-    return np.frombuffer(storage.buffers()[1], _ID, len(storage), storage.offset * 16)

@@ -106,23 +106,16 @@ def _dense(codes: _Numbers) -> tuple[_Numbers, int]:
 
 def _numbers(left: pa.Array, right: pa.Array) -> tuple[_Numbers, int]:
     """Return a number for each value of two columns, 0 for none, and how many there are."""
-    left, right = _plain(left), _plain(right)
-    if left.type != right.type and not (pa.types.is_null(left.type) or pa.types.is_null(right.type)):
-        left, right = left.cast(pa.string()), right.cast(pa.string())
-    encoded = [side.dictionary_encode() for side in (left, right) if not pa.types.is_null(side.type)]
-    if not encoded:
+    sides = [_plain(left), _plain(right)]
+    kinds = {side.type for side in sides if not pa.types.is_null(side.type)}
+    if not kinds:
         return np.zeros(len(left) + len(right), np.int64), 1
-    chunks = iter(pa.chunked_array(encoded).unify_dictionaries().chunks)
-    parts, count = [], 0
-    for side in (left, right):
-        if pa.types.is_null(side.type):
-            parts.append(np.zeros(len(side), np.int64))
-            continue
-        chunk = next(chunks)
-        indices = pc.fill_null(chunk.indices, -1).to_numpy(zero_copy_only=False)
-        parts.append(indices.astype(np.int64) + 1)
-        count = max(count, len(chunk.dictionary))
-    return np.concatenate(parts), count + 1
+    kind = kinds.pop() if len(kinds) == 1 else pa.string()
+    # A side without values has no type of its own.
+    whole = [pa.nulls(len(one), kind) if pa.types.is_null(one.type) else one.cast(kind) for one in sides]
+    chunks = pa.chunked_array([one.dictionary_encode() for one in whole]).unify_dictionaries().chunks
+    places = [pc.fill_null(chunk.indices, -1).to_numpy(zero_copy_only=False) for chunk in chunks]
+    return np.concatenate(places).astype(np.int64) + 1, len(chunks[0].dictionary) + 1
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -95,7 +95,10 @@ class Campaign:
         ready = wanted - self._blocked_by(stay_failed)
         if needed := self.plan.direct_needs(ready) - journal.done - stay_failed:
             ids = self.plan.quantum_ids(sorted(needed))
-            there = self.prepared.find_done(ids) | self.prepared.find_kept(ids, self._existing_logs())
+            there = self.prepared.find_done(ids)
+            # Logs are read only for those whose metadata is not there.
+            rest = [one for one in ids if one not in there]
+            there |= self.prepared.find_kept(rest, self._existing_logs())
             self._there = {number for number in needed if self.plan.ids[number] in there}
             self._not_chosen = needed - self._there
         self.to_run = sorted(wanted - self._blocked_by(stay_failed | self._not_chosen))

@@ -77,9 +77,9 @@ def aggregate(
     jobs : `int`, optional
         Number of processes that scan, without an executor.
     executor : `concurrent.futures.Executor`, optional
-        Who scans instead, such as an executor of Parsl or that of a Dask client. Its workers must see the
-        graph, the repository and, with logs, the folder of the output under the same names. What is gathered
-        from logs by native code is gathered here. The executor stays open.
+        The executor whose workers scan instead, such as one of Parsl, or that of a Dask client. They must see
+        the graph, the repository and, with logs, the folder of the output under the same names. What native
+        code gathers from logs is gathered in this process. The executor stays open.
     overwrite : `bool`, optional
         Replace a file that is there.
     incomplete : `bool`, optional

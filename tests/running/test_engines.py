@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from campaign_runs import Runs
+from campaign_runs import DETECTORS, Runs
 
 import commands
+from quantum_butler.running import remote
 from quantum_butler.running.campaign import Campaign
 from quantum_butler.running.engines import Engine, ParslEngine, Submitted
 from quantum_butler.running.errors import RunError
@@ -159,6 +161,38 @@ def test_an_engine_that_says_nothing(runs: Runs, monkeypatch: pytest.MonkeyPatch
         if thread.name == "count-slots":
             thread.join()
     assert runs.run().is_success
+
+
+class RunAgain:
+    """A batch that the engine runs once more, since the worker with its first result is lost."""
+
+    def __init__(self, batch: Batch, first: Submitted):
+        self._batch, self._first = batch, first
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._first.result(timeout)
+        return run_batch(self._batch)
+
+
+@pytest.mark.slow
+def test_a_batch_whose_result_is_lost_is_known_to_have_begun(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(Threads):
+        def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
+            return RunAgain(batch, super().submit(batch, ended))
+
+    monkeypatch.setattr(Campaign, "_engine", lambda campaign: Forgetful())
+    try:
+        assert runs.run(dask="two threads").is_success
+    finally:
+        for server in remote._idle:
+            server.stop()
+        remote._idle.clear()
+    lines = [line for log in runs.logs.glob("*.jsonl") for line in log.read_text().splitlines()]
+    done = [json.loads(line)["quantum_id"] for line in lines]
+    assert len(done) == len({*done}) == 2 * DETECTORS
+    assert not list(runs.logs.glob(".batch-*"))
 
 
 # The process that speaks to its workers is killed when it is first asked for them.

@@ -30,9 +30,9 @@ from typing import Any
 import pyarrow
 from lsst.daf.butler import Quantum, QuantumBackedButler
 
-from operations import QUANTUM, plain_provenance
+from operations import plain_provenance
 from quantum_butler import ProvenanceLog
-from repository import CLASSES, RUN, Repository, make_repository
+from repository import CLASSES, QUANTUM, RUN, Repository, make_repository
 
 LABEL = "calibrateImage"
 HEADING = ("quantum_id", "task_label", "data_id", "begin", "end", "failed", "execution", "datasets")

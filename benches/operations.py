@@ -28,10 +28,7 @@ from typing import Any
 
 from lsst.daf.butler import DatasetRef, QuantumBackedButler
 
-from repository import CLASSES, Repository, make_repository
-
-QUANTUM = (10, 5)
-"""Inputs and outputs of a typical quantum."""
+from repository import CLASSES, QUANTUM, Repository, make_repository
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _LAYERS = {
     "our Rust, its system calls included": ("quantum_butler._core",),
     "our Python": ("/quantum_butler/",),
     "SQL": ("/sqlalchemy/", "sqlite3", "/butler/registry/", "/butler/ddl.py"),
-    "formatter": ("/butler/formatters/", "/butler/_formatter.py", "/json/", "_json.", "local_formatter"),
+    "formatter": ("/butler/formatters/", "/butler/_formatter.py", "/json/", "_json.", "bench_formatters"),
     "system calls": ("posix.", "io.open", "_io.", "/tempfile.py", "/shutil.py"),
     "URIs and paths": ("/lsst/resources/", "/urllib/", "posixpath", "/pathlib.py", "/butler/_location.py"),
     "templates": ("/datastore/file_templates.py", "/dimensions/"),

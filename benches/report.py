@@ -24,6 +24,7 @@ from typing import Any
 
 import quantum_butler
 from execution_page import execution_part
+from places_page import places_part, sizes_part
 from provenance_page import provenance_rows, provenance_tables
 from results_page import TYPICAL, conditions, picture, results, summary
 
@@ -52,6 +53,12 @@ class Sizes:
 
     file_mode: tuple[int, int]
     """Outputs, rounds."""
+
+    places: tuple[int, int]
+    """Datasets, rounds."""
+
+    formatters: tuple[int, int]
+    """Bytes of the largest dataset, rounds."""
 
     log: tuple[int, int]
     """Quanta, rounds."""
@@ -83,6 +90,8 @@ FULL = Sizes(
     3,
     9,
     (100, 9),
+    (TYPICAL, 5),
+    (100_000_000, 7),
     (100, 7),
     ([10_000, 100_000, 1_000_000], 20_000, 3, 100_000),
     1_000_000,
@@ -97,6 +106,8 @@ QUICK = Sizes(
     1,
     1,
     (8, 1),
+    (10, 1),
+    (1_000, 1),
     (10, 1),
     ([300, 1_000], 100, 1, 200),
     1_000,
@@ -220,6 +231,10 @@ def main() -> None:
         threads = run("threads.py", "--datasets", n, "--rounds", rounds, json_to=path)
         n, rounds = sizes.file_mode
         files = run("file_mode.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        n, rounds = sizes.places
+        places = run("places.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        largest, rounds = sizes.formatters
+        formatters = run("sizes.py", "--largest", largest, "--rounds", rounds, json_to=path)
         provenance = run_provenance(sizes, path)
         execution = run_execution(sizes, path)
     loads.append(load())
@@ -227,8 +242,20 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     tables = provenance_tables(**provenance)
     campaigns = execution_part(execution, executor)
+    production = [*places_part(places), "\n### By formatter and size\n", *sizes_part(formatters)]
     lines = results(
-        where, operations, bulk, threads, executor, one["quanta"], campaigns, scanner, files, tables, kernels
+        where,
+        operations,
+        bulk,
+        threads,
+        executor,
+        one["quanta"],
+        campaigns,
+        scanner,
+        files,
+        production,
+        tables,
+        kernels,
     )
     (args.output / "RESULTS.md").write_text("\n".join(lines) + "\n")
     (args.output / "ratios.svg").write_text(picture(operations, executor))
@@ -239,6 +266,8 @@ def main() -> None:
             "bulk": bulk,
             "threads": threads,
             "files": files,
+            "places": places["places"],
+            "sizes": formatters["sizes"],
         }
         args.json.write_text(
             json.dumps({**parts, **provenance, "execution": execution, "executor": executor})

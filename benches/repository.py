@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("CLASSES", "Datasets", "Repository", "make_repository")
+__all__ = ("CLASSES", "QUANTUM", "Datasets", "Repository", "make_repository")
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lsst.daf.butler
 from lsst.daf.butler import (
@@ -17,7 +18,8 @@ from lsst.daf.butler import (
     DatasetType,
     DimensionUniverse,
     Quantum,
-    StorageClass,
+    StorageClassConfig,
+    StorageClassFactory,
 )
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 
@@ -30,16 +32,31 @@ CLASSES: Mapping[str, type[lsst.daf.butler.QuantumBackedButler]] = {
 INSTRUMENT = "BenchCam"
 RUN = "benches/run"
 
+QUANTUM = (10, 5)
+"""Inputs and outputs of a typical quantum."""
+
 # Storage classes by the way in which their formatters read and write.
-_STORAGE_CLASSES = {"bytes": "StructuredDataDict", "local": "LocalDict"}
+_STORAGE_CLASSES = {"bytes": "StructuredDataDict", "local": "LocalDict", "whole": "Whole"}
+_TYPES = "lsst.daf.butler.tests"
 _CONFIG = {
     "datastore": {
         "formatters": {
             "StructuredDataDict": "lsst.daf.butler.formatters.json.JsonFormatter",
-            "LocalDict": "local_formatter.LocalFormatter",
+            "LocalDict": "bench_formatters.LocalFormatter",
+            "Whole": "bench_formatters.WholeFormatter",
         }
     },
-    "storageClasses": {"LocalDict": {"pytype": "dict"}},
+    "storageClasses": {
+        "LocalDict": {"pytype": "dict"},
+        "Part": {"pytype": "dict"},
+        "Parts": {"pytype": "list"},
+        "Whole": {
+            "pytype": f"{_TYPES}.MetricsExample",
+            "delegate": f"{_TYPES}.MetricsDelegate",
+            "components": {"summary": "Part", "output": "Part", "data": "Parts"},
+            "parameters": ["slice"],
+        },
+    },
 }
 
 
@@ -66,8 +83,9 @@ class Repository:
     def datasets(self, formatter: str = "bytes") -> Datasets:
         """Return one input and one output for each data ID.
 
-        ``formatter`` is "bytes" for one that is given and gives bytes, or
-        "local" for one that reads and writes local files.
+        ``formatter`` is "bytes" for one that is given and gives bytes,
+        "local" for one that reads and writes local files, or "whole" for one
+        of a composite, which can read a component or a part alone.
         """
         inputs, outputs = (
             [DatasetRef(self.dataset_types[f"{name}_{formatter}"], data_id, RUN) for data_id in self.data_ids]
@@ -116,17 +134,23 @@ class Repository:
         )
 
 
-def make_repository(root: Path, detectors: int) -> Repository:
+def make_repository(root: Path, detectors: int, more: Mapping[str, Any] | None = None) -> Repository:
     """Make a repository of the default layout; no dataset is in it yet.
+
+    ``more`` is configuration of formatters and storage classes besides those of `Datasets`.
 
     Its registry stays empty, too: quantum-backed butlers do not look at it.
     """
-    Butler.makeRepo(str(root), config=Config(_CONFIG))
+    config = Config(_CONFIG)
+    config.update(more or {})
+    Butler.makeRepo(str(root), config=config)
+    factory = StorageClassFactory()
+    factory.addFromConfig(StorageClassConfig(config))
     universe = DimensionUniverse()
     dimensions = universe.conform(("instrument", "detector"))
     dataset_types = {
         f"{name}_{formatter}": DatasetType(
-            f"{name}_{formatter}", dimensions, StorageClass(storage_class, pytype=dict)
+            f"{name}_{formatter}", dimensions, factory.getStorageClass(storage_class)
         )
         for name in ("measured", "derived")
         for formatter, storage_class in _STORAGE_CLASSES.items()

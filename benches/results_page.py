@@ -236,6 +236,7 @@ def results(
     campaigns: Iterable[str],
     scanner: Mapping[str, Any],
     files: Mapping[str, Any],
+    production: Iterable[str],
     provenance: Iterable[str],
     kernels: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
@@ -280,6 +281,8 @@ def results(
     )
     yield "\n## Records in a file\n"
     yield from file_part(files)
+    yield "\n## Where production runs\n"
+    yield from production
     yield from provenance
     yield "\n## What did not get faster\n"
     yield f"Operations of one butler in one thread that gained less than a factor of {_FASTER:g}:\n"

@@ -68,8 +68,29 @@ def check_figures(figures: dict[str, Any]) -> None:
     assert set(figures["executor"]) == {"stock", "ours", "memory"} and min(figures["executor"].values()) > 0
     times = figures["files"]["microseconds"]
     assert len(times) == 5 and set(figures["files"]["added_to_put"]) < set(times)
+    check_places(figures)
     check_provenance(figures)
     check_campaigns(figures["execution"])
+
+
+def check_places(figures: dict[str, Any]) -> None:
+    measured = {(one["place"], one["operation"]): one for one in figures["places"]}
+    assert {place for place, _ in measured} == {"local", "debug", "chain", "s3", "s3, cached"}
+    assert {"get of a component", "one whole quantum, 10 in 5 out"} <= {name for _, name in measured}
+    put = measured["s3", "put"]
+    assert (put["stock_requests"], put["ours_requests"]) == (2, 1) and put["bare_cpu_us"] > 0
+    assert measured["local", "get"]["stock_requests"] == measured["s3, cached", "get"]["ours_requests"] == 0
+    sizes = figures["sizes"]
+    assert len({one["formatter"] for one in sizes}) == 8 and {one["checksum"] for one in sizes} == {
+        True,
+        False,
+    }
+    assert (
+        min(
+            one[f"{side}_{what}_us"] for one in sizes for side in ("stock", "ours") for what in ("get", "put")
+        )
+        > 0
+    )
 
 
 def check_provenance(figures: dict[str, Any]) -> None:
@@ -104,16 +125,6 @@ def check_campaigns(figures: dict[str, Any]) -> None:
     assert figures["frontier"]["quanta"] == 10_000 and figures["frontier"]["per_second"] > 0
     ways = {"upstream", "scan", "logs"}
     assert figures["aggregating"]["seconds"].keys() == ways | {f"{one}, ingest" for one in ways}
-
-
-def test_reach(tmp_path: Path) -> None:
-    text, outcome = figures("reach.py", tmp_path, "--datasets", 4, "--rounds", 1)
-    measured = {(one["place"], one["operation"]): one for one in outcome["reach"]}
-    assert {place for place, _ in measured} == {"local", "debug", "chain", "s3", "s3, cached"}
-    assert len(text.splitlines()) == len(measured)
-    put = measured["s3", "put"]
-    assert (put["stock_requests"], put["ours_requests"]) == (8, 4)
-    assert measured["local", "get"]["stock_requests"] == measured["s3, cached", "get"]["ours_requests"] == 0
 
 
 # Runs in the benchmark's own folder: a class that answers differently.

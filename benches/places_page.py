@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("places_part", "sizes_part")
+__all__ = ("images_part", "places_part", "sizes_part")
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -129,6 +129,27 @@ def sizes_part(outcome: Figures) -> Iterator[str]:
     yield from table(
         ("formatter and size", "get, stock", "ours", "ratio", "put, stock", "ours", "ratio"), rows
     )
+
+
+def images_part(outcomes: Sequence[Figures]) -> Iterator[str]:
+    """Yield whose the time is when tasks work on real images."""
+    one = outcomes[0]
+    yield (
+        f"Five tasks with numpy and astropy on images, {one['quanta']} quanta by `pipetask run-qbb` in one "
+        "process, once each\n(`benches/images.py`). What they have written was compared. Times are for each "
+        "quantum. A part leaves out\nthe others within it.\n"
+    )
+    parts = ("butler", "requests", "formatters", "tasks and executor")
+    rows = [
+        (
+            f"{one['butler']}, {'object store' if one['place'] == 's3' else 'local disk'}",
+            time_of(one["ms"] * 1e3),
+            *(time_of(one["parts_ms"][part] * 1e3) if part in one["parts_ms"] else "" for part in parts),
+            f"{one['parts_ms']['butler'] / one['ms']:.0%}",
+        )
+        for one in outcomes
+    ]
+    yield from table(("butler, place", "a quantum", *parts, "share of the butler"), rows)
 
 
 def _size(number: float) -> str:

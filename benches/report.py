@@ -24,7 +24,7 @@ from typing import Any
 
 import quantum_butler
 from execution_page import execution_part
-from places_page import places_part, sizes_part
+from places_page import images_part, places_part, sizes_part
 from provenance_page import provenance_rows, provenance_tables
 from results_page import TYPICAL, conditions, picture, results, summary
 
@@ -60,6 +60,9 @@ class Sizes:
     formatters: tuple[int, int]
     """Bytes of the largest dataset, rounds."""
 
+    images: tuple[int, int]
+    """Exposures, pixels of a row."""
+
     log: tuple[int, int]
     """Quanta, rounds."""
 
@@ -92,6 +95,7 @@ FULL = Sizes(
     (100, 9),
     (TYPICAL, 5),
     (100_000_000, 7),
+    (20, 1024),
     (100, 7),
     ([10_000, 100_000, 1_000_000], 20_000, 3, 100_000),
     1_000_000,
@@ -108,6 +112,7 @@ QUICK = Sizes(
     (8, 1),
     (10, 1),
     (1_000, 1),
+    (1, 128),
     (10, 1),
     ([300, 1_000], 100, 1, 200),
     1_000,
@@ -145,6 +150,23 @@ def run_execution(sizes: Sizes, json_to: Path) -> Any:
     figures = run("execution.py", *arguments, "--only", *parts, json_to=json_to)
     figures["aggregating"] = run("aggregating.py", "--quanta", sizes.execution[0], json_to=json_to)
     return figures
+
+
+def run_images(sizes: Sizes, json_to: Path) -> list[dict[str, Any]]:
+    """Run the tasks on real images in each place with each butler; raise `SystemExit` if they differ."""
+    exposures, pixels = sizes.images
+    outcomes = [
+        run(
+            "images.py",
+            *("--place", place, "--butler", side, "--exposures", exposures, "--pixels", pixels),
+            json_to=json_to,
+        )
+        for place in ("local", "s3")
+        for side in ("stock", "ours")
+    ]
+    if len({(one["digest"], one["written"]) for one in outcomes}) != 1:
+        raise SystemExit("images.py: the runs have written different datasets; their times mean nothing.")
+    return outcomes
 
 
 def run_executor(butler: str, detectors: int) -> Any:
@@ -235,6 +257,7 @@ def main() -> None:
         places = run("places.py", "--datasets", n, "--rounds", rounds, json_to=path)
         largest, rounds = sizes.formatters
         formatters = run("sizes.py", "--largest", largest, "--rounds", rounds, json_to=path)
+        images = run_images(sizes, path)
         provenance = run_provenance(sizes, path)
         execution = run_execution(sizes, path)
     loads.append(load())
@@ -242,7 +265,13 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     tables = provenance_tables(**provenance)
     campaigns = execution_part(execution, executor)
-    production = [*places_part(places), "\n### By formatter and size\n", *sizes_part(formatters)]
+    production = [
+        *places_part(places),
+        "\n### By formatter and size\n",
+        *sizes_part(formatters),
+        "\n### Tasks on real images\n",
+        *images_part(images),
+    ]
     lines = results(
         where,
         operations,
@@ -268,6 +297,7 @@ def main() -> None:
             "files": files,
             "places": places["places"],
             "sizes": formatters["sizes"],
+            "images": images,
         }
         args.json.write_text(
             json.dumps({**parts, **provenance, "execution": execution, "executor": executor})

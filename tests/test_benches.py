@@ -91,6 +91,9 @@ def check_places(figures: dict[str, Any]) -> None:
         )
         > 0
     )
+    images = {(one["place"], one["butler"]): one["parts_ms"] for one in figures["images"]}
+    assert len(images) == 4 and min(parts["butler"] for parts in images.values()) > 0
+    assert min(images["s3", side]["requests"] for side in ("stock", "ours")) > 0
 
 
 def check_provenance(figures: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ("execution_part",)
+__all__ = ("campaign_rows", "execution_part")
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ratios_picture import figure
-from results_page import table
+from results_page import table, time_of
 
 Figures = Mapping[str, Any]
 Row = tuple[str, str, str]
@@ -42,6 +42,26 @@ def execution_part(execution: Figures, in_process: Figures) -> Iterator[str]:
         f"{commands['ours_quanta']:,} is its start-up, and so many\n"
         "times what a quantum took. An engine's rate is taken when its workers are warm."
     )
+
+
+def campaign_rows(execution: Figures) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of the README's table that are about campaigns."""
+    commands, aggregating = execution["commands"], execution["aggregating"]
+    pairs = {
+        f"`pipetask run-qbb -j 2` of {commands['ours_quanta']:,} quanta": (
+            commands["stock_seconds"],
+            commands["ours_seconds"],
+        )
+    }
+    if (bps := execution.get("bps")) is not None:
+        pairs[f"BPS with Parsl, {bps['jobs']} jobs of one quantum"] = (
+            bps["stock_seconds"],
+            bps["ours_seconds"],
+        )
+    times = aggregating["seconds"]
+    pairs["the final job's provenance graph, per quantum"] = times["upstream"], times["logs"]
+    for name, (stock, ours) in pairs.items():
+        yield name, time_of(stock * 1e6), time_of(ours * 1e6), figure(stock / ours)
 
 
 def _cold_rows(cold: Figures) -> Iterator[Row]:

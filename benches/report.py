@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import quantum_butler
-from execution_page import execution_part
+from execution_page import campaign_rows, execution_part
 from places_page import images_part, places_part, sizes_part
 from provenance_page import provenance_rows, provenance_tables
 from results_page import TYPICAL, conditions, picture, results, summary
@@ -304,7 +304,7 @@ def main() -> None:
         )
     if not args.quick:
         rows = provenance_rows(*(provenance[name] for name in ("log", "collect", "lineage")))
-        write_readme(summary(operations, executor, rows, where))
+        write_readme(summary(operations, executor, campaign_rows(execution), rows, where))
     print(f"\nWrote {args.output / 'RESULTS.md'} and ratios.svg")
 
 

@@ -25,13 +25,11 @@ _QUOTED = (
     "one whole quantum, 10 in 5 out",
     "initialize, 10 in 5 out",
     "stored_many, recorded",
-    "stored_many, predicted only",
     "get",
     "put",
     "put, formatter of local files",
     "extract + model_dump_json",
     "pruneDatasets",
-    "get_many_uris(predict=True)",
 )
 
 # An operation that gains less than this is listed with the reason.
@@ -201,6 +199,7 @@ def picture(operations: Sequence[Mapping[str, Any]], executor: Mapping[str, floa
 def summary(
     operations: Sequence[Mapping[str, Any]],
     executor: Mapping[str, float],
+    campaigns: Iterable[tuple[str, str, str, str]],
     provenance: Iterable[tuple[str, str, str, str]],
     where: Sequence[str],
 ) -> Iterator[str]:
@@ -208,11 +207,12 @@ def summary(
     [typical] = [run for run in operations if run["datasets"] == TYPICAL]
     rows = [
         (
-            "`pipetask run-qbb`, per quantum",
+            "`pipetask run-qbb` in one process, per quantum",
             time_of(executor["stock"] * 1e3),
             time_of(executor["ours"] * 1e3),
             figure(executor["stock"] / executor["ours"]),
-        )
+        ),
+        *campaigns,
     ]
     rows += [
         (one["operation"], time_of(one["stock_us"]), time_of(one["ours_us"]), figure(one["ratio"]))
@@ -223,7 +223,7 @@ def summary(
     ]
     rows += provenance
     yield from table(("", "stock", "ours", "ratio"), rows)
-    yield f"\nMedians at {TYPICAL} datasets; {where[0]}; {where[1]}."
+    yield f"\nMedians, of operations at {TYPICAL} datasets; {where[0]}; {where[1]}."
 
 
 def results(

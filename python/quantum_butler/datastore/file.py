@@ -31,7 +31,7 @@ from lsst.utils.logging import VERBOSE
 
 from .. import _core
 from ..store import finding, reading, removing, writing
-from ..store.local import Configuration, LocalStore
+from ..store.file_store import Configuration, FileStore
 from ..upstream import NotOurs
 from ..upstream.datastores import shared_attributes
 from ..upstream.refs import carried_records
@@ -71,7 +71,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     `clone`, never from a configuration.
     """
 
-    store: LocalStore
+    store: FileStore
     """What of it is ours."""
 
     templates = _of_store("templates", "What decides on paths.")
@@ -100,7 +100,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         self = cls.__new__(cls)
         self.__dict__ = shared_attributes(prototype, ("store", "_thread"))
         if bridgeManager is None:
-            self.store = LocalStore(configuration, configuration.new_records(), prototype)
+            self.store = FileStore(configuration, configuration.new_records(), prototype)
         else:
             table = bridgeManager.opaque.register(configuration.table_name, configuration.table_spec)
             bridge = bridgeManager.register(configuration.name)
@@ -110,7 +110,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
                 return None
             self._table, self._bridge = table, bridge
             records = _core.FileRecords(table._table, bridge._locations, StoredFileInfo)
-            self.store = LocalStore(configuration, records, prototype)
+            self.store = FileStore(configuration, records, prototype)
         if ours is not None:
             self.store.take_formatters_of(ours.store)
         self.locationFactory = self.store.locations
@@ -174,7 +174,7 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
     def getStoredItemsInfo(
         self, ref: DatasetIdRef, ignore_datastore_records: bool = False
     ) -> list[StoredFileInfo]:
-        return self._ours_or(super().getStoredItemsInfo, LocalStore.recorded, ref, ignore_datastore_records)
+        return self._ours_or(super().getStoredItemsInfo, FileStore.recorded, ref, ignore_datastore_records)
 
     def _get_dataset_locations_info(
         self, ref: DatasetIdRef, ignore_datastore_records: bool = False

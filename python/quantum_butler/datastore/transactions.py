@@ -11,7 +11,7 @@ from typing import Any
 
 from lsst.daf.butler.datastore import DatastoreTransaction
 
-from ..store.local import Journal
+from ..store.file_store import Journal
 
 
 class ThreadTransactions:

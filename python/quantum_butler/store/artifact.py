@@ -37,13 +37,13 @@ from ..upstream.formatters import (
     with_todays_interface,
     writes_as_upstream,
 )
+from .file_store import LOG
 from .kept import KEPT
-from .local import LOG
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetProvenance
 
-    from .local import LocalStore
+    from .file_store import FileStore
     from .placement import Placement
 
 _FROM_BYTES = FormatterV2.write_local_file
@@ -54,7 +54,7 @@ class Artifact:
 
     __slots__ = ("_formatter", "_location", "_ospath", "_path", "_placement", "_ref", "_store", "_suffix")
 
-    def __init__(self, store: LocalStore, ref: DatasetRef, placement: Placement, path: str):
+    def __init__(self, store: FileStore, ref: DatasetRef, placement: Placement, path: str):
         self._store = store
         self._ref = ref
         self._path, self._placement = path, placement

@@ -26,18 +26,18 @@ from lsst.utils.logging import VERBOSE
 from .. import _core
 from ..upstream import NotOurs, words
 from ..upstream.refs import carried_records, dataset_key
-from .local import LOG
+from .file_store import LOG
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId, DatasetType, Location
     from lsst.daf.butler.datastore import FileTransferMap
     from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 
-    from .local import LocalStore
+    from .file_store import FileStore
     from .placement import Placement
 
 
-def exists(store: LocalStore, ref: DatasetRef) -> bool:
+def exists(store: FileStore, ref: DatasetRef) -> bool:
     """Return whether a recorded dataset in local files exists, as a whole."""
     root = store.folder()
     if store.has_words(logging.DEBUG) or store.may_be_cached([ref]):
@@ -48,7 +48,7 @@ def exists(store: LocalStore, ref: DatasetRef) -> bool:
 
 
 def all_exist(
-    store: LocalStore,
+    store: FileStore,
     refs: Sequence[DatasetRef],
     artifact_existence: dict[ResourcePath, bool] | None = None,
     *,
@@ -71,7 +71,7 @@ def all_exist(
 
 
 def _exist(
-    store: LocalStore,
+    store: FileStore,
     refs: Sequence[DatasetRef],
     upstreams: Callable[[list[DatasetRef]], dict[DatasetRef, bool]],
 ) -> dict[DatasetRef, bool]:
@@ -93,7 +93,7 @@ def _exist(
     return existence
 
 
-def _recorded_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> list[bool | None]:
+def _recorded_exist(store: FileStore, refs: Sequence[DatasetRef]) -> list[bool | None]:
     """Return which recorded datasets exist as a whole; `None` where only upstream can tell."""
     if (root := store.root) is not None:
         return store.records.exist(root, refs)
@@ -112,7 +112,7 @@ def _recorded_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> list[bool 
     ]
 
 
-def _say_unrecorded(store: LocalStore, refs: Sequence[DatasetRef], rest: Sequence[DatasetRef]) -> None:
+def _say_unrecorded(store: FileStore, refs: Sequence[DatasetRef], rest: Sequence[DatasetRef]) -> None:
     """Say that some datasets have no records, and where they are looked for."""
     registered = {ref.id: store.as_registered(ref) for ref in refs}
     paths = [path for ref in rest for path, _ in store.expected(registered[ref.id])]
@@ -126,7 +126,7 @@ def _say_unrecorded(store: LocalStore, refs: Sequence[DatasetRef], rest: Sequenc
     store.say_places(registered[dataset_id] for dataset_id in unrecorded)
 
 
-def _expected_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> dict[DatasetRef, bool]:
+def _expected_exist(store: FileStore, refs: Sequence[DatasetRef]) -> dict[DatasetRef, bool]:
     """Return whether any artifact exists of those unrecorded datasets that are ours to place."""
     owners: list[DatasetRef] = []
     paths: list[str] = []
@@ -148,7 +148,7 @@ def _expected_exist(store: LocalStore, refs: Sequence[DatasetRef]) -> dict[Datas
     return existence
 
 
-def expected_locations(store: LocalStore, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
+def expected_locations(store: FileStore, ref: DatasetRef) -> list[tuple[Location, StoredFileInfo]]:
     """Return where the artifacts of a dataset are expected, with what is expected to be recorded."""
     whole = ref.makeCompositeRef() if ref.isComponent() else ref
     expected = store.expected(whole)
@@ -158,7 +158,7 @@ def expected_locations(store: LocalStore, ref: DatasetRef) -> list[tuple[Locatio
 
 
 def many_uris(
-    store: LocalStore,
+    store: FileStore,
     refs: Iterable[DatasetRef],
     predict: bool,
     allow_missing: bool,
@@ -221,7 +221,7 @@ def _ref_uris(artifacts: Sequence[tuple[str | None, ResourcePath]]) -> DatasetRe
 
 
 def predict_records(
-    store: LocalStore,
+    store: FileStore,
     refs: Sequence[DatasetRef],
     *,
     upstreams: Callable[[list[DatasetRef]], dict[str, DatastoreRecordData]],
@@ -269,7 +269,7 @@ def predict_records(
     return {store.name: DatastoreRecordData(records=records)}
 
 
-def find_recorded_files(store: LocalStore, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:
+def find_recorded_files(store: FileStore, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:
     """Return records and locations of the files of those datasets that are recorded."""
     location = store.locations.of_record
     return {
@@ -279,7 +279,7 @@ def find_recorded_files(store: LocalStore, dataset_ids: Iterable[DatasetId]) -> 
 
 
 def find_unrecorded_files(
-    store: LocalStore, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool]
+    store: FileStore, refs: Iterable[DatasetRef], artifact_existence: dict[ResourcePath, bool]
 ) -> FileTransferMap:
     """Look for datasets where they are expected; complete what is known of the existence of files."""
     if not isinstance(refs, Collection) or not store.is_trusting:

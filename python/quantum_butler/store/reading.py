@@ -40,10 +40,10 @@ from ..upstream import NotOurs, words
 from ..upstream.caching import hold_file, release_file
 from ..upstream.formatters import convert, import_reader, override_storage_class
 from .choosing import Choice, File, choose
-from .local import LOG
+from .file_store import LOG
 
 if TYPE_CHECKING:
-    from .local import LocalStore
+    from .file_store import FileStore
 
 # Whether a formatter reads from a URI, a stream, a local file.
 _ONE_WAY = ((True, False, False), (False, True, False), (False, False, True))
@@ -51,7 +51,7 @@ _SEVERAL_WAYS = ((True, True, False), (True, False, True), (False, True, True), 
 
 
 def read(
-    store: LocalStore,
+    store: FileStore,
     ref: DatasetRef,
     parameters: Mapping[str, Any] | None = None,
     storage_class: StorageClass | str | None = None,
@@ -88,7 +88,7 @@ def read(
     )
 
 
-def _existing(store: LocalStore, files: Sequence[File]) -> list[File]:
+def _existing(store: FileStore, files: Sequence[File]) -> list[File]:
     """Return those of several files that are there."""
     paths = [info.path for _, info in files]
     if store.root is None or not all(map(_core.is_plain_path, paths)):
@@ -98,7 +98,7 @@ def _existing(store: LocalStore, files: Sequence[File]) -> list[File]:
 
 
 def _read_here(
-    store: LocalStore,
+    store: FileStore,
     choice: Choice,
     wanted: DatasetRef,
     registered: DatasetRef,
@@ -158,7 +158,7 @@ class _Reading:
 
     def __init__(
         self,
-        store: LocalStore,
+        store: FileStore,
         choice: Choice,
         file: File,
         registered: DatasetRef,

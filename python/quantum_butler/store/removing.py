@@ -22,16 +22,16 @@ from lsst.utils.logging import VERBOSE
 from .. import _core
 from ..upstream import NotOurs, words
 from ..upstream.refs import carried_records, dataset_key
-from .local import LOG
+from .file_store import LOG
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetId
 
-    from .local import LocalStore
+    from .file_store import FileStore
 
 
 def trash(
-    store: LocalStore,
+    store: FileStore,
     refs: DatasetRef | Collection[DatasetRef],
     ignore_errors: bool,
     *,
@@ -73,7 +73,7 @@ def trash(
         current.registerUndo(f"Trash datasets of {store.name}", undo)
 
 
-def _is_there(store: LocalStore, ref: DatasetRef) -> bool:
+def _is_there(store: FileStore, ref: DatasetRef) -> bool:
     """Return whether a recorded dataset is known to be there, as a whole."""
     if carried_records(ref) is not None:
         return False
@@ -83,7 +83,7 @@ def _is_there(store: LocalStore, ref: DatasetRef) -> bool:
     return all(map(_core.is_plain_path, paths)) and all(store.locations.uri(path).exists() for path in paths)
 
 
-def _say_trashed(store: LocalStore, refs: Sequence[DatasetRef]) -> None:
+def _say_trashed(store: FileStore, refs: Sequence[DatasetRef]) -> None:
     """Say what upstream says of datasets that go to the trash."""
     if len(refs) > 1:
         LOG.debug("Doing multi-dataset trash in datastore %s", store.name)
@@ -94,7 +94,7 @@ def _say_trashed(store: LocalStore, refs: Sequence[DatasetRef]) -> None:
         LOG.debug("Checking if resource exists: %s", store.locations.uri(path))
 
 
-def _remove_expected(store: LocalStore, refs: Iterable[DatasetRef]) -> None:
+def _remove_expected(store: FileStore, refs: Iterable[DatasetRef]) -> None:
     """Remove the files of unrecorded datasets from where they are expected, each once."""
     paths = list({path for ref in refs for path, _ in store.expected(store.as_registered(ref))})
     existing = [path for path, exists in zip(paths, store.files_exist(paths), strict=True) if exists]
@@ -108,7 +108,7 @@ def _remove_expected(store: LocalStore, refs: Iterable[DatasetRef]) -> None:
 
 
 def empty_trash(
-    store: LocalStore, selected_ids: Collection[DatasetId] | None, *, ignore_errors: bool, dry_run: bool
+    store: FileStore, selected_ids: Collection[DatasetId] | None, *, ignore_errors: bool, dry_run: bool
 ) -> set[ResourcePath]:
     """Remove files and records of what is in the trash, or of a selection; return what files these are.
 
@@ -146,7 +146,7 @@ def empty_trash(
     return set(map(store.locations.artifact, paths))
 
 
-def _remove_uris(store: LocalStore, paths: Sequence[str]) -> list[tuple[int, Exception]]:
+def _remove_uris(store: FileStore, paths: Sequence[str]) -> list[tuple[int, Exception]]:
     """Remove remote files by upstream's bulk call; return what failed, by position."""
     uris = list(map(store.locations.artifact, paths))
     results = ResourcePath.mremove(uris, do_raise=False)
@@ -158,7 +158,7 @@ def _remove_uris(store: LocalStore, paths: Sequence[str]) -> list[tuple[int, Exc
     ]
 
 
-def _tell(store: LocalStore, paths: Sequence[str], kept: int, tense: str) -> None:
+def _tell(store: FileStore, paths: Sequence[str], kept: int, tense: str) -> None:
     """Say what upstream says of the files that are removed or kept."""
     if kept:
         LOG.verbose(

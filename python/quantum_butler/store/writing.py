@@ -20,11 +20,11 @@ from .artifact import Artifact
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetProvenance
 
-    from .local import LocalStore
+    from .file_store import FileStore
 
 
 def put(
-    store: LocalStore,
+    store: FileStore,
     dataset: Any,
     ref: DatasetRef,
     provenance: DatasetProvenance | None,

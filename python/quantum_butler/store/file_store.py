@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LOG", "Configuration", "Journal", "LocalStore")
+__all__ = ("LOG", "Configuration", "Journal", "FileStore")
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -75,7 +75,7 @@ class Configuration:
         return self._no_records.empty_copy()
 
 
-class LocalStore:
+class FileStore:
     """One file datastore as far as it is ours.
 
     A question that only upstream can answer raises `NotOurs`.
@@ -132,7 +132,7 @@ class LocalStore:
     def formatters(self, formatters: FormatterFactory) -> None:
         self._formatters = formatters
 
-    def take_formatters_of(self, other: LocalStore) -> None:
+    def take_formatters_of(self, other: FileStore) -> None:
         """Begin with the formatters of another store, if it has any of its own."""
         if (formatters := other._formatters) is not None:
             self._formatters = self.configuration.formatters.make(formatters)

@@ -120,7 +120,7 @@ _log_failure: LogFailure | None = None
 
 
 def environment_values(names: Sequence[bytes]) -> tuple[bytes | None, ...]:
-    """Return what variables are set to, given and returned encoded; `None` for one that is not set."""
+    """Return the values of environment variables, as bytes. The value of one that is not set is `None`."""
     # The mapping itself encodes each name, and raises and catches an exception
     # for one that is not set.
     if type(encoded := getattr(os.environ, "_data", None)) is dict and os.name == "posix":

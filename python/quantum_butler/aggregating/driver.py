@@ -288,7 +288,7 @@ def _follow(
 
 
 def _written(target: Path, journal: Journal) -> AggregateReport | None:
-    """Return what was told of a graph if it is complete; take away what a killed process has left of it."""
+    """Return the outcome of a complete graph. Remove what a killed process has left."""
     if journal.resumed:
         remove_leftovers(target)
         for path in target.parent.glob(f"{glob.escape(target.name)}.*.tmp"):

@@ -30,7 +30,7 @@ class _Tables(NamedTuple):
 
 
 class Plan:
-    """Which quanta each task has, and which datasets they were to read and to write; read when asked."""
+    """The quanta of each task, and the datasets that they should read and write. Read on demand."""
 
     def __init__(self, graph: PredictedGraph):
         self.graph = graph

@@ -17,7 +17,7 @@ from .errors import ArchiveError, unreadable
 
 
 class TableFile:
-    """A table of an archive, with the columns that will be asked for and what each has; see `column_kind`."""
+    """A table of an archive, with the columns to read and the kind of each. See `column_kind`."""
 
     def __init__(self, path: Path, kinds: Mapping[str, str], later: Mapping[str, str] | None = None):
         self._path = path

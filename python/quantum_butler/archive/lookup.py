@@ -128,7 +128,7 @@ def _values_of(where: Node | None, dimensions: Mapping[str, pyarrow.DataType]) -
 
 
 def _is_met(found: Found, choice: Choice, values: Values) -> bool:
-    """Whether that is what a name asks for; the numbers that it was found by may be those of another."""
+    """Check that a row has the name asked for. A hash may be another name's as well."""
     return (
         (choice.labels is None or found.name in choice.labels)
         and values.items() <= (found.data_id or {}).items()

@@ -159,7 +159,7 @@ class NamedRows(Source):
     def rows_at(
         self, kind: Kind, rows: Iterable[int], columns: Sequence[str] = ()
     ) -> Iterator[pyarrow.Table]:
-        """Yield some rows, which are in ascending order; none of a table that is not there."""
+        """Yield some rows, in ascending order. A missing table has none."""
         if (file := self._file(kind)) is None:
             return
         rows = numpy.fromiter(rows, numpy.int64)
@@ -185,7 +185,7 @@ class NamedRows(Source):
         return False
 
     def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
-        """Yield the datasets that are wanted, and that nothing has used, or that are not there."""
+        """Yield the wanted datasets that no quantum has used, or that do not exist."""
         if use == "unused" and not self.has_lines():
             raise ArchiveError(f"{self._path}: no log tells what was used, and graphs do not know")
         nodes, datasets = self._nodes

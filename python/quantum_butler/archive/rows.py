@@ -97,7 +97,7 @@ def read_rows(path: Path, columns: Mapping[str, str], at_once: int) -> Iterator[
 
 
 class _TableRows:
-    """A Parquet file of an archive that is read once through; damage is an `ArchiveError`, now or later."""
+    """A Parquet file of an archive, read once from begin to end. Damage raises `ArchiveError`."""
 
     def __init__(self, path: Path, columns: Mapping[str, str], file: Any):
         self.path = path

@@ -1,4 +1,4 @@
-"""The tables of an archive: their columns, and what each has; docs/archive.md says the same in words."""
+"""The tables of an archive and their columns. docs/archive.md describes them in words."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _OF_RECORDS: dict[str, Any] = {"funcName": None, "exc_info": None, "MDC": {}}
 
 
 class MissingSourceError(QuantumButlerError, LookupError):
-    """A log, or a graph, that an archive was made of, and that is not there any more."""
+    """Raised when a log or graph that an archive was made of does not exist any more."""
 
 
 class ContentsOfSources:

@@ -150,7 +150,7 @@ class GraphNeighbours(Neighbours):
 
 
 class Walk:
-    """The part of graphs that a lineage is; it answers as the closure, and as the reader, of an archive's."""
+    """The part of graphs that a lineage needs. It has the methods of an archive's closure and reader."""
 
     def __init__(self, nodes: GraphNodes, starts: Sequence[uuid.UUID], *, up: bool, depth: int | None):
         self._nodes = nodes

@@ -125,7 +125,7 @@ class WarmParslService(ParslService):
 
     @staticmethod
     def _runs(folder: str | None, user: str | None) -> Iterator[RunState]:
-        """Yield what is known of a run, or of all below ``submit`` here, of one user if that is asked for."""
+        """Yield the state of one run, or of all runs below ``submit``, of one user if wanted."""
         if folder is not None:
             folders = [os.path.abspath(folder)]
         else:

@@ -92,7 +92,7 @@ class Blueprint:
         *,
         must_exist: bool = False,
     ) -> Parts | None:
-        """Make what one butler needs, without other records than a file's; `None` if the class is unknown."""
+        """Make the parts of one butler, with records of a file only. `None` means an unknown class."""
         if filename is not None and not can_spawn(self._prototype):
             return None
         if (datastore := spawn(self._spawned, self._dimensions)) is None:

@@ -121,7 +121,7 @@ def _new_folder(folder: Path, option: str) -> Path:
 
 @contextmanager
 def _steps() -> Iterator[_Step]:
-    """Give what shows which step is going on; what goes wrong in one takes one line."""
+    """Return a context manager that shows the current step. An error in it takes one line."""
     try:
         from rich.console import Console
 

@@ -127,7 +127,7 @@ def missing(
     where: str | None,
     **printing: Any,
 ) -> None:
-    """List datasets that quanta were to write, and none wrote; and inputs that were not there.
+    """List outputs that no quantum has written, and inputs that did not exist.
 
     \b
     quantum-butler missing campaign --summary

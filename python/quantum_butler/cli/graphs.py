@@ -268,7 +268,7 @@ def _default(context: click.Context, name: str) -> Any:
 
 
 def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
-    """Say what was wrong with logs, and end with a status that says so if they do not tell what is there."""
+    """Warn of problems in logs. The exit status is 1 if logs contradict the files."""
     if report.untold:
         warn(
             f"{report.untold:,} quanta have left outputs, but neither metadata nor a log; of those that were "

@@ -110,7 +110,7 @@ def fitted(text: str, style: str, wide: bool = False) -> str:
 def show(
     answer: str | bytes | Iterable[str], failure: type[click.ClickException] = click.ClickException
 ) -> None:
-    """Print an answer or write it to the file of ``--output``; raise what says that this could not be done.
+    """Print an answer, or write it to the file of ``--output``. Raise a `click` error if that fails.
 
     A command calls it once, since each call replaces the file.
     """
@@ -221,7 +221,7 @@ class Group(click.Group):
 
 @contextlib.contextmanager
 def _click_prints() -> Iterator[None]:
-    """Have help and version, which click prints itself, fail as any other answer that cannot be printed."""
+    """Let help and version, which click prints, fail as any other answer that cannot be printed."""
     try:
         yield
     except OSError as error:

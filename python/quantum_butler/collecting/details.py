@@ -27,7 +27,7 @@ _LABELS = ("task_label", "data_id", "run")
 
 
 class Details:
-    """Attempts that are not kept, exceptions, and connections of tasks, gathered while quanta are written.
+    """Gathers attempts, exceptions and connections of tasks while quanta are written.
 
     All of it is in memory: there is one of each task, and few attempts fail.
     """

@@ -60,7 +60,7 @@ _FILES = {*(f"{name}.parquet" for name in _TABLES), "lineage.arrow", INDEX, MANI
 
 
 class ExistingArchiveError(QuantumButlerError, FileExistsError):
-    """There is an archive already, and it was not said what to do with it; or something else is there."""
+    """Raised when there is an archive or another file already, and no option says what to do with it."""
 
 
 class RejectedInputError(QuantumButlerError, ValueError):

@@ -36,7 +36,7 @@ class BusyArchiveError(QuantumButlerError, RuntimeError):
 
 
 class Scratch:
-    """A folder beside an archive, which vanishes with the work in it; `BusyArchiveError` if there is one.
+    """A folder for work beside an archive, removed at the end. `BusyArchiveError` if another process has one.
 
     Whoever works in a folder has a lock on a file in it, which ends with the
     process whatever happens to that.  A folder without such a lock is what a

@@ -55,7 +55,7 @@ class NotASourceError(QuantumButlerError, ValueError):
 
 
 class Sources:
-    """The input (files, folders, patterns, URIs), in the order given; not what is in the folder to avoid."""
+    """The input files, in the order given. The folder to avoid is left out."""
 
     def __init__(self, given: Sequence[str | os.PathLike[str]], avoid: str):
         self._given = [os.fsdecode(source) for source in given]

@@ -51,7 +51,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def supplemented(
     quanta: pa.Table, rows: np.ndarray[tuple[int], np.dtype[np.int64]], number: int, folder: str
 ) -> pa.Table:
-    """Return quanta of a part, of which the rows are given, with what graphs know and their lines do not."""
+    """Return some rows of a part's quanta, completed from graphs where log lines lack something."""
     tables = []
     for count in range(_count(folder, number)):
         with pa.memory_map(part_path(folder, number, f"more{count}")) as mapped:

@@ -161,7 +161,7 @@ class TableWriter:
 def kept_rows(
     part: Part, folder: str, dropped: np.ndarray[Any, Any] | None, names: Sequence[str]
 ) -> Iterator[list[pa.Table]]:
-    """Give tables of a part, ``quanta`` first, without some quanta; they must not be used afterwards."""
+    """Give tables of a part without some quanta, ``quanta`` first. They must not outlive the context."""
     with ExitStack() as stack:
         tables = [stack.enter_context(read_part(folder, part.number, name)) for name in names]  # type: ignore[arg-type]
         if dropped is not None:

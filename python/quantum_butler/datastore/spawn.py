@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def spawn(prototype: Datastore, dimensions: DimensionUniverse) -> Datastore | None:
-    """Make one butler's own datastore, configured as a prototype; `None` if that is of an unknown class."""
+    """Make a butler's own datastore, configured as a prototype is. It is `None` for an unknown class."""
     # Subclasses may keep state of their own, hence exact types.
     if type(prototype) in (FileDatastore, NativeFileDatastore):
         # Its records are its own, and need no manager.

@@ -127,7 +127,7 @@ def _command(name: str) -> str:
 
 
 def _run(name: str, words: list[str], folder: Path | None = None) -> tuple[float, float, str]:
-    """Run a command; return its seconds, those of processor time of all of its processes, and its output."""
+    """Run a command. Return its time, and the processor time of all its processes, in s, and its output."""
     # Stock is stock, even if this process was started with our classes in force.
     ours = (SWITCH, EXECUTOR_SWITCH, LOG_SWITCH)
     environment = {key: value for key, value in os.environ.items() if key not in ours}

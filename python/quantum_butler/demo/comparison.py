@@ -117,7 +117,7 @@ def compare_outputs(stock: Outputs, ours: Outputs, graph: PredictedQuantumGraph)
 def compare_provenance(
     root: Path, done: Outputs, graph: PredictedQuantumGraph
 ) -> tuple[Provenance, list[str]]:
-    """Run the first quantum of the first task by hand with each butler; return our account, and what differs.
+    """Run one quantum by hand with each butler. Return our provenance, and the differences.
 
     The repository, with the quantum's inputs and without its outputs, is left as
     it was found; the outputs are taken from what a run of the graph has left.
@@ -162,7 +162,7 @@ def compare_provenance(
 def run_by_hand(
     root: Path, graph: PredictedQuantumGraph, quantum: Quantum, contents: dict[DatasetRef, Any]
 ) -> lsst.daf.butler.QuantumProvenanceData:
-    """Do what an executor does for one quantum, and take it back; return what the butler says of it."""
+    """Do what an executor does for one quantum, and undo it. Return the butler's provenance."""
     nodes = graph.pipeline_graph.dataset_types.values()
     with lsst.daf.butler.QuantumBackedButler.initialize(
         str(root),

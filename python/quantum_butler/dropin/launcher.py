@@ -99,7 +99,7 @@ def launch(
     on_log_failure: str | None = None,
     spill_to: str | os.PathLike[str] | None = None,
 ) -> int:
-    """Turn this process into one that runs a command with our classes; return a status if that fails."""
+    """Replace this process by a command that uses our classes. Return an exit status if that fails."""
     name = command[0]
     try:
         environ = environment(

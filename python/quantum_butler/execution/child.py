@@ -125,7 +125,7 @@ def _run_requested(settings: Settings, requests: int, outcomes: int) -> None:
 def _run_quantum(
     settings: Settings, quantum_id: uuid.UUID, attributes: Mapping[str, Any], outcomes: int, threads: int
 ) -> bool:
-    """Run one quantum, and return whether to go on; one that fails ends the process, as it does upstream."""
+    """Run one quantum, and return whether to go on. A failure ends the process, as upstream's does."""
     node, quantum = attributes["pipeline_node"], attributes["quantum"]
     logs = ButlerLogRecords([]) if settings.keep_contents else None
     report: QuantumReport | None = None

@@ -220,7 +220,7 @@ def _execution(
 
 
 def _section(metadata: Any, name: str) -> Any:
-    """Return a part of metadata, which is upstream's class or what that dumps; `None` if it has none."""
+    """Return a section of task metadata, or `None`. Metadata is upstream's object, or its dump."""
     if metadata is None:
         return None
     nested = metadata["metadata"] if type(metadata) is dict else metadata.metadata
@@ -270,7 +270,7 @@ def _json(connections: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _refs(quantum: Quantum, dataset_types: Mapping[str, DatasetType]) -> Refs:
-    """Return refs by type that are named in any case, those that are if they are overall inputs, and these.
+    """Return, by type: refs that are always named, refs named as overall inputs, and the overall inputs.
 
     Only overall inputs have records when a quantum begins.  What a graph has written before its quanta ran is
     named nowhere else.

@@ -1,4 +1,4 @@
-"""Quantum graphs in files (``.qg``), read without ``lsst``: what was planned, and what happened."""
+"""Quantum graphs in files (``.qg``), predicted ones and provenance graphs, read without ``lsst``."""
 
 from __future__ import annotations
 

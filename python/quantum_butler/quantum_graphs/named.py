@@ -31,7 +31,7 @@ _AT_ONCE = 1 << 16
 
 
 class GraphRows(Source):
-    """Finds quanta and datasets by what they are called; what has no whole id is looked for in the file.
+    """Finds quanta and datasets by name. A name without a whole id is looked for in the file.
 
     Data IDs have the required dimensions of a task or a type, as those of archives have.
     """

@@ -37,7 +37,7 @@ def indices_of(rows: Any) -> pyarrow.Array:
 
 
 def numpy_of(array: pyarrow.Array) -> Any:
-    """Return integers, or booleans, as NumPy has them; where they are null, some value."""
+    """Return integers or booleans as an array of NumPy. Nulls become arbitrary values."""
     buffer = array.buffers()[1]
     start, length = array.offset, len(array)
     if buffer is None:

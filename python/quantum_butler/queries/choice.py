@@ -37,7 +37,7 @@ class Choice:
         return set() if self.where is None else dimensions_of(self.where)
 
     def simple_mask(self, table: pyarrow.Table, label: str) -> pyarrow.ChunkedArray | None:
-        """Return which rows are wanted as far as label, run and status tell; `None` if that is all."""
+        """Return a mask of the rows with the wanted label, run and status; `None` if no row is left out."""
         mask = None
         for name, wanted in ((label, self.labels), ("run", self.runs), ("status", self.statuses)):
             if wanted is None:

@@ -37,7 +37,7 @@ def fields_of(structs: pyarrow.Array | pyarrow.ChunkedArray) -> Columns:
 
 
 def parse_texts(texts: pyarrow.Array | pyarrow.ChunkedArray, dimensions: Iterable[str]) -> Columns:
-    """Return some dimensions of data IDs that are JSON; those that none of them has are null throughout."""
+    """Return columns of some dimensions, from data IDs in JSON. A missing dimension is null."""
     whole = texts.combine_chunks() if isinstance(texts, pyarrow.ChunkedArray) else texts
     found = _parsed(pc.fill_null(whole, _EMPTY).to_pylist() if len(whole) < 64 else whole, [*dimensions])
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AmbiguousNameError(QuantumButlerError, LookupError):
-    """A name that several quanta or datasets have; they are its ``candidates``, or the first of them."""
+    """Raised for a name that several quanta or datasets have. ``candidates`` has the first of them."""
 
     def __init__(self, message: str, candidates: Sequence[Found]):
         super().__init__(message)

@@ -61,7 +61,7 @@ class Source(ABC):
 
     @abstractmethod
     def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
-        """Yield the datasets that are wanted, and that nothing has used, or that are not there."""
+        """Yield the wanted datasets that no quantum has used, or that do not exist."""
 
     @abstractmethod
     def empty(self, kind: Kind) -> pyarrow.Table:
@@ -80,7 +80,7 @@ class Source(ABC):
         return
 
     def resolve_all(self, names: Iterable[Name], kinds: Sequence[Kind]) -> list[Found]:
-        """Return what has each name, or raise; however many there are, tables are read once."""
+        """Return the quantum or dataset of each name, or raise. Tables are read once for all names."""
         spoken = [*map(read_name, names)]
         for kind in kinds if len(spoken) > 1 else ():
             ids = [id_ for one in spoken if (id_ := one.id) is not None]
@@ -90,7 +90,7 @@ class Source(ABC):
         return [self._resolved(one, kinds) for one in spoken]
 
     def resolve(self, name: Name, kinds: Sequence[Kind]) -> Found:
-        """Return what has a name, or raise; of two kinds, it may be of either."""
+        """Return the quantum or dataset with a name, or raise. Both kinds may be allowed."""
         return self._resolved(read_name(name), kinds)
 
     def _resolved(self, spoken: Spoken, kinds: Sequence[Kind]) -> Found:
@@ -163,7 +163,7 @@ def _choice_of(spoken: Spoken) -> Choice:
 
 
 def _unknown(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Exception:
-    """Return the error that says that there is nothing of that name, and what is near."""
+    """Return the error for a name that nothing has. It lists similar names."""
     place, word = source.shown(), spoken.word
     what = " or ".join(kinds)
     if (id_ := spoken.id) is not None:

@@ -166,7 +166,7 @@ def remove_mark(connection: sqlite3.Connection) -> bool:
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode, which tell a file from another of its name; `None` if there is no file."""
+    """Return device and inode of a file, or `None`. They distinguish files with the same name."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

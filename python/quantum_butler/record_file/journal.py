@@ -386,7 +386,7 @@ class Journal:
                 remove_database(self.path)
 
     def close(self) -> None:
-        """Write what is left and close the file, with nothing beside it; that can be tried again."""
+        """Write what is left, and close the file. After an error it can be tried again."""
         if os.getpid() != self._process:
             return
         if (connection := self._connection) is None or is_closed(connection):

@@ -1,4 +1,4 @@
-"""Going on with a file: what it must be, what a crash can leave behind, and how that is mended.
+"""Resuming with a record file: what it must be, what a crash leaves behind, and how that is mended.
 
 A `put` makes the artifact first and the record second, so one that was
 interrupted leaves a temporary file or an artifact without a record.  Nobody

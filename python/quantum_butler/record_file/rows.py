@@ -253,7 +253,7 @@ class RecordRows:
         self._locations.insert(present)
 
     def write(self, connection: sqlite3.Connection, held: Sequence[DatasetRef]) -> Any:
-        """Write what the datasets that have changed are now; return what settles them."""
+        """Write the rows of changed datasets. Return a function to call after the commit."""
         less_rows, rows, moved, present, trashed, upto = self._records.changes(held)
         if less_rows:
             connection.executemany(self._delete, less_rows)
@@ -295,7 +295,7 @@ class QuantumRows:
             self._notes.pop(note, None)
 
     def write(self, connection: sqlite3.Connection, held: Sequence[DatasetRef]) -> Any:
-        """Write what the datasets that have changed are now; return what settles them."""
+        """Write the rows of changed datasets. Return a function to call after the commit."""
         roles, number = self._tracker.changes(held)
         if roles:
             connection.executemany(

@@ -133,7 +133,7 @@ class FileSchema:
         return True
 
     def missing(self, connection: sqlite3.Connection, path: str) -> list[str]:
-        """Return what creates the tables that a file lacks; raise if it is not one of a quantum's records."""
+        """Return the SQL for the tables that a file lacks. Raise if the file is no record file."""
         found = {
             name
             for (name,) in connection.execute(

@@ -84,7 +84,7 @@ class Runs:
             self.graph = ProvenanceGraph(*places)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pyarrow.Table]:
-        """Yield all quanta, some at a time, with these columns; what is not known is null."""
+        """Yield all quanta in batches, with these columns. Unknown values are null."""
         unknown = set(columns) - set(_COLUMNS)
         assert not unknown, unknown
         for table in self._tables(columns):

@@ -104,7 +104,7 @@ class Engine(ABC):
 
     @abstractmethod
     def submit(self, batch: Batch, ended: Callable[[], object]) -> Submitted:
-        """Give it a batch; have a function called, in whatever thread, when that has ended."""
+        """Submit a batch. When it has ended, a function is called, in any thread."""
 
     @abstractmethod
     def stop(self) -> None:

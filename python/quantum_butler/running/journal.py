@@ -168,7 +168,7 @@ class Journal:
         self._note({"done": numbers})
 
     def take_for_done(self, numbers: Sequence[int]) -> None:
-        """Note quanta that have succeeded earlier; a journal that is only read keeps that in mind."""
+        """Note quanta that have succeeded earlier. A journal that is only read keeps them in memory."""
         if not numbers:
             return
         if self._is_read_only:

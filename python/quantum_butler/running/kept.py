@@ -25,7 +25,7 @@ _ID = re.compile(rb'\{"quantum_id":"([0-9a-f-]{36})"')
 
 
 def read_kept(quanta: Collection[uuid.UUID], folders: Sequence[str]) -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Return which quanta have succeeded, with metadata in logs, and their outputs that have records.
+    """Return the quanta that have succeeded with metadata in logs, and their outputs with records.
 
     The last line of several counts.
     """

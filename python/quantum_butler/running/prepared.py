@@ -51,7 +51,7 @@ class Prepared:
         self._ids: frozenset[uuid.UUID] = frozenset()
 
     def import_tasks(self, plan: Plan) -> Mapping[str, str]:
-        """Import all tasks, do without those that cannot be, and return what is wrong with them, by label."""
+        """Import all tasks. Return the errors of those that cannot be imported, by label."""
         for label, name in plan.task_classes.items():
             try:
                 doImportType(name)

@@ -124,7 +124,7 @@ _busy: set[_Server] = set()
 
 
 def run_batch(batch: Batch) -> tuple[float, list[tuple[str, Mapping[str, Any] | None]]]:
-    """Run quanta, and return the seconds that took, and of each its report, or `None` if it is done."""
+    """Run quanta. Return the time in s, and a report for each; `None` for one that is done."""
     unnoted = _mark(batch) or batch.unnoted
     server = _take(batch.setup)
     begin = time.monotonic()

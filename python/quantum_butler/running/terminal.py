@@ -76,7 +76,7 @@ def displayed(output: str | None, journal: str) -> Iterator[Display]:
 
 @contextmanager
 def _sent_to(output: str) -> Iterator[TextIO]:
-    """Have what this process and its children print in a file; give the standard error stream that was."""
+    """Send the output of this process and its children to a file. Yield the former standard error."""
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -1,3 +1,3 @@
-"""One datastore, local or on a server: where artifacts are, and how to read, write, remove and find them."""
+"""One datastore, local or on a server: the places of artifacts; reading, writing, removing, finding them."""
 
 __all__ = ()

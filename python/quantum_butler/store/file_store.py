@@ -250,7 +250,7 @@ class FileStore:
         return self.change(self.records.add, refs, infos, mode)
 
     def change(self, change: Callable[..., Undo], *args: Any) -> Undo:
-        """Add records, in the file, too, with errors in terms of SQL; return what takes them back."""
+        """Add records, to the record file as well. Return a function that takes them back."""
         try:
             undo = change(*args)
         except (_core.DuplicateKeyError, _core.UnfitValueError) as err:

@@ -226,7 +226,7 @@ def predict_records(
     *,
     upstreams: Callable[[list[DatasetRef]], dict[str, DatastoreRecordData]],
 ) -> dict[str, DatastoreRecordData]:
-    """Return the records that are expected of datasets; none of those that the datastore does not accept."""
+    """Return the expected records of datasets. Datasets that the datastore does not accept have none."""
     placements = store.configured_placements()
     owners: list[DatasetRef] = []
     paths: list[str] = []

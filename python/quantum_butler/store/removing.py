@@ -110,7 +110,7 @@ def _remove_expected(store: FileStore, refs: Iterable[DatasetRef]) -> None:
 def empty_trash(
     store: FileStore, selected_ids: Collection[DatasetId] | None, *, ignore_errors: bool, dry_run: bool
 ) -> set[ResourcePath]:
-    """Remove files and records of what is in the trash, or of a selection; return what files these are.
+    """Remove the files and records of datasets in the trash, or of some of them. Return the files.
 
     If files cannot be removed an `ExceptionGroup` is raised, unless errors are ignored, and all records stay.
     """

@@ -199,7 +199,7 @@ class Datasets:
 
 
 def _named(told: str, refs: Mapping[uuid.UUID, DatasetRef]) -> str:
-    """Return what the datasets are that an error has the ids of; upstream's numbers of types say nothing."""
+    """Return type, data ID and run of the datasets whose ids are in an error message."""
     ids = dict.fromkeys(uuid.UUID(text) for text in _UUID.findall(told))
     ours = [refs[one] for one in ids if one in refs]
     return "".join(

@@ -81,7 +81,7 @@ def cache_folder(manager: AbstractDatastoreCacheManager) -> str | None:
 
 
 def hold_file(folder: str, dataset_id: DatasetId, component: str | None, extension: str) -> str | None:
-    """Give a file in the cache a second name, so that nobody takes it away; return that, if there is one."""
+    """Give a cached file a second name, so that it stays. Return the name, or `None` without such a file."""
     name = f"{dataset_id}_{component}{extension}" if component else f"{dataset_id}{extension}"
     exempt = f"{folder}{DatastoreCacheManager._temp_exemption_prefix}"
     held = f"{exempt}{secrets.token_hex(4)}-{name}"
@@ -95,7 +95,7 @@ def release_file(held: str) -> None:
 
 
 def _link(path: str, other: str, folder: str) -> bool:
-    """Give a file another name in a folder that may have to be made; return whether that was possible."""
+    """Link a file into a folder, and make the folder if needed. Return whether that was possible."""
     if not os.path.exists(path):
         return False
     # Whatever goes wrong, upstream then reads the dataset from where it is.

@@ -23,7 +23,7 @@ def ingest_graph(*arguments: Any, **options: Any) -> None:
 
 @contextmanager
 def _only_folders_that_are_there() -> Iterator[None]:
-    """Have upstream remove, once they are empty, only those folders that are there; it fails at others."""
+    """Let upstream remove empty folders, but only those that exist. It fails at others."""
     find = ingesting._GraphIngester.find_dataset_type_directory
     is_there = functools.cache(is_folder)
 

@@ -14,7 +14,7 @@ _DOTS = frozenset({"", ".", ".."})
 
 
 def local_root(root: ResourcePath) -> str | None:
-    """Return a local root, with a final slash; `None` for a remote one, or one that is no text."""
+    """Return a local root with a final slash. It is `None` for a remote root, or if it is no UTF-8."""
     if not root.isLocal:
         return None
     path: str = root.ospath

@@ -1,4 +1,4 @@
-"""Whether quanta share a butler; apart from the rest, because every process that runs quanta asks."""
+"""Says whether quanta share a butler. It is a module of its own, since each process asks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at what is beside the graph: states of quanta, attempts, exceptions, tasks, what was left out."""
+"""Checks the tables beside the graph: states, attempts, exceptions, tasks, rejected lines."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _check_tasks(tables: Mapping[str, CheckedTable], findings: Findings) -> None
 
 
 def check_lines(path: Path, members: Sequence[str], wanted: int | None, findings: Findings) -> int:
-    """Check a file of JSON objects, one a line, that have these members; return how many there are."""
+    """Check a file of JSON objects, one a line. All have these members. Return their number."""
     count = 0
     try:
         with path.open("rb") as stream:

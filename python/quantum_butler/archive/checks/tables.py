@@ -1,4 +1,4 @@
-"""Looks at one table of an archive: whether it can be read, what columns it has, which ids it has twice."""
+"""Checks one table of an archive: that it can be read, its columns, and ids that occur twice."""
 
 from __future__ import annotations
 

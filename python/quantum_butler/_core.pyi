@@ -61,7 +61,7 @@ class UnreadableGraphError(ValueError): ...
 
 @final
 class Undo:
-    """What takes one change back; it does so once."""
+    """Function that takes one change back, once."""
 
     # Takes no arguments, which a call slot cannot tell `inspect`.
     def __call__(self, *args: Never, **kwargs: Never) -> None: ...
@@ -78,7 +78,7 @@ class IdSet:
 
 @final
 class Tracker:
-    """Which datasets one quantum expected, found and used."""
+    """Datasets that one quantum expected, found and used."""
 
     def __new__(cls, predicted_inputs: Iterable[Any], predicted_outputs: Iterable[Any]) -> Tracker: ...
     def view(
@@ -184,11 +184,11 @@ class Frontier:
     def __new__(cls, quanta: int, before: Buffer, after: Buffer, /) -> Frontier: ...
     @property
     def left(self) -> int:
-        """How many quanta are neither done nor failed nor blocked."""
+        """Number of quanta that are neither done nor failed nor blocked."""
 
     @property
     def has_ready(self) -> bool:
-        """Whether a quantum can be handed out now."""
+        """Return whether a quantum can be handed out now."""
 
     def take(self, most: int, /) -> list[int]:
         """Hand out quanta that can run, at most so many, those of the lowest numbers first."""
@@ -385,7 +385,7 @@ class LogWriter:
 
     @property
     def locked(self) -> bool:
-        """Whether another writer is kept out; not where the file system has no locks."""
+        """Return whether another writer is kept out; not where the file system has no locks."""
 
     def append(self, heading: _Heading, provenance: Provenance, /) -> None: ...
     def append_extracted(
@@ -450,19 +450,19 @@ class ProvenanceScanner:
 
     @property
     def position(self) -> int:
-        """How many bytes of the source have come."""
+        """Number of bytes of the source that have come."""
 
     @property
     def content(self) -> int:
-        """How many bytes of all sources have come."""
+        """Number of bytes of all sources that have come."""
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the rest of the source is not read, since too much of it was rejected."""
+        """Return whether the rest of the source is not read, since too much of it was rejected."""
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to take the tables."""
+        """Return whether it is time to take the tables."""
 
     def take(self) -> tuple[list[ArrowTable], list[tuple[int, int, str]]]:
         """Return quanta, edges, records, earlier attempts, names, contents; and what was rejected.
@@ -480,7 +480,7 @@ class Duplicates:
     def __new__(cls, share: int, shares: int, /) -> Duplicates: ...
     def add(self, part: int, first_row: int, quanta: Any, /) -> None: ...
     def places(self) -> ArrowTable:
-        """Where the quanta are that are there more than once, in order."""
+        """Return the positions of quanta that occur more than once, in order."""
 
     def finish(self, attempts: Sequence[Any], /) -> tuple[ArrowTable, ArrowTable]:
         """Places of those repeated, and of those replaced with what is kept instead.

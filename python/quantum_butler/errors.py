@@ -1,4 +1,4 @@
-"""What the exceptions of this package have in common."""
+"""Base class of the exceptions of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the name of a file or folder means, wherever a user may give one.
+"""Paths: the meaning of a name of a file or folder, wherever a user may give one.
 
 The rule holds for arguments, options and environment variables alike:
 
@@ -49,7 +49,7 @@ class PathError(ValueError):
 
 
 def is_uri(name: Name) -> bool:
-    """Whether a name is a URI of something that is not a local file."""
+    """Return whether a name is a URI of something that is not a local file."""
     text = os.fsdecode(name)
     return _URI.match(text) is not None and not text.lower().startswith("file:/")
 
@@ -89,7 +89,7 @@ def shown(path: str) -> str:
 
 
 def is_there(path: Name, *, follow: bool = True) -> bool:
-    """Whether there is a file or folder; raises `OSError` if that cannot be found out.
+    """Return whether there is a file or folder; raises `OSError` if that cannot be found out.
 
     `os.path.exists` takes any error for a no.  What it then passes over is lost.
     """
@@ -97,12 +97,12 @@ def is_there(path: Name, *, follow: bool = True) -> bool:
 
 
 def is_file(path: Name) -> bool:
-    """Whether there is a regular file; raises `OSError` if that cannot be found out."""
+    """Return whether there is a regular file; raises `OSError` if that cannot be found out."""
     return (status := _status(path)) is not None and stat.S_ISREG(status.st_mode)
 
 
 def is_folder(path: Name) -> bool:
-    """Whether there is a folder; raises `OSError` if that cannot be found out."""
+    """Return whether there is a folder; raises `OSError` if that cannot be found out."""
     return (status := _status(path)) is not None and stat.S_ISDIR(status.st_mode)
 
 

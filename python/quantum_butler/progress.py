@@ -1,4 +1,4 @@
-"""How far long work is, and how that is shown to whoever waits for it."""
+"""Progress of long work, and its display."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work is."""
+    """State of the progress of some work."""
 
     step: str
     """What is being done."""

@@ -93,7 +93,7 @@ warning, or the line goes to a second folder.
 
 
 class LogFailure(NamedTuple):
-    """What happens if a log cannot be written."""
+    """Policy for a log that cannot be written."""
 
     policy: str = "fail"
     """One of `log_policies`."""

@@ -8,7 +8,7 @@ docstring is one line, or a few sentences, without sections.
 
 from __future__ import annotations
 
-__all__ = ("Section", "exported", "missing", "surplus")
+__all__ = ("NEITHER_VERB_NOR_NOUN", "Section", "beginnings", "exported", "missing", "surplus")
 
 import ast
 import inspect
@@ -29,6 +29,11 @@ from quantum_butler.transferring.report import UnrecordedOutput
 _PACKAGE = Path(quantum_butler.__file__).resolve().parent
 _UNDERLINED = re.compile(r"^( *)(\w[\w ]*)\n\1(-{4,})$", re.MULTILINE)
 
+NEITHER_VERB_NOR_NOUN = frozenset(
+    ("As", "How", "If", "Tell", "Tells", "What", "When", "Where", "Whether", "Which", "Who", "Whose", "Why")
+)
+"""Words with which a docstring must not begin."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -38,6 +43,18 @@ class Section:
     line: int
     name: str
     lines: int
+
+
+def beginnings() -> Iterator[tuple[str, str]]:
+    """Yield place and first word of each docstring of the package."""
+    for path in sorted(_PACKAGE.rglob("*.py*")):
+        if path.suffix not in (".py", ".pyi"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                if text := ast.get_docstring(node):
+                    name = getattr(node, "name", "module")
+                    yield f"{path.relative_to(_PACKAGE)}: {name}", text.split()[0].rstrip(",.:;")
 
 
 def exported() -> dict[str, Any]:

@@ -20,6 +20,12 @@ def test_other_names_have_a_line() -> None:
     assert not sections, "\n".join(f"{x.module}:{x.line}: {x.name}" for x in sections)
 
 
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    beginnings = list(docstrings.beginnings())
+    assert len(beginnings) > 2000
+    assert [where for where, word in beginnings if word in docstrings.NEITHER_VERB_NOR_NOUN] == []
+
+
 @pytest.mark.parametrize(
     ("text", "found"), [("One line.", False), ("One.\n\nReturns\n-------\nx : `int`", True)]
 )

@@ -1,4 +1,4 @@
-"""What goes wrong when a run is aggregated."""
+"""Exceptions of aggregation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What logs tell of a run while it goes on: looked at again and again, until every quantum has ended.
+"""Following a run by its logs: they are looked at again and again, until every quantum has ended.
 
 What quanta have left that have succeeded goes into the journal, and is registered if that is wanted.  So the
 aggregation that follows has little to read.

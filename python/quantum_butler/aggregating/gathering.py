@@ -19,7 +19,7 @@ _CHUNK = 1024
 
 
 class Gathered(NamedTuple):
-    """What was gathered of some quanta."""
+    """Result of gathering some quanta."""
 
     blocks: list[Block]
     """Blocks of quanta, logs, metadata and datasets."""

@@ -1,4 +1,4 @@
-"""What provenance logs tell of the quanta of a graph."""
+"""Provenance logs of the quanta of a graph."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class LoggedQuanta:
 
     @property
     def rejected(self) -> list[dict[str, Any]]:
-        """What could not be read of the logs (`list` [`dict`])."""
+        """Entries of the logs that could not be read (`list` [`dict`])."""
         return self._contents.rejected
 
     def write_rejected(self) -> None:
@@ -108,7 +108,7 @@ class LoggedQuanta:
 
     @property
     def attempts(self) -> int:
-        """How many attempts the logs tell of (`int`)."""
+        """Number of attempts in the logs (`int`)."""
         return self._contents.attempts_count
 
     def known_of(self, quanta: Sequence[uuid.UUID]) -> list[uuid.UUID]:

@@ -1,4 +1,4 @@
-"""How a run is aggregated, where that may be chosen."""
+"""Options of aggregation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Compression:
-    """How the blocks of a graph are compressed; the defaults are upstream's.
+    """Options for compressing the blocks of a graph. The defaults are upstream's.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """How the datasets of a run are registered in its repository.
+    """Options for registering the datasets of a run in its repository.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a predicted graph says of all quanta and datasets, read once: some 32 bytes for each edge."""
+"""The plan of a run: quanta and datasets of a predicted graph, read once. An edge takes some 32 bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an aggregation has done."""
+"""Results of an aggregation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AggregateReport:
-    """What has been aggregated.
+    """Result of an aggregation.
 
     Parameters
     ----------

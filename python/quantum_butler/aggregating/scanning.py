@@ -1,4 +1,4 @@
-"""What quanta have left on disk, as blocks of a graph; upstream's own classes say what it means."""
+"""Scanning: files that quanta have left become blocks of a graph. Upstream's classes interpret them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Block = tuple[str, int, int | None, bytes]
 
 @dataclass(frozen=True)
 class Entry:
-    """What a journal has of some quanta that had succeeded."""
+    """Entry of a journal for some quanta that had succeeded."""
 
     quanta: list[uuid.UUID]
     blocks: list[Block]
@@ -176,14 +176,14 @@ class Scanner:
         return scanned
 
     def check(self, logged: Mapping[uuid.UUID, Place]) -> bool:
-        """Whether what logs tell of some quanta is what is on disk."""
+        """Return whether what logs tell of some quanta is what is on disk."""
         scanned = Scanned()
         for predicted in self._predicted(logged):
             self._add_logged(scanned, predicted, logged[predicted.quantum_id], True)
         return not scanned.wrong
 
     def all_blocked(self, quanta: Iterable[uuid.UUID], lost: set[uuid.UUID]) -> bool:
-        """Whether all of some quanta were to read lost datasets; what they were to write is lost, too."""
+        """Return whether all of some quanta were to read lost datasets. Then their outputs are lost, too."""
         for predicted in self._predicted(quanta):
             if not any(one in lost for one in predicted.iter_input_dataset_ids()):
                 return False

@@ -1,4 +1,4 @@
-"""Who scans the quanta of a graph: this process, others of a pool, or workers elsewhere."""
+"""Shares out the scan of a graph: to this process, others of a pool, or workers elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Scan: TypeAlias = Callable[[list[uuid.UUID], set[uuid.UUID]], Iterator[Scanned]]
 
 
 class Opening(NamedTuple):
-    """What a `Scanner` is made with."""
+    """Arguments with which a `Scanner` is made."""
 
     graph: str
     repository: str

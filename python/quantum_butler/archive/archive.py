@@ -80,7 +80,7 @@ class Archive(Connected, Showable):
 
     @property
     def manifest(self) -> Manifest:
-        """What the archive says of itself (`Manifest`)."""
+        """The archive's manifest (`Manifest`)."""
         return self._manifest
 
     @property
@@ -120,7 +120,7 @@ class Archive(Connected, Showable):
 
     @property
     def source(self) -> Source:
-        """Where names are looked up."""
+        """Source in which names are looked up."""
         return self._reader.names
 
     def stats(self) -> Statistics:
@@ -427,7 +427,7 @@ class Archive(Connected, Showable):
 
     @property
     def _knows_use(self) -> bool:
-        """Whether there may be logs among the sources, which tell what was used."""
+        """Return whether there may be logs among the sources, which tell what was used."""
         sources = [str(one.get("source", "")) for one in self._manifest.sources]
         return not sources or not all(source.endswith(".qg") for source in sources)
 

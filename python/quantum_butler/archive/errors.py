@@ -1,4 +1,4 @@
-"""What goes wrong with archives."""
+"""Exceptions of archives."""
 
 from __future__ import annotations
 

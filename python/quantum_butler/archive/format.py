@@ -1,4 +1,4 @@
-"""What an archive is made of: its manifest, and the roles of datasets."""
+"""Format of an archive: its manifest, and the roles of datasets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def role_bit(name: str) -> int:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive says of itself.
+    """Manifest of an archive: its format, sources and counts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a dataset was made from, or what was made from it."""
+"""Lineage: ancestors and descendants of a dataset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True)
 class Lineage(Showable):
-    """What a dataset was made from, or what was made from it.
+    """Ancestors or descendants of a dataset.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Lineage(Showable):
 
     @cached_property
     def datasets(self) -> dict[uuid.UUID, int]:
-        """How many quanta are between the dataset and each other, by id.
+        """Numbers of quanta between the dataset and each other dataset, by id.
 
         The order is that of this distance and then of the ids
         (`dict` [`uuid.UUID`, `int`]).

@@ -1,4 +1,4 @@
-"""What the tables of an archive have of quanta and datasets, by name: the archive's side of `queries`."""
+"""Quanta and datasets in the tables of an archive, by name: the archive's side of `queries`."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class NamedRows(Source):
             start = stop
 
     def has_lines(self) -> bool:
-        """Whether any quantum is known from a log; in archives of the first format all are."""
+        """Return whether any quantum is known from a log; in archives of the first format all are."""
         file = self._file(QUANTUM)
         if file is None or "known_from" not in file.schema_arrow.names or not file.metadata.num_rows:
             return True

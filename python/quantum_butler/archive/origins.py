@@ -1,4 +1,4 @@
-"""What tells of each quantum: a log, or a graph, and which of the archive's sources that is."""
+"""Origin of each quantum: a log or a graph, and its number among the sources of the archive."""
 
 from __future__ import annotations
 

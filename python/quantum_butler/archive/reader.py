@@ -55,7 +55,7 @@ class Reader:
 
     @cached_property
     def names(self) -> NamedRows:
-        """Where names are looked up."""
+        """Source in which names are looked up."""
         return NamedRows(self._path)
 
     @cached_property
@@ -194,7 +194,7 @@ class Reader:
 
     @property
     def has_names(self) -> bool:
-        """Whether the archive has names of datasets; those of the first format have none."""
+        """Return whether the archive has names of datasets; those of the first format have none."""
         return is_there(self._path / "datasets.parquet")
 
     def empty_datasets(self) -> Iterator[uuid.UUID]:
@@ -274,7 +274,7 @@ class _ArchiveNeighbours(Neighbours):
         return None
 
     def is_written(self, dataset: int) -> bool:
-        """Whether any quantum has written a dataset."""
+        """Return whether any quantum has written a dataset."""
         return bool(self._quanta_of(dataset, _WRITTEN))
 
     def key(self, quantum_id: uuid.UUID) -> int:

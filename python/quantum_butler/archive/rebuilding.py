@@ -1,4 +1,4 @@
-"""Which quanta make datasets again, in an order in which they can be run."""
+"""Finds the quanta that make datasets again, in an order in which they can be run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Made(NamedTuple):
 
 
 class Neighbours(ABC):
-    """Who writes a dataset, and what a quantum reads and writes, in an archive or in graphs."""
+    """Producers of datasets, and inputs and outputs of quanta, in an archive or in graphs."""
 
     @abstractmethod
     def starts(self, found: Found, actual: bool) -> list[Any]:
@@ -58,7 +58,7 @@ class Neighbours(ABC):
 
     @abstractmethod
     def is_written(self, dataset: Any) -> bool:
-        """Whether any quantum has written a dataset."""
+        """Return whether any quantum has written a dataset."""
 
     @abstractmethod
     def key(self, quantum_id: uuid.UUID) -> Any:

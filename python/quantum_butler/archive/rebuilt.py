@@ -1,4 +1,4 @@
-"""What makes datasets again, as a person, a program or a spreadsheet reads it."""
+"""Quanta that make datasets again, formatted for a person, a program or a spreadsheet."""
 
 from __future__ import annotations
 

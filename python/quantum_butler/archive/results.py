@@ -1,4 +1,4 @@
-"""What the answers of an archive are made of; a lineage is in `lineage`."""
+"""Results that an archive returns. A lineage is in `lineage`."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between two archives; false if nothing does.
+    """Difference between two archives. It is false if there is none.
 
     Parameters
     ----------

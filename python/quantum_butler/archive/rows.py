@@ -167,7 +167,7 @@ def _counts(column: pyarrow.ChunkedArray, table: _TableRows) -> numpy.ndarray[An
 
 @dataclass(frozen=True)
 class WrittenBatch:
-    """What some quanta have written.
+    """Outputs of some quanta.
 
     Parameters
     ----------

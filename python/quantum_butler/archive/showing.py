@@ -1,4 +1,4 @@
-"""How answers show themselves in a notebook, and what other libraries get of them."""
+"""Shows answers in a notebook, and converts them for other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an archive says of how its quanta ended, in upstream's numbers."""
+"""Statuses of quanta in an archive, in upstream's numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which datasets nothing has used, and which are not there."""
+"""Finds datasets that no quantum has used, and datasets that do not exist."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class ContentsOfSources:
             self._has_contents = len(contents) > 0
 
     def __bool__(self) -> bool:
-        """Whether anything where they were looked for has contents."""
+        """Return whether anything where they were looked for has contents."""
         return self._has_contents or self._graph is not None
 
     def read(self, quantum_id: uuid.UUID, kind: Literal["logs", "metadata"]) -> list[Any]:

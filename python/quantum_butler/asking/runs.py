@@ -44,7 +44,7 @@ class GraphRun(Connected):
 
     @property
     def source(self) -> Source:
-        """Where names are looked up."""
+        """Source in which names are looked up."""
         return self._rows
 
     def show(self, quantum: Name) -> QuantumDetails:

@@ -36,7 +36,7 @@ class GraphNodes:
         return self._quanta[id_]
 
     def has_quantum(self, id_: uuid.UUID | None) -> bool:
-        """Whether that is a quantum; what makes init-outputs is none."""
+        """Return whether that is a quantum; what makes init-outputs is none."""
         return id_ is not None and id_ not in self._rows.init_ids
 
     def inputs(self, id_: uuid.UUID) -> list[uuid.UUID]:
@@ -112,7 +112,7 @@ class GraphNodes:
 
 
 class GraphNeighbours(Neighbours):
-    """Who was to write a dataset of graphs, and what a quantum of them was to read and write."""
+    """Producers of datasets in graphs, and the predicted inputs and outputs of their quanta."""
 
     def __init__(self, nodes: GraphNodes):
         self._nodes = nodes
@@ -127,7 +127,7 @@ class GraphNeighbours(Neighbours):
         return producer if self._nodes.has_quantum(producer) else None
 
     def is_written(self, dataset: uuid.UUID) -> bool:
-        """Whether any quantum has written a dataset."""
+        """Return whether any quantum has written a dataset."""
         return bool(self._nodes.dataset(dataset)[0].produced)
 
     def key(self, quantum_id: uuid.UUID) -> uuid.UUID:

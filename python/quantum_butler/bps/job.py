@@ -1,4 +1,4 @@
-"""What a worker of Parsl runs for each job: its command, in a warm process if that can be."""
+"""Function that a worker of Parsl runs for each job: it runs the command, in a warm process if possible."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ exec ${{line#\\#!}} -m quantum_butler.bps.zygote
 
 
 class Answer(NamedTuple):
-    """What has become of a command: its exit code, or why it must be run otherwise."""
+    """Result of a command: its exit code, or the reason to run it in another way."""
 
     code: int | None
     reason: str = ""
@@ -75,7 +75,7 @@ class _Zygote:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it may be asked again; one that could not start is not started again, either."""
+        """Return whether it may be asked again; one that could not start is not started again, either."""
         return bool(self.reason) or self._process.poll() is None
 
     def close(self) -> None:

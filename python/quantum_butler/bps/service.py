@@ -1,4 +1,4 @@
-"""What ``bps`` commands call."""
+"""Service that ``bps`` commands call."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class StateWriter:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody wants the run to end."""
+        """Return whether somebody wants the run to end."""
         return is_there(os.path.join(self._folder, _CANCEL))
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class StateWriter:
 
 @dataclass
 class RunState:
-    """What a file tells of a run."""
+    """State of a run, from its file."""
 
     folder: str
 

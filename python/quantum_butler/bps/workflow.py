@@ -118,7 +118,7 @@ class WarmParslWorkflow(ParslWorkflow):
 
     @property
     def _is_cancelled(self) -> bool:
-        """Whether somebody has asked for the end."""
+        """Return whether somebody has asked for the end."""
         return self._state is not None and self._state.is_cancelled
 
     def _stop(self, reason: str) -> None:
@@ -179,7 +179,7 @@ class WarmParslWorkflow(ParslWorkflow):
                     ready.append(child)
 
     def _begin(self) -> None:
-        """Tell of the run, which this process executes from now on."""
+        """Note that this process executes the run from now on."""
         self._state = StateWriter(self.path)
         jobs = dict(self.jobs)
         parents = {name: sorted(self.parents[name]) for name in jobs}
@@ -196,7 +196,7 @@ class WarmParslWorkflow(ParslWorkflow):
         )
 
     def _note_end(self, name: str, future: Future[Any]) -> None:
-        """Tell how a job has ended."""
+        """Note the end of a job."""
         error = future.exception()
         if error is None:
             self._note(name, "SUCCEEDED")
@@ -210,7 +210,7 @@ class WarmParslWorkflow(ParslWorkflow):
             self._state.write(job=name, state=state, code=code)
 
     def _end(self, state: str) -> None:
-        """Tell how the run has ended."""
+        """Note the end of the run."""
         if self._state is not None:
             self._state.write(run=state)
             self._state.close()

@@ -41,11 +41,11 @@ _PARENT_DEATH_SIGNAL = 1
 
 
 class _NotHereError(Exception):
-    """Why a command has to be run in a process of its own."""
+    """Raised for a command that has to be run in a process of its own."""
 
 
 class _Zygote:
-    """What is kept from one request to the next."""
+    """State that is kept from one request to the next."""
 
     def __init__(self, command: click.Command):
         self._command = command

@@ -50,7 +50,7 @@ _MOST_BLUEPRINTS = 16
 
 
 class Parts(NamedTuple):
-    """What a butler is made of, beside the identity of its quantum."""
+    """Parts of a butler, beside the identity of its quantum."""
 
     datastore: Datastore
     storage_classes: StorageClassFactory

@@ -40,7 +40,7 @@ class Held:
         """What was put, in this order (`list` [`tuple`])."""
 
     def accepts(self, obj: Any, ref: DatasetRef) -> bool:
-        """Whether a dataset is held if it can be.
+        """Return whether a dataset is held if it can be.
 
         The log is, only if the metadata is: upstream looks for the log of an attempt that has failed.
         """

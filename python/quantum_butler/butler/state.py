@@ -1,4 +1,4 @@
-"""What a butler keeps from when it is made until it is closed."""
+"""State of a butler from its start to its end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ClosedButlerError(QuantumButlerError, RuntimeError):
 
 @part_of_butler
 class ButlerState(_Upstream):
-    """What the methods of a butler share: its parts, its bookkeeping, and whether it is open."""
+    """State that the methods of a butler share: its parts, its bookkeeping, and whether it is open."""
 
     _quantum_label: QuantumLabel | None = None
     """Which quantum this is for, while its provenance is to be logged."""
@@ -129,7 +129,7 @@ class ButlerState(_Upstream):
 
     @functools.cached_property
     def _metrics(self) -> ButlerMetrics:  # type: ignore[override]
-        """Where operations are counted, if nobody says otherwise."""
+        """Counter of operations, unless another is given."""
         # Two threads that come here at once must count into the same.
         metrics: ButlerMetrics = self.__dict__.setdefault("_metrics", ButlerMetrics())
         return metrics

@@ -87,7 +87,7 @@ def opened_run(*places: Path) -> Iterator[Archive | GraphRun]:
 
 @contextmanager
 def told_in_words() -> Iterator[None]:
-    """Tell what is wrong with an archive or graphs in one line, and what a name may mean in some."""
+    """Turn errors of archives and graphs into one line, and list what an ambiguous name may mean."""
     from ..archive.errors import ArchiveError, NotMadeError
     from ..archive.reports import plain
     from ..quantum_graphs import QuantumGraphError

@@ -1,4 +1,4 @@
-"""Where answers go: the standard streams or a file, and what happens when that is not possible."""
+"""Output of answers: to standard streams or a file; and errors of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``quantum-butler collect`` does: provenance of many quanta into an archive.
+"""Implements ``quantum-butler collect``: provenance of many quanta becomes an archive.
 
 The work goes in four steps.  `sources` finds the input and parts it into
 pieces of bounded size, as `found` has them.  `pieces` reads one piece, in

@@ -38,7 +38,7 @@ _MOST_OPEN = 64
 
 
 class Place(NamedTuple):
-    """Where the contents of a quantum are."""
+    """Place of the contents of a quantum."""
 
     part: int
     row: int
@@ -59,7 +59,7 @@ def _table(folder: str, part: int, name: TableName) -> pa.Table:
 
 
 class Contents:
-    """Which quanta provenance logs have contents of, some 60 bytes for each; the contents are in a folder.
+    """Quanta whose contents are in provenance logs. Each takes some 60 bytes; contents are in a folder.
 
     Of several attempts at a quantum, that one counts which an archive keeps. One that has written nothing,
     since all was there already, is none.
@@ -98,7 +98,7 @@ class Contents:
 
     @property
     def attempts_count(self) -> int:
-        """How many attempts the logs tell of, with contents or without (`int`)."""
+        """Number of attempts in the logs, with contents or without (`int`)."""
         return len(self._attempts.ids)
 
     def known(self) -> Any:

@@ -81,7 +81,7 @@ class RejectedInputError(QuantumButlerError, ValueError):
 
 @dataclass
 class CollectReport:
-    """What was collected."""
+    """Result of collecting."""
 
     output: str
     """Folder of the archive."""

@@ -1,4 +1,4 @@
-"""What was found to be read: in which pieces it is read, and how it is listed."""
+"""Inputs that were found: in which pieces they are read, and how they are listed."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class Found(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What it is listed as."""
+        """Name under which it is listed."""
         return shown(self.given if self.kind == "files" else os.path.join(self.shown, self.names[0]))
 
     @property
     def listed_with(self) -> tuple[bool, str | None]:
-        """Whether it is a log, and what it was found by if it was not named itself."""
+        """Return whether it is a log, and what it was found by if it was not named itself."""
         named = self.given == os.path.join(self.shown, self.names[0])
         return self.kind != "files", None if named else self.given
 

@@ -1,4 +1,4 @@
-"""Where a quantum is known from."""
+"""Origins of quanta: logs, graphs and archives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 
 class Origin(enum.IntEnum):
-    """Where a quantum is known from; of several at once, the highest has the say."""
+    """Origin of a quantum. Of several origins, the one with the highest number decides."""
 
     PREDICTED = 0
     """A predicted graph."""

@@ -1,4 +1,4 @@
-"""What was read from a piece of the input: tables in files that all workers see."""
+"""Tables that were read from a piece of the input. They are in files that all workers see."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLES: tuple[TableName, ...] = ("quanta", "edges", "records", "earlier")
 
 @dataclass(frozen=True)
 class Part:
-    """What was read from a piece."""
+    """Tables that were read from a piece."""
 
     number: int
     """Which part it is."""

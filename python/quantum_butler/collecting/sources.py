@@ -164,7 +164,7 @@ class Sources:
 
 
 class _Visits:
-    """Which folders have been entered: each once, and by a link none above it or above the top."""
+    """Folders that were entered, each once. No link leads to one above it or above the top."""
 
     def __init__(self) -> None:
         self.been: set[tuple[int, int]] = set()
@@ -197,7 +197,7 @@ class _Walk:
         self._last = ("", (0, 0))
 
     def is_new(self, path: str) -> bool:
-        """Whether a file was not found so far; from now on it is."""
+        """Return whether a file was not found so far; from now on it is."""
         folder, name = os.path.split(path)
         if self._last[0] != folder:
             self._last = (folder, _identity(folder or os.curdir))
@@ -284,7 +284,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _leads_up(link: str) -> bool:
-    """Whether a link leads to a folder above it."""
+    """Return whether a link leads to a folder above it."""
     target = os.path.realpath(link)
     place = os.path.realpath(os.path.dirname(link) or os.curdir)
     return target in (place, *_parents(place))

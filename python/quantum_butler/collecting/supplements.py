@@ -1,4 +1,4 @@
-"""What a graph knows of quanta that have a line as well: whatever the line does not say."""
+"""Supplements from graphs: facts of quanta that their log lines lack."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def part_schemas() -> dict[str, pa.Schema]:
 
 
 class _Layout(NamedTuple):
-    """How a table is written."""
+    """Layout with which a table is written."""
 
     schema: pa.Schema
     rows: int

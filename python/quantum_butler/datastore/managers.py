@@ -159,7 +159,7 @@ class NativeOpaqueTableStorageManager(OpaqueTableStorageManager):
 
 
 class NativeDatastoreRegistryBridge(DatastoreRegistryBridge):
-    """Which datasets one datastore holds, and which are in its trash."""
+    """Bookkeeping of the datasets that one datastore holds, and of those in its trash."""
 
     def __init__(self, datastoreName: str):
         super().__init__(datastoreName)

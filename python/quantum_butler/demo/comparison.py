@@ -1,4 +1,4 @@
-"""Whether two runs of one graph have left the same."""
+"""Comparison of two runs of one graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEASURED = re.compile(
 
 @dataclass
 class Outputs:
-    """What a run has left in its repository."""
+    """Files and datasets that a run has left in its repository."""
 
     refs: dict[UUID, DatasetRef]
     """The datasets of the output run by ID."""

@@ -20,7 +20,7 @@ from .report import Asked, Gathered
 
 
 class Predicted(NamedTuple):
-    """What a graph says of a quantum."""
+    """Inputs and outputs of a quantum in a graph."""
 
     task_label: str
     """Label of its task."""

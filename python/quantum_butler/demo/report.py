@@ -1,4 +1,4 @@
-"""What came out of the demonstration, and how a person or a program reads it."""
+"""Results of the demonstration, formatted for a person or a program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.text import Text
 
 @dataclass
 class Run:
-    """What one butler did with the graph."""
+    """Result of running the graph with one butler."""
 
     quanta: int
     ms_per_quantum: float
@@ -64,7 +64,7 @@ class Gathered:
 
 @dataclass
 class Commanded:
-    """What a command did with a graph in two processes."""
+    """Result of running a graph by a command in two processes."""
 
     command: str
     quanta: int
@@ -74,7 +74,7 @@ class Commanded:
 
 @dataclass
 class Said:
-    """What a command of the final job has said."""
+    """Output of a command of the final job."""
 
     command: str
     text: str

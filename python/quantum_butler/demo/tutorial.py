@@ -43,7 +43,7 @@ _config: Any = DynamicTestPipelineTaskConfig
 
 
 class Example(NamedTuple):
-    """What `make_example` has made."""
+    """Result of `make_example`."""
 
     repository: Path
     """Root of the repository."""
@@ -78,7 +78,7 @@ def make_example(folder: Path) -> Example:
 
 
 def _insert_sky(butler: Butler) -> None:
-    """Tell a registry of three visits, six detectors, and four patches that cover them."""
+    """Insert three visits, six detectors, and four patches that cover them into a registry."""
     insert = butler.registry.insertDimensionData
     detectors = range(COLUMNS * ROWS)
     insert(

@@ -1,4 +1,4 @@
-"""What stands in for upstream's executor of quantum graphs, in commands that know only upstream's.
+"""Replaces upstream's executor of quantum graphs in commands that know only upstream's.
 
 Importing this module imports next to nothing besides upstream's executor,
 since most commands run their quanta in one process.

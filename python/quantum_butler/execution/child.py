@@ -1,4 +1,4 @@
-"""What happens in a forked process: quanta are run, and told of.
+"""Runs quanta in a forked process, and reports them.
 
 It goes as in the processes of upstream's own executor: the same report, the
 same exit codes, and a quantum that has failed ends the process.
@@ -41,7 +41,7 @@ _MOST_EARLIER_QUANTA = 100
 
 
 class Outcome(NamedTuple):
-    """What a child tells its parent of one quantum."""
+    """Message of a child to its parent about one quantum."""
 
     report: QuantumReport
     """Upstream's report."""
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What is the same for all quanta of a run."""
+    """Settings that are the same for all quanta of a run."""
 
     executor: QuantumExecutor
     """Upstream's executor of single quanta."""

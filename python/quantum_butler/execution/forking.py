@@ -1,4 +1,4 @@
-"""Whether and how this process may be forked.
+"""Forking of this process: conditions and preparations.
 
 A fork takes along one thread only.  What the others hold at that moment, a
 lock or a half-changed structure, stays as it is in the child for ever.  So a

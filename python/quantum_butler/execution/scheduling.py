@@ -1,4 +1,4 @@
-"""Which quantum runs when, and what is told of it.
+"""Scheduling: decides which quantum runs when, and reports it.
 
 A quantum is started as soon as all quanta before it have succeeded and a
 process is free.  Nothing is polled: the pipes of the processes and their ends
@@ -121,7 +121,7 @@ class GraphRun:
 
     @property
     def _is_over(self) -> bool:
-        """Whether no further quantum is started."""
+        """Return whether no further quantum is started."""
         return self._interruptions.count > 0 or self._watcher.wants_end
 
     def _n_busy(self) -> int:

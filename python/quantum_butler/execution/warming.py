@@ -1,4 +1,4 @@
-"""What the quanta of a run have in common, made before the first of them."""
+"""Objects that the quanta of a run share. They are made before the first quantum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a run as it goes on."""
+"""Watchers of a run: they are called as it goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Watcher:
 
     @property
     def wants_end(self) -> bool:
-        """Whether no further quantum is to be started."""
+        """Return whether no further quantum is to be started."""
         return False
 
     def starts(self, quantum_id: uuid.UUID) -> None:

@@ -108,12 +108,12 @@ class Worker:
 
     @property
     def was_ended(self) -> bool:
-        """Whether the process was ended from here, and did not end before that by itself."""
+        """Return whether the process was ended from here, and did not end before that by itself."""
         return self.is_ending and self.exit_code < 0
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no further quantum."""
+        """Return whether it takes no further quantum."""
         return self._left == 0
 
     def assign(self, quantum_id: uuid.UUID) -> None:

@@ -1,4 +1,4 @@
-"""What is exported: quanta of an archive with the datasets that they used and wrote, some at a time."""
+"""Contents of an export: quanta of an archive with the datasets that they used and wrote, in batches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NAMES = ("dataset_id", "dataset_type", "run", "storage_class", "size", "data_id
 
 
 class DatasetName(NamedTuple):
-    """What a dataset is called."""
+    """Name of a dataset: its type, data ID and run."""
 
     dataset_id: uuid.UUID
     dataset_type: str | None
@@ -79,7 +79,7 @@ class Batch(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What of an archive is exported, and by what it goes."""
+    """Selection of an archive for export."""
 
     tasks: frozenset[str] = frozenset()
     """Labels of tasks; empty for all."""
@@ -114,7 +114,7 @@ class Contents:
 
     @property
     def actual(self) -> bool:
-        """Whether it goes by what was used and written (`bool`)."""
+        """Return whether it goes by what was used and written (`bool`)."""
         return self._selection.actual
 
     def count(self, most: int) -> int:
@@ -233,7 +233,7 @@ class Contents:
 
 
 class _Names:
-    """What datasets are called, by their rows in the lineage index."""
+    """Names of datasets, by their rows in the lineage index."""
 
     def __init__(self, archive: Archive, reader: Reader):
         self._reader = reader

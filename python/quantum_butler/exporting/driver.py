@@ -34,7 +34,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export has written.
+    """Result of an export.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What goes wrong with exports."""
+"""Exceptions of exports."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _ENDS = {
 
 @attr.define(kw_only=True)
 class QuantumRunFacet(RunFacet):
-    """What OpenLineage has no word for."""
+    """Facts of a quantum for which OpenLineage has no term."""
 
     quantumDataId: dict[str, Any] = attr.field(factory=dict)  # noqa: N815 - names of the field's are so
     outputRun: str | None = attr.field(default=None)  # noqa: N815

@@ -1,4 +1,4 @@
-"""What all formats have in common."""
+"""Common parts of all formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What quanta needed, as the table that upstream's coming analyzer of runtimes reads."""
+"""Resources of quanta, as the table that upstream's coming analyzer of runtimes reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an attempt at a quantum was made, and whether it failed."""
+"""Begin, end and failure of an attempt at a quantum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Beginning(NamedTuple):
-    """What is known when an attempt begins."""
+    """Facts that are known when an attempt begins."""
 
     time: int
     """When that is, in microseconds since 1970."""

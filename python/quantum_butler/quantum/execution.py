@@ -1,4 +1,4 @@
-"""How an attempt at a quantum went, from what its butler was handed.
+"""Facts about the execution of a quantum, from datasets that its butler was handed.
 
 Upstream's executors put the metadata of a task only if it succeeded, and its
 log in any case.  The log has in its extra part what provenance needs of an
@@ -56,7 +56,7 @@ _SUCCESSFUL, _FAILED, _ABORTED_SUCCESS = 1, -1, -2
 
 
 class Connections(dict[str, dict[str, str]]):
-    """Which dataset types a task has under which of its connections, by their kind."""
+    """Dataset types of a task under each of its connections, by kind."""
 
     @cached_property
     def json(self) -> str:
@@ -87,7 +87,7 @@ def connections_of(node: TaskNode) -> Connections:
 
 
 class Observed:
-    """What a butler has been handed of its quantum that tells how it went."""
+    """Datasets with facts about the execution that a butler was handed."""
 
     __slots__ = ("_put", "_written", "metrics", "quantum")
 

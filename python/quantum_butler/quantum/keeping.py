@@ -1,4 +1,4 @@
-"""Which metadata and logs of quanta go into the log of their process alone, and have no files."""
+"""Keeping metadata and logs of quanta in the log of their process alone, without files."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ _shared_name: str | None = None
 
 
 class QuantumLabel(NamedTuple):
-    """What a log says of a quantum besides its provenance."""
+    """Facts of a quantum in a log besides its provenance."""
 
     quantum_id: uuid.UUID
     """Its id."""

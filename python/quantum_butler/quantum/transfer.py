@@ -1,4 +1,4 @@
-"""What quanta have written, into a repository.
+"""Transfers outputs of quanta into a repository.
 
 Upstream gathers the outputs and records of all quanta before it imports the
 first one.  Here provenance is read and merged in Rust, which hands over the

@@ -1,4 +1,4 @@
-"""What values a data ID has in all that this package writes."""
+"""Values of data IDs in all that this package writes."""
 
 from __future__ import annotations
 

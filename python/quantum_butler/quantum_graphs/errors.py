@@ -1,4 +1,4 @@
-"""What goes wrong with quantum graphs."""
+"""Exceptions of quantum graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What graphs have of quanta and datasets, by name: the graphs' side of `queries`."""
+"""Quanta and datasets of graphs, by name: the graphs' side of `queries`."""
 
 from __future__ import annotations
 

@@ -86,13 +86,13 @@ class PredictedGraph(Graph[_core.PredictedGraph]):
 
     @property
     def init_quanta(self) -> list[PlannedQuantum]:
-        """What tasks, and the graph itself, have before their quanta (`list` [`PlannedQuantum`])."""
+        """Init-inputs and init-outputs of tasks and of the graph itself (`list` [`PlannedQuantum`])."""
         with errors_of_graphs():
             return [_planned(told) for told in self._core.init_quanta()]
 
     @property
     def edges(self) -> list[tuple[uuid.UUID, uuid.UUID]]:
-        """Which quanta come before which others (`list` [`tuple` [`uuid.UUID`, `uuid.UUID`]])."""
+        """Pairs of quanta, the earlier one first (`list` [`tuple` [`uuid.UUID`, `uuid.UUID`]])."""
         with errors_of_graphs():
             return [edge for number in range(len(self.files)) for edge in self._core.order(number)]
 

@@ -18,7 +18,7 @@ from .shared import Graph, id_number, tables_of
 
 
 class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
-    """What happened to the quanta and datasets of a run, or of many.
+    """Provenance graph of one run, or of several files as one: quanta and datasets as they came out.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class ProvenanceGraph(Graph[_core.ProvenanceGraph]):
 
     @property
     def init_quanta(self) -> list[InitQuantum]:
-        """What tasks read and write before their quanta (`list` [`InitQuantum`])."""
+        """Init-inputs and init-outputs of tasks (`list` [`InitQuantum`])."""
         with errors_of_graphs():
             return [InitQuantum(*told) for told in self._core.init_quanta()]
 

@@ -1,4 +1,4 @@
-"""What graphs answer with."""
+"""Results that graphs return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DataId = dict[str, int | str]
 
 @dataclass(frozen=True, slots=True)
 class ExceptionInfo:
-    """What an attempt failed with, or what made a success partial.
+    """Exception of a failed attempt, or of a partial success.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ExceptionInfo:
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """What an attempt took.
+    """Resources that an attempt used.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class GraphQuantum:
-    """What happened to a quantum.
+    """Quantum of a provenance graph.
 
     Parameters
     ----------
@@ -140,13 +140,13 @@ class GraphQuantum:
 
     @property
     def status(self) -> QuantumStatus:
-        """How the last attempt ended (`QuantumStatus`)."""
+        """Status of the last attempt (`QuantumStatus`)."""
         return self.attempts[-1].status if self.attempts else QuantumStatus.BLOCKED
 
 
 @dataclass(frozen=True, slots=True)
 class GraphDataset:
-    """What happened to a dataset.
+    """Dataset of a provenance graph.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class GraphDataset:
 
 @dataclass(frozen=True, slots=True)
 class InitQuantum:
-    """What a task reads and writes before its quanta.
+    """Init-inputs and init-outputs of a task.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What predicted and provenance graphs have in common."""
+"""Common parts of predicted and provenance graphs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Graph(Generic[_Core]):
 
     @cached_property
     def headers(self) -> tuple[dict[str, Any], ...]:
-        """What each file says of itself (`tuple` [`dict`, ...])."""
+        """Header of each file (`tuple` [`dict`, ...])."""
         return tuple(read_json(self._core.header(number), file) for number, file in enumerate(self.files))
 
     @cached_property

@@ -8,7 +8,7 @@ import enum
 
 
 class QuantumStatus(enum.IntEnum):
-    """How an attempt at a quantum ended: upstream's ``QuantumAttemptStatus``."""
+    """Status of an attempt at a quantum: upstream's ``QuantumAttemptStatus``."""
 
     ABORTED = -4
     UNKNOWN = -3
@@ -19,7 +19,7 @@ class QuantumStatus(enum.IntEnum):
 
 
 class Caveats(enum.IntFlag):
-    """What is to be said of a success: upstream's ``QuantumSuccessCaveats``."""
+    """Caveats of a success: upstream's ``QuantumSuccessCaveats``."""
 
     NO_CAVEATS = 0
     ANY_OUTPUTS_MISSING = 1

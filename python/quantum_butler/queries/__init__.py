@@ -1,4 +1,4 @@
-"""What people write to name quanta and datasets, or to choose among them, without ``lsst``.
+"""Language in which people name quanta and datasets, or choose among them. It needs no ``lsst``.
 
 - `expressions`: conditions on data IDs, parsed; `conditions`: worked out for many rows at once.
 - `spoken`: a name as it is written; `resolving`: what it is the name of.

@@ -1,4 +1,4 @@
-"""Which quanta or datasets are wanted, and which rows of a table that are."""
+"""Choices of quanta or datasets, and the rows of a table that they select."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .statuses import status_of_word
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is wanted; `None` stands for all."""
+    """Choice of quanta or datasets. `None` stands for all."""
 
     labels: frozenset[str] | None = None
     """Tasks of quanta, or types of datasets."""

@@ -1,4 +1,4 @@
-"""What goes wrong with names and conditions."""
+"""Exceptions of names and conditions."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """Whether something is among some values."""
+    """Membership of a value in a list."""
 
     term: Node
     values: tuple[Literal | Range | Identifier, ...]

@@ -1,4 +1,4 @@
-"""What a name is the name of."""
+"""Quanta and datasets that were found by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked by name: an archive, or graphs."""
+"""Places that can be asked by name: an archive, or graphs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Place(ABC):
     @property
     @abstractmethod
     def source(self) -> Source:
-        """Where names are looked up."""
+        """Source in which names are looked up."""
 
     def resolve(self, name: Name, *, kind: Kind | None = None) -> Found:
         """Find the quantum or the dataset that has a name.

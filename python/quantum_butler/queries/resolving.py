@@ -29,7 +29,7 @@ _SORTS = {QUANTUM: "task", DATASET: "dataset type"}
 
 
 class Source(ABC):
-    """What has quanta and datasets: an archive, or graphs."""
+    """Source of quanta and datasets: an archive, or graphs."""
 
     @abstractmethod
     def shown(self) -> str:

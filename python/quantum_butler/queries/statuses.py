@@ -1,4 +1,4 @@
-"""How quanta end, in upstream's numbers and in words."""
+"""Statuses of quanta, in upstream's numbers and in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a butler's SQLite file."""
+"""Exceptions of a butler's SQLite file."""
 
 from __future__ import annotations
 

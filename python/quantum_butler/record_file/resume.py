@@ -73,7 +73,7 @@ class Found(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Resumption:
-    """What was not as it should be when a butler was resumed."""
+    """Faults that were found when a butler was resumed."""
 
     unrecorded_artifacts: tuple[Found, ...]
     """Artifacts at the predicted places of outputs that have no record, and
@@ -163,7 +163,7 @@ def _only_in_memory(journal: Journal) -> list[Found]:
 
 
 class _Search:
-    """What one datastore has that it should not have, or the other way round."""
+    """Differences between one datastore and its records."""
 
     def __init__(self, journal: Journal, datastore: NativeFileDatastore):
         self._datastore = datastore

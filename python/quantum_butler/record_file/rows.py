@@ -57,7 +57,7 @@ _encode = json.JSONEncoder().encode
 
 
 class DatastoreIdentity(NamedTuple):
-    """What tells a file datastore from others: its name, table of records and root."""
+    """Identity of a file datastore: its name, table of records and root."""
 
     name: str
     table: str
@@ -65,7 +65,7 @@ class DatastoreIdentity(NamedTuple):
 
 
 class PredictedArtifact(NamedTuple):
-    """Where an artifact of a predicted output is going to be, and what was there before.
+    """Predicted place of an output's artifact, and the file that was there before.
 
     The latter is what `identity_of` returns, or `None` if that is not known.
     """
@@ -109,7 +109,7 @@ class _OutputRows:
 
 
 class _OfType:
-    """What rows of outputs have from their dataset type."""
+    """Columns of an output's row that depend on its dataset type alone."""
 
     __slots__ = ("_keys", "columns", "dataset_type")
 

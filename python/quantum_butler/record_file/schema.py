@@ -79,7 +79,7 @@ _QUANTUM_TABLES: Mapping[str, str] = {
 
 
 class FileSchema:
-    """What the tables of the files of one repository are."""
+    """Schema of the tables in the files of one repository."""
 
     def __init__(self, database: Database):
         with database.query(

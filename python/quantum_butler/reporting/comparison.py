@@ -1,4 +1,4 @@
-"""What differs between two runs of the same tasks."""
+"""Comparison of two runs of the same tasks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TaskComparison:
 
 @dataclass
 class TypeComparison:
-    """What was written of a dataset type in two runs."""
+    """Outputs of a dataset type in two runs."""
 
     name: str
     """Name of the type (`str`)."""
@@ -105,13 +105,13 @@ class TypeComparison:
 
     @property
     def is_steady(self) -> bool:
-        """Whether a size that differs is a difference: not so of task metadata and logs (`bool`)."""
+        """Return whether a size that differs is a difference: not so of task metadata and logs (`bool`)."""
         return not self.name.endswith(_UNSTEADY)
 
 
 @dataclass
 class Comparison(Showable):
-    """What differs between two runs, quantum by quantum and dataset by dataset."""
+    """Differences between two runs, quantum by quantum and dataset by dataset."""
 
     left: tuple[str, ...]
     """The left archive or graphs (`tuple` [`str`, ...])."""
@@ -145,7 +145,7 @@ class Comparison(Showable):
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing differs but times, and sizes of task metadata and logs (`bool`)."""
+        """Return whether nothing differs but times, and sizes of task metadata and logs (`bool`)."""
         resized = any(one.resized for one in self.types if one.is_steady)
         only = any(one.only_left or one.only_right for one in self.types)
         return not (len(self.changes) or len(self.quanta) or len(self.inputs) or only or resized)

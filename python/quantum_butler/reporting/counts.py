@@ -1,4 +1,4 @@
-"""What became of the quanta of a run, and why."""
+"""Counts of a run by status, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _GOOD = frozenset((QuantumStatus.SUCCESSFUL,))
 
 @dataclass
 class TaskCounts:
-    """How many quanta of a task ended how."""
+    """Numbers of quanta of a task, by status."""
 
     label: str
     """Label of the task (`str`)."""
@@ -61,7 +61,7 @@ class TaskCounts:
 
     @property
     def total(self) -> int:
-        """How many quanta there are (`int`)."""
+        """Number of quanta (`int`)."""
         return sum(self.statuses.values())
 
 
@@ -119,7 +119,7 @@ class ExceptionGroup:
 
 @dataclass
 class RunReport(Showable):
-    """What became of the quanta of a run."""
+    """Report of a run: numbers of quanta by status, failures and their reasons."""
 
     sources: tuple[str, ...]
     """The archive or graphs (`tuple` [`str`, ...])."""
@@ -138,7 +138,7 @@ class RunReport(Showable):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every quantum has succeeded (`bool`)."""
+        """Return whether every quantum has succeeded (`bool`)."""
         return all(task.total == task.statuses["successful"] for task in self.tasks)
 
     @property

@@ -22,7 +22,7 @@ _MOST = 1 << 62
 
 @dataclass(frozen=True)
 class Matches:
-    """Which rows of two sides have one name."""
+    """Rows of two sides with the same names."""
 
     left: _Numbers
     """Rows of the left that have a partner (`numpy.ndarray`)."""

@@ -1,4 +1,4 @@
-"""What two runs that are compared have: quanta, datasets and uses, of archives or graphs."""
+"""The two sides of a comparison: quanta, datasets and uses, of archives or graphs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Side:
 
     @property
     def has_names(self) -> bool:
-        """Whether it tells what its datasets are called (`bool`)."""
+        """Return whether it tells what its datasets are called (`bool`)."""
         return len(self.datasets.types) > self.datasets.types.null_count or not len(self.datasets.types)
 
 

@@ -1,4 +1,4 @@
-"""What a report is made from: an archive, or provenance graphs, as batches of one form."""
+"""Sources of a report: an archive, or provenance graphs, as batches of one form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long quanta took, and what of it was not work."""
+"""Run times of quanta, and the overhead in them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Quantiles:
 
 @dataclass
 class TaskTimes:
-    """How long the quanta of a task took, and how much memory."""
+    """Run times and memory of the quanta of a task."""
 
     label: str
     """Label of the task (`str`)."""
@@ -111,7 +111,7 @@ class Overhead:
 
 @dataclass
 class RunTimes(Showable):
-    """How long the quanta of a run took."""
+    """Run times of the quanta of a run."""
 
     sources: tuple[str, ...]
     """The archive or graphs (`tuple` [`str`, ...])."""

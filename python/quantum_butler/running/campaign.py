@@ -40,7 +40,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run has ended."""
+    """Result of a run."""
 
     tally: Tally
     """Counts of the quanta that were chosen."""
@@ -50,7 +50,7 @@ class RunResult:
 
     @property
     def is_success(self) -> bool:
-        """Whether all quanta that were chosen are done."""
+        """Return whether all quanta that were chosen are done."""
         return not (self.was_interrupted or any(map(self.tally.total, ("waiting", "failed", "blocked"))))
 
 
@@ -123,7 +123,7 @@ class Campaign:
 
     @cached_property
     def prepared(self) -> Prepared:
-        """What is needed to run quanta."""
+        """Objects that are needed to run quanta."""
         return Prepared(self._options, self.plan)
 
     def _states(self, failed: set[int]) -> Iterator[tuple[int, str]]:

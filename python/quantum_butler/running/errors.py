@@ -1,4 +1,4 @@
-"""What can be wrong with a run as a whole."""
+"""Exceptions of a run as a whole."""
 
 from __future__ import annotations
 

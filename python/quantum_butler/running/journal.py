@@ -25,7 +25,7 @@ _NAME = "quantum-butler run"
 
 
 class Identity(NamedTuple):
-    """What a journal is about."""
+    """Identity of the run that a journal belongs to."""
 
     graph: str
     """What tells the graph from all others."""

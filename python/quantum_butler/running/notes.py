@@ -1,4 +1,4 @@
-"""What is noted of a run as it goes on: in the journal, in the counts, and for whoever looks."""
+"""Notes of a run as it goes on: in the journal, in the counts, and for watchers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Notes(Watcher):
 
     @property
     def wants_end(self) -> bool:
-        """Whether no further quantum is to be started."""
+        """Return whether no further quantum is to be started."""
         return self.error is not None
 
     def starts(self, quantum_id: uuid.UUID) -> None:

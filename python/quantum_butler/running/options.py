@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""Options of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is asked to do."""
+    """Options of a run."""
 
     repository: str
     """Root or configuration of the repository."""
@@ -79,7 +79,7 @@ class RunOptions:
 
     @property
     def log_failure(self) -> LogFailure:
-        """What happens if a provenance log cannot be written later (`LogFailure`)."""
+        """Policy for a provenance log that cannot be written later (`LogFailure`)."""
         return LogFailure.of(self.on_log_failure, self.spill_to)
 
     @property

@@ -1,4 +1,4 @@
-"""What is known of the quanta of a graph without what they read and write.
+"""Plan of a run: quanta of a graph without their inputs and outputs.
 
 Quanta have numbers, from 0, in the order in which they start: by task label
 and data ID, as in `quantum_butler.execution`.

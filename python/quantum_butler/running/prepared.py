@@ -1,4 +1,4 @@
-"""What is needed to run quanta of a graph: the graph itself, and upstream's executor of single quanta."""
+"""Objects that are needed to run quanta: the graph, and upstream's executor of single quanta."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Prepared:
 
     @property
     def lacks_tasks(self) -> bool:
-        """Whether the graph has tasks that cannot be imported."""
+        """Return whether the graph has tasks that cannot be imported."""
         return bool(self._without)
 
     def graph(self, ids: Collection[uuid.UUID]) -> PredictedQuantumGraph:

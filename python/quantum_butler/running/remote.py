@@ -1,4 +1,4 @@
-"""What an engine calls on its workers: a batch of quanta is handed to a process that stays warm.
+"""Function that an engine calls on its workers. It hands a batch of quanta to a process that stays warm.
 
 Only the standard library is imported here; the process imports the rest.
 """

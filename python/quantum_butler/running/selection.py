@@ -1,4 +1,4 @@
-"""Which quanta of a graph are chosen by task and by data ID."""
+"""Selection of quanta of a graph by task and data ID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs quanta on a machine of an engine: a process that stays warm from one batch to the next.
+"""Process that runs quanta on a machine of an engine. It stays warm from one batch to the next.
 
 It is started as ``python -m quantum_butler.running.server``.  The first line
 that it reads tells what is the same for all batches; each further line is a

@@ -1,4 +1,4 @@
-"""How many quanta of each task are in which state."""
+"""Numbers of quanta of each task, by state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run is shown: a live table on a terminal, lines elsewhere."""
+"""Display of a run: a live table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

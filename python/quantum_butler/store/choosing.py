@@ -1,4 +1,4 @@
-"""Which files of a dataset are read for what was asked for, and who makes what of them."""
+"""Chooses the files of a dataset that are read for a request, and who converts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ File: TypeAlias = tuple[Location, StoredFileInfo]
 
 
 class Choice(NamedTuple):
-    """How an answer is made of the files of a dataset."""
+    """Recipe that makes an answer from the files of a dataset."""
 
     files: Sequence[File]
     """What is read."""

@@ -1,4 +1,4 @@
-"""What upstream's table specifications mean for tables kept in Rust.
+"""Translates upstream's table specifications into tables kept in Rust.
 
 A column in Rust holds values of one kind.  Upstream declares columns by SQL
 types, which accept more: a dataset id, for instance, may also be given as an

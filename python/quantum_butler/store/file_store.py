@@ -37,7 +37,7 @@ Undo = Callable[[], None]
 
 
 class Journal(Protocol):
-    """Where a butler's records are kept besides memory."""
+    """Place besides memory where a butler's records are kept."""
 
     def commit(self) -> None:
         """Write what has changed, or raise."""
@@ -53,7 +53,7 @@ class Journal(Protocol):
 
 
 class Configuration:
-    """What the configuration of a file datastore fixes once and for all."""
+    """Facts that the configuration of a file datastore fixes once and for all."""
 
     def __init__(self, prototype: FileDatastore):
         [(self.table_name, definition)] = prototype.get_opaque_table_definitions().items()

@@ -1,4 +1,4 @@
-"""Where datasets are, or are expected, and whether they exist."""
+"""Finds datasets, or their expected places, and says whether they exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a datastore puts datasets, and which formatters it uses for them.
+"""Places that a datastore gives to datasets, and the formatters that it uses for them.
 
 Upstream looks up the template, the formatter, the constraints and the rule for
 disassembly anew for every dataset.  All of that depends on the dataset type,
@@ -32,7 +32,7 @@ _MOST_KINDS = 10_000
 
 
 class Placement(NamedTuple):
-    """Where one artifact of each dataset of a kind goes."""
+    """Place of one artifact of each dataset of a kind."""
 
     component: str | None
     """Component that the artifact holds; `None` for a whole dataset."""
@@ -70,7 +70,7 @@ class Placement(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a datastore does with datasets of one kind."""
+    """Treatment of datasets of one kind by a datastore."""
 
     acceptable: bool
     """Whether the constraints let them in."""
@@ -83,7 +83,7 @@ class Kind(NamedTuple):
 
 
 class Placements:
-    """What a file datastore does with each kind of dataset, as it was configured."""
+    """Treatment of each kind of dataset by a file datastore, as it was configured."""
 
     def __init__(self, datastore: FileDatastore):
         self._datastore = datastore

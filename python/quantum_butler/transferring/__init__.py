@@ -1,4 +1,4 @@
-"""What quanta have written, into a repository.
+"""Transfers outputs of quanta into a repository.
 
 `quanta` does it with the provenance of quanta that a program has, as
 ``QuantumProvenanceData.collect_and_transfer``.

@@ -1,4 +1,4 @@
-"""What an archive knows to be written, into the repository.
+"""Transfers the outputs that an archive knows into the repository.
 
 The counterpart of upstream's ``butler transfer-from-graph`` for a run whose
 provenance has been collected: nothing is looked for on disk, because the archive

@@ -1,4 +1,4 @@
-"""What the quanta of a graph are to write, as the repository knows it.
+"""Predicted outputs of the quanta of a graph, as the repository knows them.
 
 A graph in its present format is a file that single quanta can be read from:
 then only those that are asked for are ever held.  A graph of the older format,
@@ -37,7 +37,7 @@ class GraphError(QuantumButlerError, RuntimeError):
 
 
 class GraphOutputs(ABC):
-    """What the quanta of a graph are to write."""
+    """Predicted outputs of the quanta of a graph."""
 
     def __init__(self, graph: PredictedQuantumGraph | PredictedQuantumGraphComponents):
         pipeline = graph.pipeline_graph

@@ -1,4 +1,4 @@
-"""What a transfer says of itself."""
+"""Report of a transfer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UnrecordedOutput:
 
 @dataclasses.dataclass
 class TransferReport:
-    """What a transfer has done; with ``dry_run``, what it would do.
+    """Result of a transfer; with ``dry_run``, the expected result.
 
     Parameters
     ----------
@@ -109,5 +109,5 @@ class TransferReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether archive, graph, repository and disk do not differ (`bool`)."""
+        """Return whether archive, graph, repository and disk do not differ (`bool`)."""
         return not (self.different or self.unexpected or self.unrecorded)

@@ -32,7 +32,7 @@ _MOST_KINDS = 10_000
 
 
 class CacheSettings:
-    """What a datastore's configuration and the environment say of its local file cache."""
+    """Settings of a datastore's file cache, from its configuration and the environment."""
 
     def __init__(self, datastore: FileDatastore):
         self._config = datastore.config["cached"] if "cached" in datastore.config else None

@@ -1,4 +1,4 @@
-"""What is known of upstream's file datastore beyond its interface."""
+"""Knowledge of upstream's file datastore beyond its interface."""
 
 from __future__ import annotations
 

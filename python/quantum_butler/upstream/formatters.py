@@ -1,4 +1,4 @@
-"""What is known of formatters and of the storage classes that they serve."""
+"""Knowledge of formatters and of the storage classes that they serve."""
 
 from __future__ import annotations
 

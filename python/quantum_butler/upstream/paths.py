@@ -1,4 +1,4 @@
-"""Where the files of a datastore may be."""
+"""Places where the files of a datastore may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of refs: keys of their ids, and records that they carry."""
+"""Knowledge of refs: keys of their ids, and records that they carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions of upstream there are fast paths for."""
+"""Versions of upstream that have fast paths."""
 
 __all__ = ("NEWEST", "OLDEST", "describe", "require_supported")
 

@@ -1,4 +1,4 @@
-"""What upstream says in its logs of each step, and how to say the same where upstream's code is not run.
+"""Words of upstream's logs for each step, and a way to log the same where upstream's code is not run.
 
 Messages at ``DEBUG`` and ``VERBOSE`` are part of what users get.  They come under
 the names of upstream's loggers, in upstream's order.

@@ -1,4 +1,4 @@
-"""What is wrong with an archive."""
+"""Findings: faults of an archive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a check of a whole archive has found; see `Archive.verify`."""
+    """Result of a check of a whole archive. See `Archive.verify`."""
 
     path: str
     """Folder of the archive (`str`)."""
@@ -52,7 +52,7 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong (`bool`)."""
+        """Return whether nothing is wrong (`bool`)."""
         return not self.count
 
 
@@ -66,7 +66,7 @@ class Findings:
 
     @property
     def count(self) -> int:
-        """How much is wrong (`int`)."""
+        """Number of findings (`int`)."""
         return self._counts.total()
 
     def add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 from lsst.daf.butler import QuantumBackedButler
 
+import configurations
 import distribution
 import interpreters
 import postgres
@@ -52,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.TogetherScheduling:
     return distribution.TogetherScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    # What has been imported stays: no collection has to look through it again.
+    gc.collect()
+    gc.freeze()
 
 
 # What the state machine has compared, by kind of repository.
@@ -130,6 +138,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _interpreter() -> Iterator[None]:
     with interpreters.closing_connections(), interpreters.seeking_zip_files():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configurations() -> Iterator[None]:
+    with configurations.reading_once():
         yield
 
 

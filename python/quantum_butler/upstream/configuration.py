@@ -68,6 +68,9 @@ _DEFAULTS = {
 # A file that changed this recently may change again under the same time stamp.
 _TIME_STAMP_NS = 2_000_000_000
 
+# The one in C, where PyYAML has it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # More files than this are not worth looking at for every butler.
 _MOST_FILES = 500
 
@@ -251,7 +254,7 @@ def _included(
     ``includeConfigs``, relative to the current directory or to the file that was not
     itself included by a tag.
     """
-    document = yaml.compose(content.decode(), yaml.SafeLoader)
+    document = yaml.compose(content.decode(), _LOADER)
     pending = [] if document is None else [document]
     done = set()
     while pending:

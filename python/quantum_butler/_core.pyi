@@ -22,6 +22,7 @@ __all__ = [
     "FileRecords",
     "Folders",
     "Frontier",
+    "GatheredBlocks",
     "Gatherer",
     "GraphWriter",
     "IdSet",
@@ -609,6 +610,9 @@ class PredictedGraph:
         """Tables of quanta and edges."""
     def datasets(self, rows: int, /) -> TableBatches: ...
 
+# Id, type, run, and values of the data ID.
+_Named: TypeAlias = tuple[int, str, str, list[int | str]]
+
 @final
 class Gatherer:
     """Makes blocks of a provenance graph from what logs have of quanta that have just succeeded.
@@ -622,10 +626,26 @@ class Gatherer:
     ) -> Gatherer: ...
     def lose(self, datasets: Sequence[int], /) -> None:
         """Take notice of what failed or blocked quanta were to write."""
-    def gather(
-        self, logged: Sequence[tuple[int, int, str | None, str | None]], /
-    ) -> tuple[list[tuple[str, int, int | None, bytes]], list[int]]:
-        """Return blocks, and the quanta that they are of; given are id, dictionary, metadata and log."""
+    def plans(self, quanta: Sequence[int], /) -> list[tuple[int, _Named, _Named]]:
+        """Return the metadata and the log of quanta that nothing lost stands in the way of."""
+    def gather(self, logged: Sequence[tuple[int, int, str | None, str | None]], /) -> GatheredBlocks:
+        """Gather from logs; given are id, dictionary, metadata and log."""
+    def gather_files(
+        self, stored: Sequence[tuple[int, str | PathLike[str], str | PathLike[str]]], /
+    ) -> GatheredBlocks:
+        """Gather from files; given are id, metadata and log."""
+
+@final
+class GatheredBlocks:
+    """Blocks of quanta that have just succeeded, and of their datasets."""
+
+    def __len__(self) -> int: ...
+    def quanta(self) -> list[int]: ...
+    def datasets(self) -> list[int]: ...
+    def written(self) -> list[_Named]:
+        """Return what the quanta have written."""
+    def blocks(self) -> list[tuple[str, int, int | None, bytes]]:
+        """Return them as `GraphWriter.add` takes them."""
 
 @final
 class GraphWriter:
@@ -642,6 +662,7 @@ class GraphWriter:
     ) -> GraphWriter: ...
     def add(self, blocks: Sequence[tuple[str, int, int | None, bytes]], /) -> None:
         """Write blocks: kind, id, the dataset that a log or metadata is of, and JSON."""
+    def add_gathered(self, gathered: GatheredBlocks, /) -> None: ...
     def finish(self, header: bytes, members: Sequence[tuple[str, bytes]], /) -> None: ...
 
 def train_dictionary(samples: Sequence[bytes], size: int, /) -> bytes: ...

@@ -45,7 +45,7 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counting(self: Gathering, quanta: Any, lost: Any) -> Iterator[Gathered]:
         for one in gather(self, quanta, lost):
-            counted.append(one.quanta)
+            counted.append(0 if one.blocks is None else len(one.blocks))
             yield one
 
     monkeypatch.setattr(Gathering, "gather", counting)
@@ -55,10 +55,11 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Scan a few quanta at once, and return a list of how many."""
-    from quantum_butler.aggregating import sharing
+    from quantum_butler.aggregating import gathering, sharing
     from quantum_butler.aggregating.scanning import Scanner
 
     monkeypatch.setattr(sharing, "_CHUNK", 3)
+    monkeypatch.setattr(gathering, "_STORED", 3)
     counted: list[int] = []
     scan = Scanner.scan
 

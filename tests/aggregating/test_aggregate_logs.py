@@ -128,7 +128,7 @@ def test_what_is_gathered_is_what_upstreams_classes_say(
     """Quanta that have just succeeded are not shown to upstream's classes, which would say the same."""
     quick = tmp_path / "quick.qg"
     report = aggregate(run.graph_file, str(run.root), quick, logs=logs, check="none")
-    monkeypatch.setattr(Gathering, "gather", lambda self, quanta, lost: iter([Gathered([], 0, quanta)]))
+    monkeypatch.setattr(Gathering, "gather", lambda self, quanta, lost: iter([Gathered(None, False, quanta)]))
     slow = tmp_path / "slow.qg"
     assert aggregate(run.graph_file, str(run.root), slow, logs=logs, check="none") == replace(
         report, path=str(slow)

@@ -189,8 +189,10 @@ def aggregate(
                 )
             writing = None if target is None else GraphFile(target, plan, compression or Compression())
             believe = True
+            # Workers elsewhere read files in our place.
+            gathering = Gathering(source, plan, scanner, logged, reads_files=executor is None)
             if logged is not None:
-                believe = check != "sample" or scanner.check(logged.sample())
+                believe = check != "sample" or gathering.check(logged.sample())
                 logged.check_all = check == "all" or not believe
             scan = scan_here(scanner, logged)
             if executor is not None:
@@ -199,8 +201,7 @@ def aggregate(
                 # A forked process would have its parent's threads and connections.
                 pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
                 scan = scan_there(work.enter_context(pool), opening, logged)
-            if logged is not None and not logged.check_all:
-                scan = _gather_first(Gathering(source, plan, logged), scan)
+            scan = _gather_first(gathering, scan)
             if journal is not None:
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, believe=believe)
@@ -308,7 +309,9 @@ def _gather_first(gathering: Gathering, scan: Scan) -> Scan:
     def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
         rest: list[uuid.UUID] = []
         for gathered in gathering.gather(quanta, lost):
-            yield Scanned(gathered.blocks, logged=gathered.quanta, is_gathered=True)
+            if gathered.blocks is not None:
+                logged = len(gathered.blocks) if gathered.is_logged else 0
+                yield Scanned(gathered=gathered.blocks, logged=logged, has_told=True)
             rest += gathered.rest
         yield from scan(rest, lost)
 
@@ -323,9 +326,9 @@ def _scan_new(scanner: Scanner, journal: Journal, scan: Scan, *, believe: bool) 
         for number in entries:
             yield scanner.restore(journal.entry(number), lost)
         for scanned in scan(new, lost):
-            # What is wrong with logs is told again by the one that goes on, and what was gathered is gathered
-            # as quickly.
-            if not (scanned.wrong or scanned.is_gathered):
+            # What is wrong with logs is told again by the one that goes on, and what was gathered from them
+            # is gathered as quickly.
+            if not (scanned.wrong or (scanned.gathered is not None and scanned.logged)):
                 journal.add(scanned)
             yield scanned
 
@@ -361,7 +364,7 @@ def _scan_all(
             unfinished += len(scanned.abandoned)
             untold += scanned.untold
             has_told |= scanned.has_told
-            done += sum(block[0] == "quantum" for block in scanned.blocks)
+            done += scanned.quanta
             if progress is not None:
                 progress(Progress("scanning quanta", done, total, done, False))
     if writing is not None and untold and not has_told:

@@ -171,15 +171,19 @@ class Journal:
     def add(self, scanned: Scanned) -> None:
         """Note what quanta have left that have succeeded."""
         blocks = [block for block in scanned.blocks if uuid.UUID(int=block[1]) not in scanned.failed]
+        produced = [
+            dataset.dataset_id.hex
+            for producer, dataset in scanned.outputs
+            if dataset.produced and producer not in scanned.failed
+        ]
+        if scanned.gathered is not None:
+            blocks += (block for block in scanned.gathered.blocks() if block[0] != "dataset")
+            produced += (f"{dataset_id:032x}" for dataset_id, *_ in scanned.gathered.written())
         if not blocks:
             return
         told = {
             "quanta": [f"{block[1]:032x}" for block in blocks if block[0] == "quantum"],
-            "produced": [
-                dataset.dataset_id.hex
-                for producer, dataset in scanned.outputs
-                if dataset.produced and producer not in scanned.failed
-            ],
+            "produced": produced,
             "blocks": [
                 (kind, f"{quantum:032x}", None if dataset is None else f"{dataset:032x}", len(text))
                 for kind, quantum, dataset, text in blocks

@@ -9,7 +9,6 @@ from __future__ import annotations
 __all__ = ("Registration", "errors_of_repositories")
 
 import contextlib
-import json
 import logging
 import uuid
 from collections import defaultdict
@@ -25,7 +24,7 @@ from ..transferring.datasets import Datasets, predicted_records
 from ..transferring.report import TransferError, TransferReport
 from .errors import AggregateError
 from .options import IngestOptions
-from .scanning import Block, Scanned, Scanner
+from .scanning import Scanned, Scanner
 
 _LOG = logging.getLogger("lsst.pipe.base.quantum_graph.aggregator")
 
@@ -88,8 +87,8 @@ class Registration:
     def add(self, scanned: Scanned) -> None:
         """Register what some quanta have written, as soon as it is enough for a batch."""
         self._add(dataset for _, dataset in scanned.outputs if dataset.produced)
-        if scanned.is_gathered:
-            self._add(_written(scanned.blocks))
+        if scanned.gathered is not None:
+            self._add(map(Named.of, scanned.gathered.written()))
 
     def finish(self) -> None:
         """Register what was written before the quanta, and what is left."""
@@ -161,27 +160,19 @@ def expanded_refs(scanner: Scanner, datasets: Iterable[Any]) -> dict[uuid.UUID, 
     return refs
 
 
-class _Written(NamedTuple):
-    """A dataset that was gathered, in the words of upstream's models."""
+class Named(NamedTuple):
+    """A dataset as native code names it, in the words of upstream's models."""
 
     dataset_id: uuid.UUID
     dataset_type_name: str
     run: str
     data_coordinate: list[int | str]
 
-
-def _written(blocks: Iterable[Block]) -> Iterator[_Written]:
-    """Yield what quanta have written, of blocks that were gathered; the others are what was there before."""
-    for kind, dataset_id, _, text in blocks:
-        if kind == "dataset":
-            told = json.loads(text)
-            if told["produced"] and told.get("producer"):
-                yield _Written(
-                    uuid.UUID(int=dataset_id),
-                    told["dataset_type_name"],
-                    told["run"],
-                    told.get("data_coordinate", []),
-                )
+    @classmethod
+    def of(cls, told: tuple[int, str, str, list[int | str]]) -> Named:
+        """Return what native code tells."""
+        dataset_id, dataset_type_name, run, data_coordinate = told
+        return cls(uuid.UUID(int=dataset_id), dataset_type_name, run, data_coordinate)
 
 
 def _of_graph(scanner: Scanner) -> frozenset[str]:

@@ -6,6 +6,7 @@ __all__ = ("Block", "Entry", "Scanned", "Scanner")
 
 import importlib
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from lsst.pipe.base.quantum_graph import (
     ProvenanceQuantumScanStatus,
 )
 
+from .. import _core
 from ..butler.butler import QuantumBackedButler
 from ..collecting.contents import ContentsFiles, Place
 
@@ -47,7 +49,10 @@ class Scanned:
     """Some quanta."""
 
     blocks: list[Block] = field(default_factory=list)
-    """Of quanta, logs and metadata; of what was gathered, those of datasets, too."""
+    """Of quanta, logs and metadata."""
+
+    gathered: _core.GatheredBlocks | None = None
+    """Quanta that native code has read, and their datasets."""
 
     outputs: list[tuple[uuid.UUID, ProvenanceDatasetModel]] = field(default_factory=list)
     """Datasets that they were to write, without those that read them, after the quantum."""
@@ -73,8 +78,11 @@ class Scanned:
     has_told: bool = False
     """Whether one of them has left metadata or a log."""
 
-    is_gathered: bool = False
-    """Whether the blocks are all there is."""
+    @property
+    def quanta(self) -> int:
+        """How many there are."""
+        gathered = 0 if self.gathered is None else len(self.gathered)
+        return gathered + sum(block[0] == "quantum" for block in self.blocks)
 
 
 def _telling(predicted: PredictedQuantumDatasetsModel) -> tuple[Any, Any]:
@@ -161,6 +169,9 @@ class Scanner:
     def restore(self, entry: Entry, lost: Collection[uuid.UUID]) -> Scanned:
         """Return what was scanned earlier of quanta that had succeeded."""
         scanned = Scanned()
+        blocks: defaultdict[int, list[Block]] = defaultdict(list)
+        for block in entry.blocks:
+            blocks[block[1]].append(block)
         for predicted in self._predicted(entry.quanta):
             for dataset in chain.from_iterable(predicted.inputs.values()):
                 scanned.inputs[dataset.dataset_id] = dataset
@@ -168,8 +179,7 @@ class Scanner:
                 self._add_blocked(scanned, predicted)
                 continue
             scanned.has_told = True
-            quantum = predicted.quantum_id.int
-            scanned.blocks += (block for block in entry.blocks if block[1] == quantum)
+            scanned.blocks += blocks[predicted.quantum_id.int]
             for dataset in chain.from_iterable(predicted.outputs.values()):
                 output = self._output(predicted, dataset, dataset.dataset_id in entry.produced)
                 scanned.outputs.append((predicted.quantum_id, output))

@@ -41,9 +41,13 @@ class GraphFile:
 
     def add(self, scanned: Scanned) -> None:
         """Write what some quanta have left."""
+        if scanned.gathered is not None:
+            self._written.update(scanned.gathered.datasets())
+            if self._writer is None:
+                self._put(scanned.gathered.blocks())
+            else:
+                self._writer.add_gathered(scanned.gathered)
         blocks = list(scanned.blocks)
-        if scanned.is_gathered:
-            self._written.update(block[1] for block in blocks if block[0] == "dataset")
         blocks += [self._dataset(dataset) for _, dataset in scanned.outputs]
         self._inputs.update(scanned.inputs)
         self._put(blocks)

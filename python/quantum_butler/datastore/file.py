@@ -231,6 +231,13 @@ class NativeFileDatastore(ThreadTransactions, FileDatastore):  # type: ignore[mi
         upstreams = super().export_predicted_records
         return self._ours_or(upstreams, finding.predict_records, list(refs), upstreams=upstreams)
 
+    def unrecorded_files(self, refs: Sequence[DatasetRef]) -> list[tuple[str, str]] | None:
+        """Return local files of datasets without records, and their formatters; `None` if that is not all."""
+        try:
+            return finding.unrecorded_files(self.store, refs)
+        except NotOurs:
+            return None
+
     def _cast_storage_class(self, ref: DatasetRef) -> DatasetRef:
         return self.store.as_registered(ref)
 

@@ -10,6 +10,7 @@ __all__ = (
     "find_unrecorded_files",
     "many_uris",
     "predict_records",
+    "unrecorded_files",
 )
 
 import logging
@@ -267,6 +268,30 @@ def predict_records(
             for infos in tables.values():
                 known += infos
     return {store.name: DatastoreRecordData(records=records)}
+
+
+def unrecorded_files(store: FileStore, refs: Sequence[DatasetRef]) -> list[tuple[str, str]]:
+    """Return the one local file from which each dataset would be read, and the formatter that would read it.
+
+    None of them is recorded, and nothing would be said about reading them.
+    """
+    root = store.folder()
+    if not store.is_trusting or store.cache_folder() is not None or any(store.records.known(refs)):
+        raise NotOurs
+    if store.has_words(logging.DEBUG) or words.are_wanted(words.READING) or words.are_wanted(words.PLACING):
+        raise NotOurs
+    files = []
+    for ref in refs:
+        ((path, placement),) = _single(store.expected(store.as_registered(ref)))
+        files.append((root + path, placement.formatter))
+    return files
+
+
+def _single(artifacts: list[tuple[str, Placement]]) -> list[tuple[str, Placement]]:
+    """Return the artifact of a dataset that is not taken apart."""
+    if len(artifacts) != 1 or artifacts[0][1].component is not None:
+        raise NotOurs
+    return artifacts
 
 
 def find_recorded_files(store: FileStore, dataset_ids: Iterable[DatasetId]) -> FileTransferMap:

@@ -18,7 +18,7 @@ mod gatherer;
 mod values;
 mod writer;
 
-pub(crate) use gatherer::Gatherer;
+pub(crate) use gatherer::{GatheredBlocks, Gatherer};
 pub(crate) use writer::{GraphWriter, train_dictionary};
 
 use values::{DatasetTuple, InitTuple, PlannedTuple, QuantumTuple, Types};

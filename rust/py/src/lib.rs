@@ -45,7 +45,8 @@ mod _core {
     use crate::frontier::Frontier;
     #[pymodule_export]
     use crate::graph::{
-        Gatherer, GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches, train_dictionary,
+        GatheredBlocks, Gatherer, GraphWriter, PredictedGraph, ProvenanceGraph, TableBatches,
+        train_dictionary,
     };
     #[pymodule_export]
     use crate::lineage::{Closure, LineageBuilder, LineageIndex};

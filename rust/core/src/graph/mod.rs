@@ -22,12 +22,13 @@ mod predicted_tables;
 mod provenance;
 mod shared;
 mod sorting;
+mod successes;
 mod tables;
 mod uniting;
 mod writer;
 
 pub use files::Files;
-pub use gathering::{Gathered, Gatherer, Logged};
+pub use gathering::{Gathered, Gatherer, Left, Place, Planned};
 pub use json::{Key, Scalar, Time, Uuid};
 pub use models::{
     Attempt, BLOCKED, Connections, Dataset, Exception, Header, InitQuantum, PlannedDataset, PlannedQuantum,

@@ -1,14 +1,15 @@
-//! Making blocks of provenance graphs from what logs have.
+//! Making blocks of provenance graphs from what logs and files have.
 
 use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyBytes;
-use quantum_butler_core::graph::{self as core, BlockKind, Logged};
+use pyo3::types::{PyBytes, PyList};
+use quantum_butler_core::graph::{self as core, BlockKind, Left, Place, PlannedDataset};
 
 use super::detached;
+use super::values::key;
 use crate::error;
 use crate::lock::Shared;
 
@@ -22,8 +23,14 @@ pub(crate) struct Gatherer(Shared<core::Gatherer>);
 /// Id of a quantum, number of the dictionary, and metadata and log as they were packed.
 type LoggedTuple = (u128, i64, Option<PyBackedStr>, Option<PyBackedStr>);
 
-/// Blocks as the writer takes them, and quanta that were taken.
-type GatheredTuple<'py> = (Vec<(&'static str, u128, Option<u128>, Bound<'py, PyBytes>)>, Vec<u128>);
+/// Id of a quantum, and the files of its metadata and its log.
+type StoredTuple = (u128, PathBuf, PathBuf);
+
+/// Id of a dataset, its type, its run, and values of its data ID.
+type DatasetTuple<'py> = (u128, String, String, Bound<'py, PyList>);
+
+/// A block as the writer takes it.
+type BlockTuple<'py> = (&'static str, u128, Option<u128>, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Gatherer {
@@ -44,18 +51,67 @@ impl Gatherer {
         self.0.write(py, datasets.len(), |gatherer| gatherer.lose(datasets.into_iter()));
     }
 
-    #[pyo3(signature = (logged, /))]
-    fn gather<'py>(&self, py: Python<'py>, logged: Vec<LoggedTuple>) -> PyResult<GatheredTuple<'py>> {
-        let gather = |gatherer: &mut core::Gatherer| {
-            let logged = logged.iter().map(|(quantum_id, dictionary, metadata, log)| Logged {
-                quantum_id: *quantum_id,
-                dictionary: *dictionary,
-                contents: [metadata.as_deref(), log.as_deref()],
-            });
-            gatherer.gather(&logged.collect::<Vec<_>>())
+    #[pyo3(signature = (quanta, /))]
+    #[allow(clippy::type_complexity)]
+    fn plans<'py>(
+        &self,
+        py: Python<'py>,
+        quanta: Vec<u128>,
+    ) -> PyResult<Vec<(u128, DatasetTuple<'py>, DatasetTuple<'py>)>> {
+        let plans = self.0.write(py, LONG, |gatherer| gatherer.plans(&quanta)).map_err(error::to_python)?;
+        let tuple = |plan: &core::Planned| {
+            let [metadata, log] = &plan.datasets;
+            Ok((plan.quantum_id, dataset(py, metadata)?, dataset(py, log)?))
         };
-        let gathered = self.0.write(py, LONG, gather).map_err(error::to_python)?;
-        let block = |block: core::Block| {
+        plans.iter().map(tuple).collect()
+    }
+
+    #[pyo3(signature = (logged, /))]
+    fn gather(&self, py: Python<'_>, logged: Vec<LoggedTuple>) -> PyResult<GatheredBlocks> {
+        let left = logged.iter().map(|(quantum_id, dictionary, metadata, log)| Left {
+            quantum_id: *quantum_id,
+            place: Place::Log(*dictionary, [metadata.as_deref(), log.as_deref()]),
+        });
+        self.gather_left(py, &left.collect::<Vec<_>>())
+    }
+
+    #[pyo3(signature = (stored, /))]
+    fn gather_files(&self, py: Python<'_>, stored: Vec<StoredTuple>) -> PyResult<GatheredBlocks> {
+        let left = stored.iter().map(|(quantum_id, metadata, log)| Left {
+            quantum_id: *quantum_id,
+            place: Place::Files([metadata, log]),
+        });
+        self.gather_left(py, &left.collect::<Vec<_>>())
+    }
+}
+
+impl Gatherer {
+    fn gather_left(&self, py: Python<'_>, left: &[Left<'_>]) -> PyResult<GatheredBlocks> {
+        let gathered = self.0.write(py, LONG, |gatherer| gatherer.gather(left));
+        gathered.map(GatheredBlocks).map_err(error::to_python)
+    }
+}
+
+/// What has been made of some quanta.
+#[pyclass(frozen, module = "quantum_butler._core")]
+pub(crate) struct GatheredBlocks(pub(super) core::Gathered);
+
+#[pymethods]
+impl GatheredBlocks {
+    fn quanta(&self) -> Vec<u128> {
+        self.0.taken.clone()
+    }
+
+    fn datasets(&self) -> Vec<u128> {
+        self.0.blocks.iter().filter(|one| one.kind == BlockKind::Datasets).map(|one| one.id).collect()
+    }
+
+    fn written<'py>(&self, py: Python<'py>) -> PyResult<Vec<DatasetTuple<'py>>> {
+        self.0.written.iter().map(|one| dataset(py, one)).collect()
+    }
+
+    fn blocks<'py>(&self, py: Python<'py>) -> Vec<BlockTuple<'py>> {
+        let block = |block: &core::Block| {
             let kind = match block.kind {
                 BlockKind::Datasets => "dataset",
                 BlockKind::Quanta => "quantum",
@@ -64,8 +120,20 @@ impl Gatherer {
             };
             (kind, block.id, block.dataset, PyBytes::new(py, &block.text))
         };
-        Ok((gathered.blocks.into_iter().map(block).collect(), gathered.taken))
+        self.0.blocks.iter().map(block).collect()
     }
+
+    fn __len__(&self) -> usize {
+        self.0.taken.len()
+    }
+}
+
+fn dataset<'py>(py: Python<'py>, dataset: &PlannedDataset) -> PyResult<DatasetTuple<'py>> {
+    let values = PyList::empty(py);
+    for value in &dataset.data_coordinate {
+        values.append(key(py, value)?)?;
+    }
+    Ok((dataset.dataset_id.0, dataset.dataset_type_name.clone(), dataset.run.clone(), values))
 }
 
 /// Ids, of sixteen bytes each.

@@ -67,7 +67,7 @@ fn dict<'py, T, V: IntoPyObject<'py>>(
     Ok(dict)
 }
 
-fn key<'py>(py: Python<'py>, key: &Key) -> PyResult<Any<'py>> {
+pub(super) fn key<'py>(py: Python<'py>, key: &Key) -> PyResult<Any<'py>> {
     Ok(match key {
         Key::Int(value) => value.into_pyobject(py)?.into_any(),
         Key::Text(value) => value.into_pyobject(py)?.into_any(),

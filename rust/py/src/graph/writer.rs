@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 use quantum_butler_core::graph as core;
 use quantum_butler_core::graph::{Block, BlockKind};
 
+use super::gatherer::GatheredBlocks;
 use crate::error;
 use crate::lock::Shared;
 
@@ -44,14 +45,12 @@ impl GraphWriter {
     #[pyo3(signature = (blocks, /))]
     fn add(&self, py: Python<'_>, blocks: Vec<BlockTuple>) -> PyResult<()> {
         let blocks = blocks.into_iter().map(block).collect::<PyResult<Vec<_>>>()?;
-        let added = self.0.write(py, LONG, |writer| {
-            let added = writer.as_mut()?.add(&blocks);
-            if added.is_err() {
-                *writer = None;
-            }
-            Some(added)
-        });
-        added.ok_or_else(used_up)?.map_err(error::to_python)
+        self.add_blocks(py, &blocks)
+    }
+
+    #[pyo3(signature = (gathered, /))]
+    fn add_gathered(&self, py: Python<'_>, gathered: &Bound<'_, GatheredBlocks>) -> PyResult<()> {
+        self.add_blocks(py, &gathered.get().0.blocks)
     }
 
     #[pyo3(signature = (header, members, /))]
@@ -59,6 +58,19 @@ impl GraphWriter {
         let members: Vec<_> = members.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
         let finished = self.0.write(py, LONG, |writer| Some(writer.take()?.finish(header, &members)));
         finished.ok_or_else(used_up)?.map_err(error::to_python)
+    }
+}
+
+impl GraphWriter {
+    fn add_blocks(&self, py: Python<'_>, blocks: &[Block]) -> PyResult<()> {
+        let added = self.0.write(py, LONG, |writer| {
+            let added = writer.as_mut()?.add(blocks);
+            if added.is_err() {
+                *writer = None;
+            }
+            Some(added)
+        });
+        added.ok_or_else(used_up)?.map_err(error::to_python)
     }
 }
 

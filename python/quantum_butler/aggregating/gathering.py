@@ -14,6 +14,7 @@ from lsst.pipe.base import TaskMetadata
 
 from .. import _core
 from ..collecting.contents import ContentsFiles, Place
+from ..transferring.datasets import unrecorded_files
 from .logs import LoggedQuanta
 from .plan import Plan
 from .registering import Named, expanded_refs
@@ -97,14 +98,10 @@ class Gathering:
 
     def _files_of(self, quanta: list[uuid.UUID]) -> list[tuple[int, str, str]]:
         """Return quanta of which upstream would read metadata and log from two local files, with these."""
-        # Other datastores than one of local files are upstream's to read.
-        find = getattr(self._scanner.butler._datastore, "unrecorded_files", None)
-        if find is None:
-            return []
         plans = self._kernel.plans([one.int for one in quanta])
         told = [Named.of(dataset) for _, *both in plans for dataset in both]
         refs = list(expanded_refs(self._scanner, told).values())
-        places = find(refs)
+        places = unrecorded_files(self._scanner.butler, refs)
         if places is None:
             return []
         files = {

@@ -7,7 +7,7 @@ else's transfer.
 
 from __future__ import annotations
 
-__all__ = ("Datasets", "Records", "exists", "groups", "predicted_records")
+__all__ = ("Datasets", "Records", "exists", "groups", "predicted_records", "unrecorded_files")
 
 import re
 import uuid
@@ -210,6 +210,14 @@ def _named(told: str, refs: Mapping[uuid.UUID, DatasetRef]) -> str:
 def predicted_records(butler: LimitedButler, refs: Iterable[DatasetRef]) -> dict[str, DatastoreRecordData]:
     """Return the records of datasets where a butler would write them, by name of the datastore."""
     return butler._datastore.export_predicted_records(refs)
+
+
+def unrecorded_files(butler: LimitedButler, refs: list[DatasetRef]) -> list[tuple[str, str]] | None:
+    """Return local files of datasets without records, and their formatters; `None` if that is not all."""
+    # Only our datastore of files knows.
+    find = getattr(butler._datastore, "unrecorded_files", None)
+    files: list[tuple[str, str]] | None = None if find is None else find(refs)
+    return files
 
 
 def _tables(datastore: Datastore) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,9 @@ type StoredTuple = (u128, PathBuf, PathBuf);
 /// Id of a dataset, its type, its run, and values of its data ID.
 type DatasetTuple<'py> = (u128, String, String, Bound<'py, PyList>);
 
+/// Id of a quantum, and its metadata and its log.
+type PlannedTuple<'py> = (u128, DatasetTuple<'py>, DatasetTuple<'py>);
+
 /// A block as the writer takes it.
 type BlockTuple<'py> = (&'static str, u128, Option<u128>, Bound<'py, PyBytes>);
 
@@ -52,12 +55,7 @@ impl Gatherer {
     }
 
     #[pyo3(signature = (quanta, /))]
-    #[allow(clippy::type_complexity)]
-    fn plans<'py>(
-        &self,
-        py: Python<'py>,
-        quanta: Vec<u128>,
-    ) -> PyResult<Vec<(u128, DatasetTuple<'py>, DatasetTuple<'py>)>> {
+    fn plans<'py>(&self, py: Python<'py>, quanta: Vec<u128>) -> PyResult<Vec<PlannedTuple<'py>>> {
         let plans = self.0.write(py, LONG, |gatherer| gatherer.plans(&quanta)).map_err(error::to_python)?;
         let tuple = |plan: &core::Planned| {
             let [metadata, log] = &plan.datasets;

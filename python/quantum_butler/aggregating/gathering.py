@@ -71,7 +71,7 @@ class Gathering:
                 yield self._gather_stored(others[first : first + _STORED])
 
     def check(self, places: Mapping[uuid.UUID, Place]) -> bool:
-        """Whether what logs tell of some quanta is what is on disk."""
+        """Return whether what logs tell of some quanta is what is on disk."""
         assert self._contents is not None
         unsure = dict(places)
         for quantum, metadata, log in self._files_of(list(places)):

@@ -80,7 +80,7 @@ class Scanned:
 
     @property
     def quanta(self) -> int:
-        """How many there are."""
+        """Number of quanta."""
         gathered = 0 if self.gathered is None else len(self.gathered)
         return gathered + sum(block[0] == "quantum" for block in self.blocks)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_up import assert_same, quantum, tables, write_log
 
-from quantum_butler import collect
+from quantum_butler import AmbiguousNameError, Archive, collect
 from quantum_butler.archive.naming import name_key
 
 TABLES = ("quanta", "datasets", "attempts", "exceptions", "tasks")
@@ -128,6 +130,44 @@ def test_the_index_of_names_finds_each_dataset(archive: Path) -> None:
     for number, row in enumerate(datasets):
         data_id = {name: value for name, value in row["data_id"].items() if value is not None}
         assert number in rows[name_key(row["dataset_type"], dict(reversed(data_id.items())))]
+
+
+def test_an_index_that_does_not_tell_values_gives_the_same_answers(archive: Path, tmp_path: Path) -> None:
+    """Archives of earlier releases are scanned for names without all dimensions."""
+    before = Path(shutil.copytree(archive, tmp_path / "before"))
+    with pa.ipc.open_file(before / "names.arrow") as file:
+        names = file.read_all()
+    assert names.schema.metadata
+    with pa.ipc.new_file(before / "names.arrow", names.schema.remove_metadata()) as file:
+        file.write_table(names.replace_schema_metadata(None))
+    asked = 0
+    one, other = Archive(archive), Archive(before)
+    assert one.source.labels("dataset") == other.source.labels("dataset")
+    for row in tables(archive)["datasets"].to_pylist():
+        pairs = [(name, value) for name, value in row["data_id"].items() if value is not None]
+        pairs.append(("detector", 10_000))
+        for count in range(len(pairs) + 1):
+            for some in itertools.combinations(pairs, count):
+                where = " AND ".join(f"{name} = {value!r}" for name, value in some) or None
+                found = [
+                    run.find_datasets(dataset_type=row["dataset_type"], where=where).to_pylist()
+                    for run in (one, other)
+                ]
+                assert found[0] == found[1]
+                name = [row["dataset_type"], *(f"{name}={value}" for name, value in some)]
+                if len(dict(some)) == count:
+                    assert _resolved(one, name) == _resolved(other, name)
+                asked += bool(found[0])
+    assert asked > 10
+
+
+def _resolved(run: Archive, name: list[str]) -> Any:
+    try:
+        return run.resolve(name, kind="dataset")
+    except AmbiguousNameError as error:
+        return error.candidates
+    except LookupError:
+        return None
 
 
 def test_attempts_and_exceptions_have_names(archive: Path) -> None:

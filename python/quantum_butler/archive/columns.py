@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("TableFile", "column_kind", "in_one_piece", "require_columns", "whole")
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ import pyarrow.parquet
 from pyarrow import types
 
 from .errors import ArchiveError, unreadable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Their own `as_py` would import pandas where that is installed.
+_TIMES = pyarrow.timestamp("us", "UTC")
 
 
 class TableFile:
@@ -64,7 +70,11 @@ class TableFile:
                 part = self._file.read_row_group(int(group), columns=list(names)).select(list(names))
                 # `Table.take` would be no faster, and import half of pyarrow.
                 for values, column in zip(columns, part.columns, strict=True):
-                    values += (column[row].as_py() for row in within.tolist())
+                    if column.type == _TIMES:
+                        moments = (column.cast(pyarrow.int64())[row].as_py() for row in within.tolist())
+                        values += (None if one is None else _EPOCH + timedelta(0, 0, one) for one in moments)
+                    else:
+                        values += (column[row].as_py() for row in within.tolist())
         except self._errors as error:
             raise unreadable(self._path, error) from error
         return columns

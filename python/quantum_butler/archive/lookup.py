@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Lookup",)
+__all__ = ("Lookup", "equalities")
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -13,15 +13,20 @@ import numpy
 import pyarrow
 import pyarrow.compute as pc
 
-from ..paths import is_there
 from ..queries.arrays import indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.data_ids import fields_of, parse_texts
 from ..queries.expressions import Binary, Identifier, Literal, Node, Word
 from ..queries.found import DATASET, QUANTUM, Found, Kind
 from ..queries.resolving import MOST_CANDIDATES
-from .errors import unreadable
-from .naming import INDEX, name_key, name_keys
+from .name_index import NameIndex
+from .naming import keys_of, name_key, name_keys
+
+# What is asked for by as many types is looked for in the table.
+_MOST_LABELS = 16
+
+# Numbers of data IDs are no greater.
+_END = 1 << 63
 
 Values: TypeAlias = Mapping[str, int | str]
 
@@ -33,8 +38,8 @@ class Rows(Protocol):
     def dimensions(self) -> Mapping[str, pyarrow.DataType]:
         """The dimensions of all datasets with names."""
 
-    def rows_of_id(self, kind: Kind, id_: uuid.UUID) -> list[int]:
-        """Return the row of what has an id, if there is any."""
+    def rows_of_ids(self, kind: Kind, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[int]]:
+        """Return the row of what has each id, if there is any."""
 
     def found_at(self, kind: Kind, rows: Iterable[int]) -> Iterator[Found]:
         """Yield what some rows, in ascending order, have."""
@@ -49,7 +54,8 @@ class Lookup:
     """Finds what has ids and names, and keeps it."""
 
     def __init__(self, names: Rows, archive: Path):
-        self._names, self._path = names, archive
+        self._names = names
+        self.index = NameIndex(archive)
         self._known: dict[tuple[Kind, uuid.UUID | Choice], list[Found]] = {}
 
     def by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
@@ -61,21 +67,32 @@ class Lookup:
     def by_name(self, kind: Kind, choice: Choice) -> list[Found]:
         """Return what has a name, as far as it has been looked up, or the index knows."""
         if (kind, choice) not in self._known and kind == DATASET:
-            self._look_up_whole(self._plain([choice]))
+            self._look_up_indexed(self._plain([choice]))
         return self._known.get((kind, choice), [])
 
     def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
         """Find what has some ids or names in one pass, to have it when one of them is asked for."""
-        rows = {id_: self._names.rows_of_id(kind, id_) for id_ in dict.fromkeys(ids)}
+        rows = self._names.rows_of_ids(kind, [*dict.fromkeys(ids)]) if ids else {}
         found = self._found_in(kind, rows.values())
         self._known |= {(kind, id_): [found[row] for row in some] for id_, some in rows.items()}
         wanted = self._plain(choices)
         if kind == DATASET:
-            self._look_up_whole(wanted)
+            self._look_up_indexed(wanted)
         if left := {
             one: values for one, values in wanted.items() if values and (kind, one) not in self._known
         }:
             self._note(kind, left, _scanned_rows(self._names, kind, left), is_whole=False)
+
+    def rows_among(self, choice: Choice) -> Any | None:
+        """Return rows, ascending, that all wanted datasets are among; `None` if the index does not know."""
+        if choice.labels is None or len(choice.labels) > _MOST_LABELS:
+            return None
+        values = equalities(choice.where, self._names.dimensions)
+        keys = [self.index.keys(label, values) for label in choice.labels]
+        if any(some is None for some in keys):
+            return None
+        (rows,) = self.index.rows([numpy.concatenate([numpy.zeros(0, numpy.uint64), *keys])])
+        return rows
 
     def _plain(self, choices: Sequence[Choice]) -> dict[Choice, Values]:
         """Return the values of names that are nothing but a label and a data ID."""
@@ -86,9 +103,24 @@ class Lookup:
         }
         return {choice: known for choice, known in values.items() if known is not None}
 
-    def _look_up_whole(self, wanted: Mapping[Choice, Values]) -> None:
-        """Find datasets whose names are whole by the index."""
-        self._note(DATASET, wanted, _index_rows(self._path, wanted), is_whole=True)
+    def _look_up_indexed(self, wanted: Mapping[Choice, Values]) -> None:
+        """Find datasets by the index: those whose name is whole, else all with it, as far as it knows."""
+        for is_whole in (True, False):
+            left = {one: values for one, values in wanted.items() if (DATASET, one) not in self._known}
+            keys = {
+                one: keys_of(_label(one), [values]) if is_whole else self.index.keys(_label(one), values)
+                for one, values in left.items()
+            }
+            known = {choice: some for choice, some in keys.items() if some is not None}
+            found = dict(zip(known, self.index.rows([*known.values()]), strict=True))
+            # No more are listed of those that a name may mean.
+            rows = {
+                choice: some if choice.runs is not None else some[: MOST_CANDIDATES + 1]
+                for choice, some in found.items()
+            }
+            self._note(
+                DATASET, wanted, {choice: some.tolist() for choice, some in rows.items()}, is_whole=is_whole
+            )
 
     def _note(
         self, kind: Kind, wanted: Mapping[Choice, Values], rows: Mapping[Choice, list[int]], *, is_whole: bool
@@ -120,11 +152,17 @@ def _values_of(where: Node | None, dimensions: Mapping[str, pyarrow.DataType]) -
         case Binary("=", Identifier(name), Literal(value) | Word(value)) if name in dimensions:
             if not pyarrow.types.is_integer(dimensions[name]):
                 return {name: value} if isinstance(value, str) else None
-            if isinstance(value, int):
-                return {name: value}
             is_number = isinstance(where.right, Word) and isinstance(value, str) and value.isdecimal()
-            return {name: int(value)} if is_number else None
+            number = int(value) if is_number else value
+            return {name: number} if isinstance(number, int) and -_END <= number < _END else None
     return None
+
+
+def equalities(where: Node | None, dimensions: Mapping[str, pyarrow.DataType]) -> dict[str, int | str]:
+    """Return values that dimensions must have, as far as a condition says that, for it to be met."""
+    if isinstance(where, Binary) and where.operator == "AND":
+        return equalities(where.left, dimensions) | equalities(where.right, dimensions)
+    return _values_of(where, dimensions) or {}
 
 
 def _is_met(found: Found, choice: Choice, values: Values) -> bool:
@@ -134,26 +172,6 @@ def _is_met(found: Found, choice: Choice, values: Values) -> bool:
         and values.items() <= (found.data_id or {}).items()
         and (choice.runs is None or found.run in choice.runs)
     )
-
-
-def _index_rows(archive: Path, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:
-    """Return the rows that the index has of datasets whose data IDs are whole, or of others by chance."""
-    path = archive / INDEX
-    if not wanted or not is_there(path):
-        return {}
-    keys = numpy.array([name_key(_label(choice), values) for choice, values in wanted.items()], numpy.uint64)
-    found: dict[Choice, list[int]] = {choice: [] for choice in wanted}
-    try:
-        with pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_file(mapped) as file:
-            table = file.read_all()
-        for batch in table.to_batches():
-            known, rows = numpy_of(batch["key"]), numpy_of(batch["row"])
-            starts, stops = (numpy.searchsorted(known, keys, side) for side in ("left", "right"))
-            for mine, start, stop in zip(found.values(), starts.tolist(), stops.tolist(), strict=True):
-                mine += rows[start:stop].tolist()
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
-        raise unreadable(path, error) from error
-    return {choice: sorted(rows) for choice, rows in found.items() if rows}
 
 
 def _scanned_rows(names: Rows, kind: Kind, wanted: Mapping[Choice, Values]) -> dict[Choice, list[int]]:

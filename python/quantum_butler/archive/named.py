@@ -20,13 +20,14 @@ from .. import _core
 from ..queries.arrays import FALSE, array_of, indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
-from ..queries.data_ids import data_id_of, fields_of, parse_texts
+from ..queries.data_ids import data_id_of, fields_of, may_have, parse_texts
 from ..queries.errors import ConditionError
 from ..queries.found import DATASET, QUANTUM, Found, Kind, Use
 from ..queries.resolving import Source
 from .columns import in_one_piece
 from .errors import ArchiveError, UnknownIdError, unreadable
-from .lookup import Lookup
+from .ids import bytes_of, wanted_bytes
+from .lookup import Lookup, equalities
 from .statuses import TELLING, statuses
 from .usage import rows_in_want
 
@@ -119,19 +120,31 @@ class NamedRows(Source):
             raise ArchiveError(f"{self._path}: {_NO_NAMES}")
         self._require_dimensions(kind, choice)
         wanted = [name for name in columns or COLUMNS[kind]]
+        if among is None and kind == DATASET:
+            among = self._lookup.rows_among(choice)
+            if among is not None and not len(among):
+                # What is wrong with a condition is told even if no row is looked at.
+                choice.met(lambda: self._fields(kind, self.empty(kind)["data_id"], choice), 0)
+        values = equalities(choice.where, self.dimensions) if kind == QUANTUM else {}
         stop = 0
         for group in range(file.num_row_groups):
             start, stop = stop, stop + file.metadata.row_group(group).num_rows
+            near = None if among is None else among[(among >= start) & (among < stop)] - start
+            if near is not None and not len(near):
+                continue
             table = self._read(file, kind, group, _needed(kind, choice))
-            mask = choice.simple_mask(table, _LABELS[kind])
-            rows = None if mask is None else pc.indices_nonzero(mask)
-            if among is not None:
-                some_rows = indices_of(among[(among >= start) & (among < stop)] - start)
-                kept = some_rows if rows is None else rows.filter(pc.is_in(rows, some_rows.cast(rows.type)))
-                rows = kept
+            rows = None if near is None else indices_of(near)
+            mask = choice.simple_mask(table if rows is None else table.take(rows), _LABELS[kind])
+            if mask is not None:
+                places = pc.indices_nonzero(mask)
+                rows = places if rows is None else rows.take(places)
             if choice.where is not None and (rows is None or len(rows)):
                 data_ids = self._read(file, kind, group, _data_id_columns(kind, choice))["data_id"]
                 some = data_ids if rows is None else data_ids.take(rows)
+                if values:
+                    places = pc.indices_nonzero(may_have(some, values))
+                    rows = places if rows is None else rows.take(places)
+                    some = some.take(places)
                 met = choice.met(lambda some=some: self._fields(kind, some, choice), len(some))  # type: ignore[misc]
                 places = pc.indices_nonzero(met)
                 rows = places if rows is None else rows.take(places)
@@ -228,6 +241,9 @@ class NamedRows(Source):
     def _labels(self) -> dict[Kind, list[str]]:
         found: dict[Kind, list[str]] = {}
         for kind, name in _LABELS.items():
+            if kind == DATASET and (known := self._lookup.index.types) is not None:
+                found[kind] = [*known]
+                continue
             file, names = self._file(kind), set[str]()
             for group in range(file.num_row_groups if file is not None else 0):
                 column = self._read(file, kind, group, [name])[name]
@@ -338,17 +354,21 @@ class NamedRows(Source):
     def _index(self) -> _core.LineageIndex:
         return _core.LineageIndex(self._nodes[0])
 
-    def rows_of_id(self, kind: Kind, id_: uuid.UUID) -> list[int]:
-        """Return the row of what has an id, if there is any."""
+    def rows_of_ids(self, kind: Kind, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[int]]:
+        """Return the row of what has each id, if there is any."""
+        find = self._index.find_datasets if kind == DATASET else self._index.find_quanta
         try:
-            row = (self._index.dataset if kind == DATASET else self._index.quantum)(id_.int)
+            places = find([id_.int for id_ in ids])
         except ValueError as error:
             raise unreadable(self._path / "lineage.arrow", error) from error
-        if row is not None:
-            return [row]
-        parts = self._lone_ids if kind == DATASET else ()
-        wanted = numpy.frombuffer(id_.bytes, numpy.uint8)
-        return [int(first + row) for first, ids in parts for row in numpy.flatnonzero((ids == wanted).all(1))]
+        rows = {id_: [] if row is None else [row] for id_, row in zip(ids, places, strict=True)}
+        left = {id_.bytes: found for id_, found in rows.items() if not found}
+        wanted = numpy.array([*left], "V16")
+        for first, lone in self._lone_ids if left and kind == DATASET else ():
+            texts = numpy.ascontiguousarray(lone).view("V16").reshape(-1)
+            for row in numpy.flatnonzero(numpy.isin(texts, wanted)).tolist():
+                left[texts[row].tobytes()].append(int(first + row))
+        return rows
 
     def _parts_of_ids(self, kind: Kind) -> Iterator[tuple[int, Any]]:
         """Yield the bytes of ids, with the row of the first of them."""
@@ -357,7 +377,7 @@ class NamedRows(Source):
         start, stop = (0, datasets) if kind == DATASET else (datasets, len(ids))
         place = 0
         for chunk in ids.slice(start, stop - start).chunks:
-            yield place, _bytes(chunk)
+            yield place, bytes_of(chunk)
             place += len(chunk)
         if kind == DATASET:
             yield from self._parts_of_lone_ids(place)
@@ -377,7 +397,7 @@ class NamedRows(Source):
             if row + rows > place:
                 column = self._read(file, DATASET, group, ["dataset_id"])["dataset_id"].combine_chunks()
                 skipped = max(place - row, 0)
-                yield row + skipped, _bytes(column)[skipped:]
+                yield row + skipped, bytes_of(column)[skipped:]
             row += rows
 
     def rows_with(self, kind: Kind, digits: str, at_start: bool) -> Any:
@@ -386,7 +406,7 @@ class NamedRows(Source):
         for first, ids in self._parts_of_ids(kind):
             rows = numpy.arange(0)
             is_first = True
-            for place, wanted, bits in _wanted_bytes(digits, at_start):
+            for place, wanted, bits in wanted_bytes(digits, at_start):
                 if is_first:
                     rows = numpy.flatnonzero(ids[:, place] & bits == wanted)
                     is_first = False
@@ -446,27 +466,6 @@ def _data_id_columns(kind: Kind, choice: Choice) -> list[str]:
 
 def _is_unknown(column: Any, name: str, types: dict[str, pyarrow.DataType]) -> bool:
     return name in types and pyarrow.types.is_null(column.type)
-
-
-def _bytes(ids: pyarrow.Array) -> Any:
-    """Return ids as rows of 16 bytes."""
-    storage = ids.storage if isinstance(ids, pyarrow.ExtensionArray) else ids
-    if isinstance(storage, pyarrow.ChunkedArray):
-        storage = storage.combine_chunks()
-    buffer = storage.buffers()[1]
-    if buffer is None:
-        return numpy.zeros((0, 16), numpy.uint8)
-    return numpy.frombuffer(buffer, numpy.uint8, 16 * len(storage), 16 * storage.offset).reshape(-1, 16)
-
-
-def _wanted_bytes(digits: str, at_start: bool) -> Iterator[tuple[int, int, int]]:
-    """Yield places in an id, what is to be there, and which of its bits."""
-    padded = digits.ljust(32, "x") if at_start else digits.rjust(32, "x")
-    for place in range(16):
-        high, low = padded[2 * place], padded[2 * place + 1]
-        bits = (0 if high == "x" else 0xF0) | (0 if low == "x" else 0x0F)
-        if bits:
-            yield place, int(f"{high}{low}".replace("x", "0"), 16), bits
 
 
 def _path_candidates(path: str) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("INDEX", "name_key", "name_keys")
+__all__ = ("INDEX", "keys_of", "mixed", "name_key", "name_keys")
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy
@@ -21,11 +21,17 @@ _Numbers: TypeAlias = numpy.ndarray[Any, numpy.dtype[numpy.uint64]]
 
 def name_key(dataset_type: str, data_id: Mapping[str, int | str]) -> int:
     """Return the number of a name; another name may have the same, if rarely."""
-    columns = {
-        name: array_of([value], pyarrow.int64() if isinstance(value, int) else pyarrow.string())
-        for name, value in data_id.items()
-    }
-    return int(name_keys(array_of([dataset_type], pyarrow.string()), columns)[0])
+    return int(keys_of(dataset_type, [data_id])[0])
+
+
+def keys_of(dataset_type: str, data_ids: Sequence[Mapping[str, int | str | None]]) -> _Numbers:
+    """Return the numbers of names of one type, whose data IDs have the same dimensions."""
+    columns = {}
+    for name in data_ids[0] if data_ids else ():
+        values = [one[name] for one in data_ids]
+        type_ = pyarrow.string() if any(isinstance(one, str) for one in values) else pyarrow.int64()
+        columns[name] = array_of(values, type_)
+    return name_keys(array_of([dataset_type] * len(data_ids), pyarrow.string()), columns)
 
 
 def name_keys(dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> _Numbers:
@@ -33,10 +39,10 @@ def name_keys(dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array
     # A sum does not depend on the order of the dimensions.
     keys = _of_texts(dataset_types)
     for name, column in data_ids.items():
-        values = _of_texts(column) if _is_text(column.type) else _mixed(_integers(column))
-        values = _mixed(values ^ numpy.uint64(_of_text(name)))
+        values = _of_texts(column) if _is_text(column.type) else mixed(_integers(column))
+        values = mixed(values ^ numpy.uint64(_of_text(name)))
         keys += numpy.where(_is_valid(column), values, numpy.uint64(0))
-    return _mixed(keys)
+    return mixed(keys)
 
 
 def _is_text(type_: pyarrow.DataType) -> bool:
@@ -66,7 +72,7 @@ def _integers(column: pyarrow.Array) -> _Numbers:
     return values
 
 
-def _mixed(numbers: _Numbers) -> _Numbers:
+def mixed(numbers: _Numbers) -> _Numbers:
     """Return numbers in which each bit depends on all of before: the finalizer of SplitMix64."""
     mixed: _Numbers = numbers ^ (numbers >> numpy.uint64(30))
     mixed = mixed * numpy.uint64(0xBF58476D1CE4E5B9)

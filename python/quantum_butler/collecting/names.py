@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import _core
+from ..archive.name_values import METADATA, NameValues
 from ..archive.naming import INDEX, name_keys
 from ..archive.schemas import DATASETS
 from ..paths import is_there
@@ -52,18 +53,19 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
             ranges.add("records", rows.cast(_records_schema(rows)))
         schema = _schema(dimensions)
         keys: list[Any] = []
+        values = NameValues()
         with TableWriter("datasets", result, schema) as writer:
             for number in range(ranges.count):
                 table = _in_order(ranges, number, known, dimensions)
                 writer.write(table.cast(schema))
-                keys.append(_keys(table, dimensions))
+                keys.append(_keys(table, dimensions, values))
             # What no quantum has, such as versions of software.
             for number in range(ranges.count):
                 if (rest := ranges.rest(number)) is not None:
                     table = _rows(rest, dimensions)
                     writer.write(table.cast(schema))
-                    keys.append(_keys(table, dimensions))
-        _write_index(np.concatenate([np.zeros(0, np.uint64), *keys]), os.path.join(result, INDEX))
+                    keys.append(_keys(table, dimensions, values))
+        _write_index(np.concatenate([np.zeros(0, np.uint64), *keys]), values, os.path.join(result, INDEX))
         return writer.rows
 
 
@@ -271,18 +273,20 @@ def _of_records(tables: list[pa.Table], ids: Any) -> tuple[pa.Array, pa.Array]:
     return pa.array(total, mask=~has_size), classes.combine_chunks()
 
 
-def _keys(table: pa.Table, dimensions: dict[str, pa.DataType]) -> Any:
-    """Return the number of each name, 0 where there is none."""
+def _keys(table: pa.Table, dimensions: dict[str, pa.DataType], values: NameValues) -> Any:
+    """Return the number of each name, 0 where there is none, and note the values in them."""
     data_id = table["data_id"].combine_chunks()
     fields = {name: data_id.field(name) for name in dimensions}
     types = table["dataset_type"].combine_chunks()
+    values.add(types, fields)
     return np.where(types.is_valid().to_numpy(zero_copy_only=False), name_keys(types, fields), np.uint64(0))
 
 
-def _write_index(keys: Any, path: str) -> None:
+def _write_index(keys: Any, values: NameValues, path: str) -> None:
     """Write numbers of names in ascending order, each with its row."""
     order = np.argsort(keys, kind="stable")
     order = order[np.searchsorted(keys[order], np.uint64(1)) :]
     table = pa.table({"key": keys[order], "row": order.astype(np.uint32)})
+    table = table.replace_schema_metadata({METADATA: values.content()})
     with pa.ipc.new_file(path, table.schema) as file:
         file.write_table(table)

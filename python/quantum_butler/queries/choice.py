@@ -6,11 +6,12 @@ __all__ = ("Choice", "make_choice")
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow
 import pyarrow.compute as pc
 
-from .arrays import array_of
+from .arrays import FALSE, array_of
 from .conditions import Columns, dimensions_of, evaluate
 from .errors import ConditionError
 from .expressions import Node, parse
@@ -42,17 +43,24 @@ class Choice:
         for name, wanted in ((label, self.labels), ("run", self.runs), ("status", self.statuses)):
             if wanted is None:
                 continue
-            column = table[name]
-            type_ = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
-            values = array_of([*wanted], type_)
-            # A status that is not known is a value like others.
-            among = pc.is_in(column, values, skip_nulls=None not in wanted)
+            among = _among(table[name], wanted)
             mask = among if mask is None else pc.and_(mask, among)
         return mask
 
     def met(self, columns: Callable[[], Columns], length: int) -> pyarrow.Array | None:
         """Return which rows meet the condition; `None` if there is none."""
         return None if self.where is None else evaluate(self.where, columns(), length)
+
+
+def _among(column: pyarrow.ChunkedArray, wanted: frozenset[Any]) -> pyarrow.ChunkedArray:
+    """Return where a column has one of some values."""
+    if not pyarrow.types.is_dictionary(column.type):
+        # A status that is not known is a value like others.
+        return pc.is_in(column, array_of([*wanted], column.type), skip_nulls=None not in wanted)
+    values = array_of([*wanted], column.type.value_type)
+    # Each text is looked at once, and not in all rows.
+    parts = [pc.take(pc.is_in(chunk.dictionary, values), chunk.indices) for chunk in column.chunks]
+    return pc.fill_null(pyarrow.chunked_array(parts, pyarrow.bool_()), FALSE)
 
 
 def make_choice(

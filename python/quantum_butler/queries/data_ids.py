@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ("data_id_of", "fields_of", "parse_texts")
+__all__ = ("data_id_of", "fields_of", "may_have", "parse_texts")
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 import pyarrow
 import pyarrow.compute as pc
 import pyarrow.json
 
-from .arrays import array_of, scalar_of
+from .arrays import FALSE, array_of, scalar_of
 from .conditions import Columns
 from .errors import ConditionError
 
@@ -34,6 +35,16 @@ def fields_of(structs: pyarrow.Array | pyarrow.ChunkedArray) -> Columns:
     whole = structs.combine_chunks() if isinstance(structs, pyarrow.ChunkedArray) else structs
     # Where the struct is null its fields are.
     return dict(zip((field.name for field in whole.type), whole.flatten(), strict=True))
+
+
+def may_have(
+    texts: pyarrow.Array | pyarrow.ChunkedArray, values: Mapping[str, int | str]
+) -> pyarrow.Array | pyarrow.ChunkedArray:
+    """Return which data IDs that are JSON may have some values: the text of each is in them."""
+    # What is written with escapes is not compared as text.
+    found = pc.match_substring(texts, pattern="\\")
+    has_all = reduce(pc.and_, (pc.match_substring(texts, pattern=str(one)) for one in values.values()))
+    return pc.fill_null(pc.or_(found, has_all), FALSE)
 
 
 def parse_texts(texts: pyarrow.Array | pyarrow.ChunkedArray, dimensions: Iterable[str]) -> Columns:

@@ -203,6 +203,18 @@ proptest! {
     }
 
     #[test]
+    fn many_ids_are_found_as_each_is(quanta in quanta(), unknown in any::<u128>()) {
+        let (index, _) = build(&quanta, 1 << 20, 100);
+        let mut ids = datasets(&quanta);
+        ids.extend(quanta.iter().map(|quantum| quantum.id));
+        ids.extend([unknown, unknown]);
+        // Nobody has asked this one for what is not there, and it looks at all ids.
+        let found = index.find_datasets(&ids).unwrap();
+        prop_assert_eq!(found, ids.iter().map(|id| index.dataset(*id).unwrap()).collect::<Vec<_>>());
+        prop_assert_eq!(index.find_quanta(&ids), ids.iter().map(|id| index.quantum(*id)).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn closures_are_those_of_the_model(quanta in quanta(), plan in plan()) {
         let (index, _) = build(&quanta, 1 << 20, 100);
         for (row, start) in (0..).zip(datasets(&quanta)) {
@@ -317,6 +329,11 @@ fn many_quanta_take_little_memory_and_several_batches() {
         let shared = index.dataset(id(u32::MAX)).unwrap().unwrap();
         assert_eq!(index.neighbours(shared).unwrap().rows.len(), 70_000);
         assert_eq!(bytes[100], [99, 99, 99, 100, 100]);
+        // A quantum of the second batch, and ids that nothing has.
+        assert_eq!(index.dataset(3 * 69_999).unwrap(), index.dataset(u128::MAX).unwrap());
+        assert_eq!(index.quantum(3 * 69_999), Some(index.datasets() + 69_999));
+        assert_eq!(index.find_quanta(&[3 * 69_999, 1]), [Some(index.datasets() + 69_999), None]);
+        assert_eq!(index.find_datasets(&[id(70_000), 1]).unwrap(), [Some(last), None]);
         // Threads count datasets of their own.
         let task_of: Vec<_> = (0..70_000).map(|number| number % 3).collect();
         let census = index.census(&task_of, 3).unwrap();
@@ -326,6 +343,31 @@ fn many_quanta_take_little_memory_and_several_batches() {
         let down = Plan { direction: Direction::Down, actual: false, depth: Some(1) };
         assert_eq!(index.closure(&[shared], down).unwrap().quanta.len(), 70_000);
     }
+}
+
+#[test]
+fn what_is_not_found_may_be_in_disorder() {
+    let [first, edges, records] = tables(&chain(66_000, |n| u128::from(n) + 1)).map(|table| [table]);
+    let mut builder = LineageBuilder::new(&temp_dir(), 1 << 24);
+    builder.add(&first, &edges, &records).unwrap();
+    let (nodes, _) = builder.finish().unwrap();
+    let schema = nodes.schema();
+    let mut batches = nodes.collect::<Result<Vec<_>, _>>().unwrap();
+    // The first id of the second batch is less than the last of the first.
+    let mut columns = batches[1].columns().to_vec();
+    let ids = columns[0].as_fixed_size_binary();
+    columns[0] = uuids((0..batches[1].num_rows()).map(|row| match row {
+        0 => 7,
+        _ => u128::from_be_bytes(ids.value(row).try_into().unwrap()),
+    }));
+    batches[1] = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    let damaged = || LineageIndex::new(&schema, &batches).unwrap();
+    let index = damaged();
+    assert_eq!(index.dataset(60_000).unwrap(), Some(59_999));
+    for _ in 0..2 {
+        assert!(matches!(index.dataset(u128::MAX / 2), Err(Error::DamagedIndex { .. })));
+    }
+    assert!(matches!(damaged().find_datasets(&[60_000, u128::MAX / 2]), Err(Error::DamagedIndex { .. })));
 }
 
 #[test]

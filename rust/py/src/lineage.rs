@@ -97,13 +97,24 @@ impl LineageIndex {
     }
 
     #[pyo3(signature = (id, /))]
-    fn dataset(&self, id: u128) -> PyResult<Option<u32>> {
-        self.0.dataset(id).map_err(error::to_python)
+    fn dataset(&self, py: Python<'_>, id: u128) -> PyResult<Option<u32>> {
+        py.detach(|| self.0.dataset(id)).map_err(error::to_python)
+    }
+
+    #[pyo3(signature = (ids, /))]
+    fn find_datasets(&self, py: Python<'_>, ids: Vec<u128>) -> PyResult<Vec<Option<u32>>> {
+        py.detach(|| self.0.find_datasets(&ids)).map_err(error::to_python)
     }
 
     #[pyo3(signature = (id, /))]
     fn quantum(&self, py: Python<'_>, id: u128) -> Option<u32> {
         py.detach(|| self.0.quantum(id)).map(|row| row - self.0.datasets())
+    }
+
+    #[pyo3(signature = (ids, /))]
+    fn find_quanta(&self, py: Python<'_>, ids: Vec<u128>) -> Vec<Option<u32>> {
+        let rows = py.detach(|| self.0.find_quanta(&ids));
+        rows.into_iter().map(|row| Some(row? - self.0.datasets())).collect()
     }
 
     #[pyo3(signature = (rows, /))]

@@ -17,6 +17,7 @@ from ... import _core
 from ..columns import in_one_piece
 from ..errors import unreadable
 from ..ids import ids_of
+from ..name_values import METADATA, NameValues, distinct_values
 from ..naming import INDEX, name_keys
 from .findings import Findings, id_at
 from .tables import CheckedTable, Cursor, booleans_of, integers_of, repeated
@@ -142,12 +143,13 @@ def _check_names(
     names = _read_names(folder, findings)
     if dimensions is None or names is None:
         return
-    keys, rows = names
+    keys, rows, values = names
     wrong = np.flatnonzero(keys[1:] < keys[:-1]) + 1
     findings.add_rows(INDEX, "the keys do not ascend", wrong)
     beyond = np.flatnonzero(rows >= datasets.rows)
     findings.add_rows(INDEX, "there is no such row of datasets.parquet", beyond)
     named = 0
+    types_seen: set[str] = set()
     for first, table in datasets.batches(["dataset_id", "dataset_type", "data_id"]):
         tell("comparing names", first, datasets.rows)
         types, data_id = (in_one_piece(table[name]) for name in ("dataset_type", "data_id"))
@@ -162,7 +164,9 @@ def _check_names(
         named += len(places)
         if len(wrong):
             continue
-        wanted = name_keys(types, {name: data_id.field(name) for name in dimensions})[places]
+        fields = {name: data_id.field(name) for name in dimensions}
+        types_seen |= _check_values(values, types, fields, findings)
+        wanted = name_keys(types, fields)[places]
         low = np.searchsorted(keys, wanted, side="left")
         high = np.searchsorted(keys, wanted, side="right")
         found = (low < high) & (
@@ -171,8 +175,25 @@ def _check_names(
         for place in np.flatnonzero(~found & (high - low > 1)):
             found[place] = first + int(places[place]) in rows[low[place] : high[place]]
         findings.add_rows(datasets.file, f"{INDEX} does not lead to it", places[~found], first=first, ids=ids)
+    if values is not None and (unseen := values.known.keys() - types_seen):
+        findings.add(INDEX, "no dataset has a type that it tells of", ", ".join(sorted(unseen)))
     if named != len(keys):
         findings.add(INDEX, "it has not one row for each name", f"{len(keys)}, there are {named} names")
+
+
+def _check_values(
+    values: NameValues | None, types: pa.Array, fields: dict[str, pa.Array], findings: Findings
+) -> set[str]:
+    """Check that the index tells all values in some names, or that there are many; return their types."""
+    if values is None:
+        return set()
+    seen = set()
+    for name, dimension, some in distinct_values(types, fields):
+        seen.add(name)
+        told = values.known[name].get(dimension, {None}) if name in values.known else set()
+        if told is not None and (some is None or not some <= told):
+            findings.add(INDEX, "it does not tell all values of a dimension", f"{dimension} of {name}")
+    return seen
 
 
 def _dimensions(folder: Path, datasets: CheckedTable, findings: Findings) -> list[str] | None:
@@ -192,7 +213,7 @@ def _dimensions(folder: Path, datasets: CheckedTable, findings: Findings) -> lis
     return [field.name for field in type_]
 
 
-def _read_names(folder: Path, findings: Findings) -> tuple[Any, Any] | None:
+def _read_names(folder: Path, findings: Findings) -> tuple[Any, Any, NameValues | None] | None:
     """Map the index by name into memory."""
     path = folder / INDEX
     try:
@@ -202,7 +223,10 @@ def _read_names(folder: Path, findings: Findings) -> tuple[Any, Any] | None:
         if table.schema.field("key").type != pa.uint64() or table.schema.field("row").type != pa.uint32():
             raise ValueError("its columns do not have numbers")
         # One batch is not copied.
-        return tuple(table[name].combine_chunks().to_numpy() for name in ("key", "row"))
+        keys, rows = (table[name].combine_chunks().to_numpy() for name in ("key", "row"))
+        # Archives of earlier releases do not have it.
+        content = (table.schema.metadata or {}).get(METADATA)
+        return keys, rows, None if content is None else NameValues.read(content)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         said = str(unreadable(path, error)).removeprefix(f"{path}: ")
         findings.add(INDEX, "the index cannot be opened", said)

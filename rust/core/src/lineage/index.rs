@@ -2,14 +2,20 @@
 
 use std::cmp::Ordering;
 use std::fmt::Display;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt8Type, UInt32Type};
 use arrow_array::{Array, FixedSizeBinaryArray, ListArray, RecordBatch, UInt8Array, UInt32Array};
 use arrow_schema::Schema;
+use hashbrown::HashMap;
 
 use super::{ANY_ROLE, BATCH, FORMAT, ROLES, Role};
-use crate::{DatasetId, Error, Result};
+use crate::{DatasetId, Error, Result, parallel};
+
+/// Batches whose ids are worth a thread of their own.
+const SHARE: usize = 16;
 
 /// The bit of a role.
 pub(super) fn bit(role: Role) -> u8 {
@@ -22,6 +28,8 @@ pub struct LineageIndex {
     datasets: u32,
     nodes: u32,
     parts: Vec<Part>,
+    /// Whether the dataset ids ascend, as soon as somebody had to know.
+    in_order: OnceLock<bool>,
 }
 
 /// The columns of one record batch.
@@ -73,7 +81,7 @@ impl LineageIndex {
         if parts.iter().map(|part| rows(part) as u64).sum::<u64>() != u64::from(nodes) {
             return Err(damaged("it does not have the rows that its metadata tells of"));
         }
-        Ok(Self { datasets, nodes, parts })
+        Ok(Self { datasets, nodes, parts, in_order: OnceLock::new() })
     }
 
     /// Number of datasets, which are the first rows.
@@ -99,6 +107,29 @@ impl LineageIndex {
 
     /// The row of a dataset.
     pub fn dataset(&self, id: u128) -> Result<Option<u32>> {
+        let row = self.search(id)?;
+        // Where ids are in disorder, the search may have missed it; what a quantum has is no dataset's.
+        if row.is_none() && !self.is_known_to_ascend() && self.quantum(id).is_none() {
+            self.require_order()?;
+        }
+        Ok(row)
+    }
+
+    /// The rows of datasets.
+    pub fn find_datasets(&self, ids: &[u128]) -> Result<Vec<Option<u32>>> {
+        let rows = ids.iter().map(|id| self.search(*id)).collect::<Result<Vec<_>>>()?;
+        if !self.is_known_to_ascend() {
+            let missed = ids.iter().zip(&rows).filter(|(_, row)| row.is_none());
+            let missed: Vec<_> = missed.map(|(id, _)| *id).collect();
+            if self.find_quanta(&missed).iter().any(Option::is_none) {
+                self.require_order()?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The row that a dataset has if all ids ascend.
+    fn search(&self, id: u128) -> Result<Option<u32>> {
         let (mut low, mut high) = (0, self.datasets);
         // What was found to be less and to be greater than the id.
         let (mut less, mut greater) = (None, None);
@@ -106,7 +137,7 @@ impl LineageIndex {
             let middle = low + (high - low) / 2;
             let found = self.id(middle);
             if less.is_some_and(|less| found <= less) || greater.is_some_and(|greater| found >= greater) {
-                return Err(damaged("its dataset ids are not in ascending order"));
+                return Err(in_disorder());
             }
             match found.cmp(&id) {
                 Ordering::Equal => return Ok(Some(middle)),
@@ -114,21 +145,72 @@ impl LineageIndex {
                 Ordering::Greater => (high, greater) = (middle, Some(found)),
             }
         }
-        // Where ids are in disorder, the search may have missed it.
-        self.require_order()?;
         Ok(None)
     }
 
-    /// Fails if the dataset ids do not ascend.
+    fn is_known_to_ascend(&self) -> bool {
+        self.in_order.get() == Some(&true)
+    }
+
+    /// Fails if the dataset ids do not ascend; they are all looked at once at most.
     pub(super) fn require_order(&self) -> Result<()> {
-        let ids = (0..self.datasets).map(|row| self.id(row));
-        let sorted = ids.is_sorted_by(|a, b| a < b);
-        if sorted { Ok(()) } else { Err(damaged("its dataset ids are not in ascending order")) }
+        let in_order = self.in_order.get_or_init(|| {
+            let parts = (self.datasets as usize).div_ceil(BATCH);
+            let ascend = parallel::shares(parts, SHARE, |parts| {
+                // The first id of a share is compared with the last before it.
+                let first = (parts.start * BATCH).saturating_sub(1) as u32;
+                let last = ((parts.end * BATCH) as u64).min(u64::from(self.datasets)) as u32;
+                let mut before = None;
+                self.ids(first..last).all(|ids| {
+                    let follows = before.is_none_or(|before| ids.first().is_none_or(|id| before < id));
+                    before = ids.last();
+                    follows && ids.is_sorted_by(|a, b| u128::from_be_bytes(*a) < u128::from_be_bytes(*b))
+                })
+            });
+            ascend.into_iter().all(|share| share)
+        });
+        if *in_order { Ok(()) } else { Err(in_disorder()) }
     }
 
     /// The row of a quantum.
     pub fn quantum(&self, id: u128) -> Option<u32> {
-        (self.datasets..self.nodes).find(|row| self.id(*row) == id)
+        let wanted = id.to_be_bytes();
+        let mut first = self.datasets;
+        self.ids(self.datasets..self.nodes).find_map(|ids| {
+            let place = ids.iter().position(|one| *one == wanted);
+            let row = place.map(|place| first + place as u32);
+            first += ids.len() as u32;
+            row
+        })
+    }
+
+    /// The rows of quanta, found in one pass over all of them.
+    pub fn find_quanta(&self, ids: &[u128]) -> Vec<Option<u32>> {
+        if let [id] = ids {
+            return vec![self.quantum(*id)];
+        }
+        let mut found: HashMap<[u8; 16], Option<u32>> =
+            ids.iter().map(|id| (id.to_be_bytes(), None)).collect();
+        if !found.is_empty() {
+            let all = self.ids(self.datasets..self.nodes).flatten();
+            for (row, id) in (self.datasets..).zip(all) {
+                if let Some(place) = found.get_mut(id) {
+                    place.get_or_insert(row);
+                }
+            }
+        }
+        ids.iter().map(|id| found[&id.to_be_bytes()]).collect()
+    }
+
+    /// The ids in rows that exist, batch by batch.
+    fn ids(&self, rows: Range<u32>) -> impl Iterator<Item = &[[u8; 16]]> {
+        let (start, stop) = (rows.start as usize, rows.end as usize);
+        let parts = if start < stop { start / BATCH..stop.div_ceil(BATCH) } else { 0..0 };
+        parts.map(move |number| {
+            let (ids, _) = self.parts[number].ids.value_data().as_chunks();
+            let first = number * BATCH;
+            &ids[start.saturating_sub(first)..(stop - first).min(ids.len())]
+        })
     }
 
     /// The neighbours of a row that exists.
@@ -217,6 +299,10 @@ impl Part {
             _ => Err(unfit("neighbours")),
         }
     }
+}
+
+fn in_disorder() -> Error {
+    damaged("its dataset ids are not in ascending order")
 }
 
 fn unfit(column: &str) -> Error {

@@ -6,6 +6,7 @@ __all__ = ("Comparison", "TaskComparison", "TypeComparison", "compare")
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..archive.columns import in_one_piece
+from ..archive.naming import mixed
 from ..archive.showing import Showable, html_page, html_table
 from ..paths import Name
 from ..quantum_graphs import QuantumStatus
 from .counts import STATUSES
 from .matching import Matches, match, match_datasets, rows_without_partner
-from .sides import Side, names_of_quanta, read_side
+from .sides import Side, decoded, names_of_quanta, read_side
 from .times import Quantiles, quantiles_of
 
 _MEASURES = ("run_time", "run_time_cpu", "memory")
@@ -211,7 +213,8 @@ def compare(left: Name | Sequence[Name], right: Name | Sequence[Name]) -> Compar
     those that a quantum has really used if both sides know that, else those
     that were predicted.
     """
-    one, other = (read_side(_places(side)) for side in (left, right))
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(read_side, (_places(left), _places(right)))
     remarks: list[str] = []
     quanta = match(names_of_quanta(one.quanta), names_of_quanta(other.quanta))
     tasks: dict[str, TaskComparison] = {}
@@ -374,8 +377,9 @@ def _inputs(
         counts = (pairs >= 0) & np.where(
             use_actual[pairs] if len(rows) else False, side.actual, side.predicted
         )
-        numbers = codes[side.used[counts]]
-        uses.append((pairs[counts], numbers, side.used[counts]))
+        uses.append((pairs[counts], codes[side.used[counts]], side.used[counts]))
+    differs = _sums(*uses[0][:2], len(quanta.left)) != _sums(*uses[1][:2], len(quanta.left))
+    uses = [tuple(some[differs[pairs]] for some in (pairs, *rest)) for pairs, *rest in uses]
     most = 1 + max((int(numbers.max()) for _, numbers, _ in uses if len(numbers)), default=0)
     keys = [pairs * most + numbers for pairs, numbers, _ in uses]
     parts = []
@@ -391,7 +395,7 @@ def _inputs(
                     "left_id": one.quanta["quantum_id"].take(pa.array(rows)),
                     "right_id": other.quanta["quantum_id"].take(pa.array(quanta.right[pairs])),
                     "dataset_id": side.datasets.ids.take(pa.array(used)),
-                    "dataset_type": side.datasets.types.take(pa.array(used)),
+                    "dataset_type": decoded(side.datasets.types.take(pa.array(used))),
                     "dataset_data_id": side.datasets.texts(used),
                     "side": pa.array([word] * len(alone), pa.string()),
                     "is_actual": pa.array(use_actual[pairs]),
@@ -401,6 +405,16 @@ def _inputs(
         for label, count in _counted(parts[-1]["task_label"]).items():
             setattr(tasks[label], "lost" if place == 0 else "gained", count)
     return pa.concat_tables(parts)
+
+
+def _sums(pairs: Any, numbers: Any, count: int) -> Any:
+    """Return a sum of what each pair of quanta has on one side: of the same it is the same."""
+    # One number changed, gained or lost always changes it, and several do but for one case in 2^64.
+    sums = np.zeros(count, np.uint64)
+    if len(pairs):
+        begins = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
+        sums[pairs[begins]] = np.add.reduceat(mixed((numbers + 1).view(np.uint64)), begins)
+    return sums
 
 
 def _no_inputs() -> pa.Table:
@@ -426,12 +440,13 @@ def _datasets(one: Side, other: Side, names: Matches, types: dict[str, TypeCompa
     resized = sized & (sizes[0] != sizes[1])
     for rows, word in ((sized, "sized"), (resized, "resized")):
         _add(types, one.datasets.types.take(pa.array(left[rows])), word)
+    of_types = one.datasets.types.take(pa.array(left[sized]))
+    of_types = of_types if pa.types.is_dictionary(of_types.type) else of_types.dictionary_encode()
     for place, word in enumerate(("left_bytes", "right_bytes")):
-        of_types = one.datasets.types.take(pa.array(left[sized]))
-        summed = pa.table({"type": of_types, "bytes": sizes[place][sized]}).group_by("type")
+        summed = pa.table({"type": of_types.indices, "bytes": sizes[place][sized]}).group_by("type")
         for row in summed.aggregate([("bytes", "sum")]).to_pylist():
             if row["type"] is not None:
-                setattr(types[row["type"]], word, row["bytes_sum"])
+                setattr(types[of_types.dictionary[row["type"]].as_py()], word, row["bytes_sum"])
     alone_left = np.append(left[here & ~there], names.only_left[one.datasets.written[names.only_left]])
     alone_right = np.append(right[there & ~here], names.only_right[other.datasets.written[names.only_right]])
     _add(types, one.datasets.types.take(pa.array(alone_left)), "only_left")
@@ -458,7 +473,7 @@ def _dataset_rows(one: Side, other: Side, left: Any, right: Any) -> pa.Table:
     count = max(len(left), len(right))
     side, rows = (one, left) if len(left) else (other, right)
     columns: dict[str, Any] = {
-        "dataset_type": side.datasets.types.take(pa.array(rows)),
+        "dataset_type": decoded(side.datasets.types.take(pa.array(rows))),
         "data_id": side.datasets.texts(rows),
     }
     for word, of, own in (("left", one, left), ("right", other, right)):

@@ -7,6 +7,7 @@ __all__ = ("Names", "Side", "decoded", "names_of_quanta", "read_side")
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.ids import ids_of
 from ..archive.index import lists_of, map_nodes
+from ..archive.naming import INDEX
 from ..paths import Name, is_there
 from .sources import Runs
 
@@ -52,7 +54,7 @@ class Names:
     """Their ids (`pyarrow.Array`)."""
 
     types: pa.Array
-    """Their types, null if nobody tells (`pyarrow.Array`)."""
+    """Their types, null if nobody tells: texts, or a dictionary of these (`pyarrow.Array`)."""
 
     data_ids: Mapping[str, pa.Array]
     """Their data IDs: the values of each dimension, null where it has none (`~collections.abc.Mapping`)."""
@@ -62,6 +64,9 @@ class Names:
 
     written: _Numbers
     """Whether a quantum has written each (`numpy.ndarray`)."""
+
+    keys: tuple[_Numbers, _Numbers] | None = None
+    """Numbers that names are found by, ascending, and the row of each; `None` if it has no such index."""
 
     def texts(self, rows: _Numbers) -> pa.Array:
         """Return the data IDs of some rows as text."""
@@ -152,13 +157,11 @@ def _of_struct(
 ) -> dict[str, pa.Array]:
     """Return the values of dimensions, of each row only of those that its type requires."""
     whole = in_one_piece(column)
-    labels = in_one_piece(names)
-    if pa.types.is_dictionary(labels.type):
-        labels = labels.cast(pa.string())
+    labels = None if required is None else decoded(in_one_piece(names))
     fields = {}
     for index, field in enumerate(whole.type):
         values = pc.struct_field(whole, [index])
-        if required is not None:
+        if required is not None and labels is not None:
             wanting = [name for name, dimensions in required.items() if field.name in dimensions]
             is_wanted = pc.is_in(labels, pa.array(wanting, pa.string()))
             values = pc.if_else(is_wanted, decoded(values), None)
@@ -192,7 +195,9 @@ def _of_json(column: pa.ChunkedArray) -> pa.Array:
     if not len(texts):
         return pa.nulls(0, pa.string())
     # Read as a table, which takes a fraction of the time.
-    whole = pc.binary_join(pa.array([texts.to_pylist()], pa.list_(pa.string())), "\n")[0].as_buffer()
+    lines = in_one_piece(texts)
+    ends = pa.array([0, len(lines)], pa.int32())
+    whole = pc.binary_join(pa.ListArray.from_arrays(ends, lines), "\n")[0].as_buffer()
     try:
         rows = _read_json(whole, {})
         odd = [one.name for one in rows.schema if not (pa.types.is_int64(one.type) or _is_text(one.type))]
@@ -268,15 +273,43 @@ def _named(folder: Any, ids: pa.Array) -> Names:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(path, error) from error
     table = table.slice(0, count)
-    types = in_one_piece(table["dataset_type"]).cast(pa.string())
+    types = in_one_piece(table["dataset_type"].unify_dictionaries())
     written = pc.fill_null(table["produced"], False).to_numpy()
     return Names(
         ids,
         types,
-        _of_struct(table["data_id"], table["dataset_type"], None),
+        _fields(table["data_id"]),
         in_one_piece(table["size"]),
         written,
+        _keys(folder / INDEX, count),
     )
+
+
+def _fields(column: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """Return the values of all dimensions, each in one piece."""
+    # Putting whole structs together takes much longer.
+    flat = pa.table({"": column}).flatten()
+    names = [field.name for field in column.type]
+    return {
+        name: in_one_piece(values.unify_dictionaries())
+        for name, values in zip(names, flat.columns, strict=True)
+    }
+
+
+def _keys(path: Path, count: int) -> tuple[_Numbers, _Numbers] | None:
+    """Return the index by name, of the first rows only; `None` if it cannot be what it should."""
+    if not is_there(path):
+        return None
+    try:
+        with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
+            table = file.read_all()
+        keys, rows = (table[name].to_numpy() for name in ("key", "row"))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise unreadable(path, error) from error
+    if len(rows) and int(rows.max()) >= count:
+        keys, rows = keys[rows < count], rows[rows < count]
+    is_whole = len(rows) == count and bool((np.bincount(rows, minlength=count) == 1).all())
+    return (keys, rows) if is_whole and bool((keys[1:] >= keys[:-1]).all()) else None
 
 
 def _of_graph(runs: Runs, quanta: pa.Table) -> Side:

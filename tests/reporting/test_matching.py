@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantum_butler.archive.naming import name_keys
 from quantum_butler.reporting import matching
-from quantum_butler.reporting.matching import match, match_datasets, rows_without_partner
+from quantum_butler.reporting.matching import match, match_by_keys, match_datasets, rows_without_partner
 from quantum_butler.reporting.sides import Names
 
 NUMBERS = st.one_of(st.none(), st.integers(0, 3), st.integers(-(2**63), 2**63 - 1))
@@ -100,3 +101,33 @@ def test_datasets_without_a_name_are_matched_by_their_ids() -> None:
 def test_numbers_that_are_not_elsewhere(here: list[int], there: list[int]) -> None:
     found = rows_without_partner(np.array(here, np.int64), np.array(there, np.int64))
     assert found.tolist() == [row for row, number in enumerate(here) if number not in there]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), TEXTS), min_size=1, max_size=12),
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), TEXTS), min_size=1, max_size=12),
+    st.sampled_from([0, 1, 64]),
+)
+def test_the_indexes_by_name_give_the_same_partners(left: list[Any], right: list[Any], bits: int) -> None:
+    """Or they are not used: where names have one number, and where they are not the same in both."""
+    sides = []
+    for rows in (left, right):
+        types, visits, bands = (list(one) for one in zip(*rows, strict=True))
+        columns = {"visit": pa.array(visits, pa.int64()), "band": pa.array(bands, pa.string())}
+        of_types = pa.array(types).dictionary_encode()
+        numbers = name_keys(of_types, columns) & np.uint64(2**bits - 1)
+        order = np.argsort(numbers, kind="stable")
+        ids = pa.array([uuid.uuid4().bytes for _ in rows], pa.binary(16))
+        written = np.ones(len(rows), bool)
+        keys = numbers[order], order.astype(np.uint32)
+        sides.append(Names(ids, of_types, columns, pa.nulls(len(rows), pa.int64()), written, keys))
+    expected = partners(left, right)
+    found = match_by_keys(*sides)
+    assert found is not None or bits < 64
+    for one in filter(None, (found, match_datasets(*sides))):
+        assert dict(zip(one.left.tolist(), one.right.tolist(), strict=True)) == expected
+        assert one.only_left.tolist() == [row for row in range(len(left)) if row not in expected]
+        assert one.only_right.tolist() == [row for row in range(len(right)) if row not in expected.values()]
+        both = {*one.left_codes.tolist(), *one.right_codes.tolist()}
+        assert len(both) == len(left) + len(right) - len(expected)
+        assert (one.left_codes[one.left] == one.right_codes[one.right]).all()

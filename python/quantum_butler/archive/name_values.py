@@ -1,4 +1,4 @@
-"""Which values the dimensions of each dataset type have: a name without some of them can be completed."""
+"""Values that the dimensions of each dataset type have: a name without some of them can be completed."""
 
 from __future__ import annotations
 

@@ -79,10 +79,7 @@ def of_report(report: RunReport, limit: int | None = _MOST_LINES) -> Report:
         "tasks": [_task_content(task) for task in report.tasks],
         "total": _task_content(report.total),
         "exceptions": [{**vars(group), "hosts": dict(group.hosts)} for group in report.exceptions],
-        "failures": [
-            {**dataclasses.asdict(failure), "quantum_id": str(failure.quantum_id)}
-            for failure in report.failures
-        ],
+        "failures": [{**vars(failure), "quantum_id": str(failure.quantum_id)} for failure in report.failures],
     }
     columns = ("quantum_id", "task_label", "data_id", "run", "status", "type", "message", "host")
     header = ["exception" if name == "type" else name for name in columns]

@@ -1,7 +1,7 @@
 """Which worker of pytest-xdist runs which tests: those that share what takes long to make are run by one.
 
 By default a test goes to whichever worker is free, so that each worker makes every graph, run and archive
-that tests share.
+that tests share. Proofs that take minutes and share nothing are given out one by one, before all others.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ _FOLDERS = frozenset(
     )
 )
 
+_ONE_BY_ONE = ("tests/test_benches.py", "tests/reliability/test_faults.py")
+
 
 def _place(nodeid: str) -> str:
-    """Return the folder of a test if its tests share runs, or else its file."""
+    """Return what a worker is given at once: a folder whose tests share runs, a file, or a single test."""
     file = nodeid.partition("::")[0]
+    if file in _ONE_BY_ONE:
+        return nodeid
     folder = file[: file.rfind("/") + 1]
     return folder if folder in _FOLDERS else file
 
@@ -46,6 +50,12 @@ class TogetherScheduling(LoadScopeScheduling):
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Move places with slow tests to the front, or one worker would be busy with them at the end."""
+    """Move what is slow to the front, or one worker would be busy with it at the end."""
     slow = {_place(item.nodeid) for item in items if item.get_closest_marker("slow")} | _FOLDERS
-    items.sort(key=lambda item: _place(item.nodeid) not in slow)
+    longest = {file: number for number, file in enumerate(_ONE_BY_ONE)}
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        file = item.nodeid.partition("::")[0]
+        return longest.get(file, len(longest)), _place(item.nodeid) not in slow
+
+    items.sort(key=rank)

@@ -25,6 +25,7 @@ from operation_base import Operation, quiet
 from shim import FAULTS, Fault, Mode
 
 import repositories
+from configurations import reading_once
 
 _MOST_CALLS = 5000
 
@@ -127,7 +128,7 @@ def main() -> None:
     assert shim.is_preloaded(), "the library of fault.c is not preloaded"
     findings = Findings()
     template = repositories.make(Path(folder, "template"))
-    with quiet():
+    with quiet(), reading_once():
         for name in names or OPERATIONS:
             name, _, only = name.partition(":")
             for count, variant in enumerate([only] if only else OPERATIONS[name].variants):

@@ -28,6 +28,7 @@ from operation_base import quiet
 from quantum_worker import LOGS, Told, Work, check
 
 import repositories
+from configurations import reading_once
 
 _MOST_MESSAGES = 120
 """After so many messages a process is killed at the latest (`int`)."""
@@ -151,7 +152,7 @@ def _measure(operation: Collect) -> float:
 
 def main() -> None:
     place, what, count, seed, *butlers = sys.argv[1:]
-    with quiet():
+    with quiet(), reading_once():
         if what == "collect":
             result = kill_collect(Path(place), int(count), int(seed))
         else:

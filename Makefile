@@ -15,7 +15,7 @@ RUNS ?= 20000
 PYTEST = $(BIN)/python -m pytest --numprocesses=auto $(if $(filter long,$(HYPOTHESIS_PROFILE)),--timeout=0)
 # What can come out otherwise with other versions of upstream.
 UPSTREAM_TESTS := $(addprefix tests/,aggregating bps parity improvements upstream butler datastore quantum execution dropin demo transferring \
-    quantum_graphs asking reporting exporting collecting/test_collect_executors.py)
+    quantum_graphs asking reporting exporting running collecting/test_collect_executors.py)
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 export VIRTUAL_ENV := $(abspath $(VENV))

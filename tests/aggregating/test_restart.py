@@ -6,7 +6,9 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
-from commands import run as run_command
 from final_jobs import Finished, aggregated_by_upstream, final_state
 from graph_contents import comparable_provenance
 from quantum_butler import AggregateError, IngestOptions, aggregate
@@ -103,34 +104,51 @@ def test_other_journals(on_sqlite: Finished, tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.fixture
+def aggregations() -> Iterator[Callable[..., tuple[int, list[int]]]]:
+    """Return what aggregates in a process that may be killed, and tells its status and what it printed."""
+    # A process with threads cannot be forked safely.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, KILLED], env=environment, **pipes) as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def call(graph: Path, root: Path, last: int, *logs: Path) -> tuple[int, list[int]]:
+            process.stdin.write(json.dumps([str(graph), str(root), last, *map(str, logs)]) + "\n")
+            process.stdin.flush()
+            status, told = json.loads(process.stdout.readline())
+            return status, told
+
+        yield call
+        process.stdin.close()
+        assert process.wait() == 0
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(300 + 60 * KILLS)
-def test_killed_at_any_moment(on_sqlite: Finished, tmp_path: Path) -> None:
+def test_killed_at_any_moment(
+    on_sqlite: Finished, tmp_path: Path, aggregations: Callable[..., tuple[int, list[int]]]
+) -> None:
     theirs = on_sqlite.repository()
     aggregated_by_upstream(theirs, on_sqlite.run, tmp_path, promise_ingest_graph=True)
     expected = final_state(theirs, folders=False)
     graph = on_sqlite.graph_file
-
-    def call(root: Path, last: int, logs: tuple[Path, ...]) -> Any:
-        return run_command(sys.executable, KILLED, graph, root, str(last), *logs, env=dict(os.environ))
-
     ways: list[tuple[Path, ...]] = [(), (on_sqlite.logs,)]
     events = []
     for logs in ways:
-        done = call(on_sqlite.repository(), -1, logs)
-        assert done.returncode == 0, done.stderr
-        events.append(int(done.stdout.split()[0]))
+        status, told = aggregations(graph, on_sqlite.repository(), -1, *logs)
+        assert status == 0
+        events.append(told[0])
     assert min(events) > 200
     moments = random.Random(15)
     for kill in range(KILLS):
         root, logs = on_sqlite.repository(), ways[kill % 2]
         first, second = (moments.randrange(1, events[kill % 2]) for _ in range(2))
-        assert call(root, first, logs).returncode == -signal.SIGKILL
+        assert aggregations(graph, root, first, *logs) == (-signal.SIGKILL, [])
         # The second one may have less to do.
-        assert call(root, second, logs).returncode in (-signal.SIGKILL, 0)
-        done = call(root, -1, logs)
-        assert done.returncode == 0, (first, second, done.stderr)
-        assert done.stdout.split()[1:] == ["31", "5"]
+        assert aggregations(graph, root, second, *logs)[0] in (-signal.SIGKILL, 0)
+        status, told = aggregations(graph, root, -1, *logs)
+        assert (status, told[1:]) == (0, [31, 5]), (first, second)
         # Upstream leaves folders that are empty when it goes on with what it had begun.
         assert final_state(root, folders=False) == expected, (first, second)
         assert not list(graph.parent.glob("*.journal")), (first, second)

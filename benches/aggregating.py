@@ -3,13 +3,16 @@
 
 Usage::
 
-    python benches/aggregating.py [--quanta N] [--json FILE]
+    python benches/aggregating.py [--quanta N] [--larger N] [--json FILE]
 
 A graph of upstream's mocked tasks is run by `quantum-butler run`, which logs
 what each quantum has put of metadata and logs. Upstream, and we from disk and
 from logs, then write a graph, in this process alone, and upstream's reader has
 to find the same in each. Then the same again, with the datasets registered in
 copies of the repository (SQLite), whose tables have to be equal.
+
+With `--larger` we do the same with a graph of so many quanta, too. From both
+follows what we take once for a graph, and what for each quantum.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 from lsst.pipe.base.quantum_graph.aggregator import AggregatorConfig, aggregate_graph
 
 from execution import RUN, Graph, run
-from quantum_butler import IngestOptions, aggregate
+from quantum_butler import IngestOptions, ProvenanceGraph, aggregate
 
 # Columns with times.
 TIMES = {"ingest_date", "timestamp"}
@@ -138,6 +141,27 @@ def measure(folder: Path, quanta: int) -> dict[str, Any]:
     }
 
 
+def measure_larger(folder: Path, quanta: int, small: dict[str, Any]) -> dict[str, Any]:
+    """Time our ways on a larger run, and return seconds of processors for a graph and for each quantum."""
+    folder.mkdir()
+    graph = Graph.make(folder / "demo", quanta, init=False)
+    logs = folder / "logs"
+    run([*RUN, graph.root, graph.file, *OPTIONS, "--logs", logs], folder)
+    found: dict[str, Any] = {}
+    for name, options in (("scan", {}), ("logs", {"logs": logs})):
+
+        def work(name: str = name, options: dict[str, Any] = options) -> None:
+            path = folder / f"{name}.qg"
+            aggregate(graph.file, str(graph.root), path, mock_storage_classes=True, **options)
+
+        _, seconds = timed(work)
+        count = ProvenanceGraph(folder / f"{name}.qg").headers[0]["n_quanta"]
+        once = small["quanta"] * small["processor"][name]
+        each = (seconds - once) / (count - small["quanta"])
+        found[name] = {"quanta": count, "once": once - small["quanta"] * each, "each": each}
+    return found
+
+
 def _linked(source: str, target: str) -> None:
     """Copy a database, and link any other file."""
     if source.endswith("sqlite3"):
@@ -149,10 +173,13 @@ def _linked(source: str, target: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quanta", type=int, default=1000, help="quanta of the graph (default: 1000)")
+    parser.add_argument("--larger", type=int, default=0, help="quanta of a larger graph for ours alone")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), arguments.quanta)
+        if arguments.larger > figures["quanta"]:
+            figures["larger"] = measure_larger(Path(folder) / "larger", arguments.larger, figures)
     print(json.dumps(figures))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures))

@@ -206,6 +206,28 @@ def test_workers_of_dask_find_the_same(
     assert comparable_provenance(path) == theirs
 
 
+def test_workers_of_parsl_find_the_same(run: MixedRun, theirs: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("parsl")
+    path = tmp_path / "ours.qg"
+    with warnings.catch_warnings():
+        # Parsl's own.
+        warnings.simplefilter("ignore")
+        from parsl.concurrent import ParslPoolExecutor
+        from parsl.config import Config
+        from parsl.executors import ThreadPoolExecutor
+
+        config = Config(
+            executors=[ThreadPoolExecutor(max_threads=2)],
+            run_dir=str(tmp_path / "parsl"),
+            strategy="none",
+            initialize_logging=False,
+        )
+        with interpreters.collected_here(), ParslPoolExecutor(config) as executor:
+            report = aggregate(run.graph_file, str(run.root), path, executor=executor)
+    assert report.quanta == 31
+    assert comparable_provenance(path) == theirs
+
+
 def test_logs_of_another_graph(run: MixedRun, logs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -17,6 +17,7 @@ import pytest
 from campaign_runs import DETECTORS, Runs
 
 import commands
+from quantum_butler.collecting.contents import all_contents
 from quantum_butler.running import remote
 from quantum_butler.running.campaign import Campaign
 from quantum_butler.running.engines import Engine, ParslEngine, Submitted
@@ -193,6 +194,21 @@ def test_a_batch_whose_result_is_lost_is_known_to_have_begun(
     done = [json.loads(line)["quantum_id"] for line in lines]
     assert len(done) == len({*done}) == 2 * DETECTORS
     assert not list(runs.logs.glob(".batch-*"))
+
+
+@pytest.mark.slow
+def test_batches_keep_metadata_and_logs_in_logs_alone(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Campaign, "_engine", lambda campaign: Threads())
+    try:
+        assert runs.run(dask="two threads", metadata_in_log=True).is_success
+    finally:
+        for server in remote._idle:
+            server.stop()
+        remote._idle.clear()
+    assert not [*runs.root.rglob("*_log_*.json"), *runs.root.rglob("*_metadata_*.json")]
+    found = list(all_contents([runs.logs]))
+    assert len({quantum_id for quantum_id, *_ in found}) == len(found) == 2 * DETECTORS
+    assert all(counts and metadata and log for _, counts, metadata, log in found)
 
 
 # The process that speaks to its workers is killed when it is first asked for them.

@@ -133,9 +133,9 @@ if TYPE_CHECKING:
 @click.option(
     "--zstd-level",
     type=click.IntRange(1, 22),
-    default=10,
+    default=5,
     show_default=True,
-    help="How much the graph is compressed.",
+    help="How much the graph is compressed; upstream's level is 10.",
 )
 @click.option("--mock-storage-classes", is_flag=True, help="For upstream's mocked pipelines.")
 @format_option("json")

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe;
+use zstd::zstd_safe::{self, CParameter};
 
 /// Text that a block may have, however small its frame is.
 const MOST_BYTES: u64 = 1 << 30;
@@ -13,6 +13,9 @@ const MOST_RATIO: u64 = 100;
 
 /// The most that three bytes of a frame, a header of a block of the same byte throughout, can become.
 const MOST_OF_BLOCK: u64 = 1 << 17;
+
+/// Shorter matches are not looked for. In ids they come about by chance: they take time, and more room than they save.
+const SHORTEST_MATCH: u32 = 6;
 
 /// Takes frames apart. Any number of threads may use it.
 pub(super) struct Frames {
@@ -92,10 +95,17 @@ impl Compression {
     /// A frame of some bytes.
     pub(super) fn compress(&self, text: &[u8]) -> Vec<u8> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let compressor = idle.map_or_else(|| Compressor::with_dictionary(self.level, &self.dictionary), Ok);
+        let compressor = idle.map_or_else(|| self.compressor(), Ok);
         let made = compressor.and_then(|mut compressor| Ok((compressor.compress(text)?, compressor)));
         let (frame, compressor) = made.expect("there is room for the largest frame of these bytes");
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
         frame
+    }
+
+    /// One that digests the dictionary when it is first used.
+    fn compressor(&self) -> std::io::Result<Compressor<'static>> {
+        let mut compressor = Compressor::with_dictionary(self.level, &self.dictionary)?;
+        compressor.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
+        Ok(compressor)
     }
 }

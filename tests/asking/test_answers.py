@@ -220,6 +220,11 @@ def test_commands(told: Told) -> None:
         )
         text = invoke("find", place, "--type", "one_output", "--limit", 2).stdout
         assert "2 datasets, and there are more" in text and "mixed/run" in text and "one_output" in text
+        for command in (("find",), ("find", "--type", "one_output"), ("missing",)):
+            whole = invoke_json(command[0], place, *command[1:])
+            assert len(whole) > 2
+            assert invoke_json(command[0], place, *command[1:], "--limit", 0) == whole
+            assert "There is no such" not in invoke(command[0], place, *command[1:], "--limit", 0).stdout
         counts = invoke_json("find", place, "--summary")
         assert sum(row["quanta"] for row in counts) == 31
         rows = list(csv.DictReader(io.StringIO(invoke("missing", place, "--format", "csv").stdout)))

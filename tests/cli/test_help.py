@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
 
 from quantum_butler.cli.main import main
@@ -50,6 +51,16 @@ def test_examples_are_there_and_can_be_typed(name: str) -> None:
 
 def test_there_are_examples() -> None:
     assert sum(len(examples_of(name)) for name in COMMANDS) > 25
+
+
+def test_a_limit_means_the_same_in_all_commands() -> None:
+    """Zero is none: so each help says, and so each command gets it."""
+    limits = [one for command in main.commands.values() for one in command.params if one.name == "limit"]
+    assert len(limits) > 7
+    for one in limits:
+        assert isinstance(one, click.Option) and "0 prints all" in (one.help or "")
+        context = click.Context(main)
+        assert one.process_value(context, 0) is None and one.process_value(context, 3) == 3
 
 
 @pytest.mark.parametrize("name", COMMANDS)

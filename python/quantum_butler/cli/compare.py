@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from .options import limit_option
 from .output import format_option, output_option, show
 from .paths import LocalPath
 
@@ -31,17 +32,11 @@ class _NotComparedError(click.ClickException):
 )
 @click.argument("left", metavar="LEFT", type=_RUN)
 @click.argument("right", metavar="RIGHT", type=_RUN)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="Print so many of each kind of difference; 0 prints all. JSON and CSV have all.",
-)
+@limit_option("of each kind of difference", 20, " JSON and CSV have all.")
 @click.option("--summary", is_flag=True, help="Print the tables by task and by dataset type only.")
 @output_option
 @format_option("json", "csv")
-def compare(left: Path, right: Path, limit: int, summary: bool, style: str) -> None:
+def compare(left: Path, right: Path, limit: int | None, summary: bool, style: str) -> None:
     """Compare the runs LEFT and RIGHT: archives, or provenance graphs (.qg).
 
     \b
@@ -63,6 +58,6 @@ def compare(left: Path, right: Path, limit: int, summary: bool, style: str) -> N
         made = make(left, right)
     except (ArchiveError, QuantumGraphError, OSError) as error:
         raise _NotComparedError(plain(str(error))) from error
-    show(of_comparison(made, limit or None, details=not summary).render(style), _NotComparedError)
+    show(of_comparison(made, limit, details=not summary).render(style), _NotComparedError)
     if not made.is_same:
         sys.exit(1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .names import opened_run
-from .options import places_argument
+from .options import limit_option, places_argument
 from .output import format_option, output_option, wide_option
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _where = click.option(
 
 def _printing(command: _F) -> _F:
     """Add how an answer of many rows is printed."""
-    limit = click.option("--limit", type=click.IntRange(min=0), help="Print so many at most.")
+    limit = limit_option("at most")
     summary = click.option("--summary", is_flag=True, help="Count them, by task or type, run and status.")
     return limit(summary(output_option(wide_option(format_option("json", "csv")(command)))))
 

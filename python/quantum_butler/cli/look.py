@@ -12,13 +12,11 @@ from typing import Literal
 import click
 
 from .names import NAME_HELP_AND_STATUSES, opened_run, place_and_name, split_words
-from .options import actual_option
+from .options import actual_option, limit_option
 from .output import fitted, format_option, output_option, show, wide_option
 
 _format = format_option("json", "csv")
-_limit = click.option(
-    "--limit", type=click.IntRange(min=0), help="Print so many rows of a table; JSON and CSV have all."
-)
+_limit = limit_option("rows of a table", more=" JSON and CSV have all.")
 
 
 @click.command("show", epilog=NAME_HELP_AND_STATUSES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = (
     "actual_option",
     "drop_in_options",
+    "limit_option",
     "log_failure_options",
     "metadata_in_log_option",
     "new_graph_option",
@@ -82,6 +83,18 @@ metadata_in_log_option = click.option(
     "files for them. Implies --provenance-contents, and needs --logs. Other tools do not find them before "
     "quantum-butler aggregate --logs has written the provenance graph, or --restore-files the files.",
 )
+
+def limit_option(what: str, default: int | None = None, more: str = "") -> Callable[[_F], _F]:
+    """Return the option for how many rows are printed, which are all of them (`None`) with 0."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=default is not None,
+        callback=lambda _context, _parameter, limit: limit or None,
+        help=f"Print so many {what}; 0 prints all.{more}",
+    )
+
 
 places_argument = click.argument(
     "places",

@@ -16,7 +16,7 @@ import click
 
 from ..paths import is_there
 from .names import NAME_HELP, opened_run, split_names, split_words
-from .options import actual_option
+from .options import actual_option, limit_option
 from .output import fitted, format_option, show, warn, wide_option
 from .paths import LocalPath
 
@@ -64,9 +64,7 @@ _MOST_NAMED = 5
     help="Datasets of this type are there: run nothing for them. May be given again.",
 )
 @actual_option
-@click.option(
-    "--limit", type=click.IntRange(min=0), help="Print so many rows of a table; JSON and CSV have all."
-)
+@limit_option("rows of a table", more=" JSON and CSV have all.")
 @wide_option
 @format_option("json", "csv")
 def rebuild(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import places_argument
+from .options import limit_option, places_argument
 from .output import format_option, output_option, show
 from .paths import LocalPath
 
@@ -44,13 +44,7 @@ def _plain_errors() -> Iterator[None]:
     "1 if the report could not be made, 2 if the command was called wrongly."
 )
 @places_argument
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="Print so many kinds of failures; 0 prints all. JSON and CSV have all failed quanta.",
-)
+@limit_option("kinds of failures", 20, " JSON and CSV have all failed quanta.")
 @click.option(
     "--data-id-tables",
     type=LocalPath(is_text=True),
@@ -66,7 +60,7 @@ def _plain_errors() -> Iterator[None]:
 @output_option
 @format_option("json", "csv")
 def report(
-    places: tuple[Path, ...], limit: int, data_id_tables: Path | None, html: Path | None, style: str
+    places: tuple[Path, ...], limit: int | None, data_id_tables: Path | None, html: Path | None, style: str
 ) -> None:
     """Count what became of the quanta of a run, and say why.
 
@@ -89,7 +83,7 @@ def report(
             _write_tables(made, data_id_tables)
         if html is not None:
             _write_page(made, places, html)
-    show(of_report(made, limit or None).render(style))
+    show(of_report(made, limit).render(style))
     if not made.is_complete:
         sys.exit(INCOMPLETE)
 

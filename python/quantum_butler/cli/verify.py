@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import limit_option
 from .output import format_option, output_option, show
 from .paths import LocalPath
 
@@ -37,13 +38,7 @@ class _NoArchiveError(click.ClickException):
     "or the command was called wrongly.",
 )
 @click.argument("archive", type=LocalPath(exists=True, is_text=True))
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=_MOST_LINES,
-    show_default=True,
-    help="Print so many findings; 0 prints all. At most 100 of each kind are kept for each file.",
-)
+@limit_option("findings", _MOST_LINES, " At most 100 of each kind are kept for each file.")
 @click.option(
     "--scratch",
     metavar="FOLDER",
@@ -52,7 +47,7 @@ class _NoArchiveError(click.ClickException):
 )
 @output_option
 @format_option("json", "csv")
-def verify(archive: Path, limit: int, scratch: Path | None, style: str) -> None:
+def verify(archive: Path, limit: int | None, scratch: Path | None, style: str) -> None:
     """Check ARCHIVE whole: each table, the indexes, and whether all of them agree.
 
     \b
@@ -76,7 +71,7 @@ def verify(archive: Path, limit: int, scratch: Path | None, style: str) -> None:
             found = opened.verify(scratch=scratch, progress=progress)
     except OSError as error:
         raise click.ClickException(f"{error.filename or scratch or archive}: {error.strerror}") from error
-    show(_rendered(found, limit or None, style))
+    show(_rendered(found, limit, style))
     if not found.is_sound:
         sys.exit(1)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -236,14 +238,69 @@ def test_commands(told: Told) -> None:
         invoke("show", place, "nothing", status=1)
         invoke("find", place, "--where", "detector", status=2)
         invoke("find", place, "--type", "x", "--status", "failed", status=2)
-        assert "There is no such quantum" in invoke("find", place, "--task", "x").stdout
-        assert invoke_json("find", place, "--task", "x") == []
+        nothing = ("find", place, "--task", "all", "--status", "aborted")
+        assert "There is no such quantum" in invoke(*nothing).stdout
+        assert invoke_json(*nothing) == []
         lineage = invoke("lineage", place, "three_output", "detector=2").stdout
         for word in ("zero_output", "one", "two_output", "detector=2", "input_run", "as predicted"):
             assert word in lineage
         assert "more rows" in invoke("lineage", place, "three_output", "detector=2", "--limit", 2).stdout
         assert "two" in invoke("consumers", place, "one_output", "detector=2").stdout
         assert "one" in invoke("producer", place, "one_output", "detector=2").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("find", "--task", "onee"), "no task 'onee'; there are one"),
+        (("find", "--task", "ONE"), "no task 'ONE'; there are one"),
+        (("find", "--task", "one", "--task", "one_output"), "one_output is a dataset type"),
+        (("find", "--type", "One_Outptu"), "no dataset type 'One_Outptu'; there are one_output"),
+        (("find", "--type", "one"), "one is a task"),
+        (("find", "--run", "mixed/rum"), "no run 'mixed/rum'; there are mixed/run"),
+        (("find", "--type", "one_output", "--run", "nobody/has"), "no run 'nobody/has'"),
+        (("find", "--summary", "--task", "onee"), "no task 'onee'"),
+        (("missing", "--type", "one_outptu"), "one_output"),
+        (("missing", "--run", "nobody/has"), "no run 'nobody/has'; there are input_run, mixed/run"),
+        (("log", "--task", "onee"), "no task 'onee'; there are one"),
+        (("metadata", "--task", "ONE"), "there are one"),
+        (
+            ("find", "--task", "all", "-w", "detector = 1"),
+            "detector is no dimension .* of all, which have inst",
+        ),
+        (
+            ("find", "--type", "all_output", "-w", "detector = 1 OR visit = 7"),
+            "detector is no dimension",
+        ),
+        (("missing", "-w", "band = 'r' AND detector = 1"), "band is no dimension"),
+        (("find", "-w", "physical_filter = 'r' OR detector = 1"), "physical_filter is no dimension"),
+    ],
+)
+def test_what_nobody_knows_is_refused(told: Told, words: tuple[str, ...], said: str) -> None:
+    """It is called wrongly, and what is near is named; what is known and matches nothing is an answer."""
+    for place in (told.provenance, told.archive):
+        assert re.search(said, invoke(words[0], place, *words[1:], status=2).stderr)
+
+
+def test_what_is_known_and_matches_nothing(told: Told) -> None:
+    for place in told.places:
+        for words in (
+            ("--run", "input_run"),
+            ("--task", "one", "-w", "detector = 99"),
+            ("--type", "one_output", "--run", "input_run"),
+        ):
+            done = invoke("find", place, *words, "--format", "json")
+            assert json.loads(done.stdout) == [] and done.stderr == ""
+
+
+def test_hints_of_nothing(told: Told) -> None:
+    """Quanta that may be blocked are pointed out where nothing tells of them."""
+    for place in (told.predicted, told.planned):
+        done = invoke("find", place, "--status", "blocked", "--task", "one", "--format", "csv")
+        assert len(done.stdout.splitlines()) == 1
+        assert "Of 6 quanta nothing tells" in done.stderr and "--status 'not seen'" in done.stderr
+        assert len(invoke_json("find", place, "--status", "not seen", "--task", "one")) == 6
+    assert invoke("find", told.archive, "--status", "blocked").stderr == ""
 
 
 def test_tables_of_an_archive(told: Told) -> None:

@@ -127,6 +127,25 @@ def test_what_is_not_there(told: Told) -> None:
             run.resolve("one visit=7 visit=8")
 
 
+def test_what_is_near_has_most_values(told: Told) -> None:
+    """What has more of the values comes first, then what has closer ones, in any case of letters."""
+    for place in told.places:
+        run = open_run(place)
+        for name, near in (
+            ("one detector=4 visit=999", "detector=4"),
+            ("one detector=77 visit=7", "detector=5"),
+            ("one instrument='Mixedcam' detector=2", "detector=2"),
+            ("one detector=3 run=mixed/rum", "detector=3"),
+        ):
+            with pytest.raises(LookupError) as caught:
+                run.resolve(name)
+            assert near in str(caught.value).partition("for instance, ")[2].partition(", or ")[0], (
+                caught.value
+            )
+        with pytest.raises(LookupError, match=r"'ONE' is no .*; there are one"):
+            run.resolve("ONE detector=1")
+
+
 def test_the_first_format() -> None:
     """It has names of quanta, and ids."""
     run = Archive(FORMAT_1)

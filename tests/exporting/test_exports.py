@@ -452,7 +452,7 @@ def test_the_command_prints_or_writes(run: Exported, tmp_path: Path) -> None:
         (["--to", "runtime-parquet"], 2, "--output"),
         (["--to", "prov-xml"], 2, "prov-json"),
         ([], 2, "--to"),
-        (["--to", "prov-n", "--task", "six"], 1, "no task six"),
+        (["--to", "prov-n", "--task", "six"], 2, "no task six"),
         (["--to", "prov-n", "--dataset", str(uuid.UUID(int=1))], 1, "no dataset"),
         (["--to", "prov-n", "--dataset", "three_output"], 2, "may be any of these"),
         (["--to", "prov-n", "--dataset", "three_output detector=99"], 1, "there is no"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 __all__ = ("COLUMNS", "NamedRows")
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy
 import pyarrow
@@ -28,6 +27,7 @@ from .columns import in_one_piece
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .ids import bytes_of, wanted_bytes
 from .lookup import Lookup, equalities
+from .path_names import path_candidates
 from .statuses import TELLING, statuses
 from .usage import rows_in_want
 
@@ -272,16 +272,26 @@ class NamedRows(Source):
 
     @cached_property
     def _dimensions_of_quanta(self) -> set[str]:
-        """The dimensions of a quantum of each task, of each part of the table."""
-        file = self._file(QUANTUM)
-        found: set[str] = set()
+        """The dimensions of the quanta of all tasks."""
+        return {name for _, names in self.dimensions_by_label(QUANTUM, None) for name in names}
+
+    def dimensions_by_label(
+        self, kind: Kind, labels: Collection[str] | None
+    ) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield tasks or types with the dimensions of the first row of each."""
+        file, name = self._file(kind), _LABELS[kind]
+        left = {*self._labels[kind]} if labels is None else {*labels}
         for group in range(file.num_row_groups if file is not None else 0):
-            table = self._read(file, QUANTUM, group, ["task_label", "data_id"])
-            for label in pc.unique(table["task_label"]).to_pylist():
-                mine = pc.equal(table["task_label"], scalar_of(label, pyarrow.string()))
-                row = pc.index(mine, scalar_of(True)).as_py()
-                found.update(self._data_id(QUANTUM, table["data_id"][max(row, 0)].as_py()) or ())
-        return found
+            if not left:
+                return
+            of_rows = self._read(file, kind, group, [name])[name].cast(pyarrow.string())
+            if left.isdisjoint(found := [one for one in pc.unique(of_rows).to_pylist() if one in left]):
+                continue
+            data_ids = self._read(file, kind, group, ["data_id"])["data_id"]
+            for label in found:
+                row = pc.index(of_rows, scalar_of(label)).as_py()
+                yield label, self._data_id(kind, data_ids[row].as_py()) or {}
+                left.discard(label)
 
     def _fields(self, kind: Kind, data_ids: pyarrow.ChunkedArray, choice: Choice) -> Columns:
         if kind == QUANTUM:
@@ -426,7 +436,7 @@ class NamedRows(Source):
 
     def _found_of_path(self, path: str) -> Iterator[Found]:
         file_path = self._path / "records.parquet"
-        wanted = _path_candidates(path)
+        wanted = path_candidates(path)
         found: dict[str, list[uuid.UUID]] = {}
         try:
             with pq.ParquetFile(file_path, memory_map=True) as file:
@@ -466,19 +476,6 @@ def _data_id_columns(kind: Kind, choice: Choice) -> list[str]:
 
 def _is_unknown(column: Any, name: str, types: dict[str, pyarrow.DataType]) -> bool:
     return name in types and pyarrow.types.is_null(column.type)
-
-
-def _path_candidates(path: str) -> list[str]:
-    """Return the paths within a datastore that a path may stand for, the longest first."""
-    found: dict[str, None] = {}
-    _, scheme, rest = path.partition("://")
-    parts = (rest if scheme else path).split("/")
-    for start in range(len(parts)):
-        tail = "/".join(parts[start:])
-        if tail:
-            found |= dict.fromkeys((tail, quote(tail), unquote(tail)))
-    # Files that are outside of the datastore have absolute paths or URIs in their records.
-    return [*dict.fromkeys((path, f"file://{path}" if path.startswith("/") else path, *found))]
 
 
 def _uuid(value: Any) -> uuid.UUID:

@@ -15,8 +15,9 @@ from ..archive.archive import Archive
 from ..errors import QuantumButlerError
 from ..paths import Name
 from ..quantum_graphs import ProvenanceGraph
-from ..quantum_graphs.errors import UnknownNameError
+from ..queries.choice import make_choice
 from ..queries.found import Found
+from ..queries.known import require_known
 from .logged import ContentsOfSources, MissingSourceError
 from .runs import GraphRun
 
@@ -64,7 +65,7 @@ def contents_of(
         yield from _of_archive(run, kind, [*wanted], logs)
         return
     if not isinstance(run.graph, ProvenanceGraph):
-        raise NoContentsError(f"{run.graph} is a predicted graph: {_ADVICE}")
+        raise NoContentsError(f"{run.source.shown()} is a predicted graph: {_ADVICE}")
     for found in wanted:
         yield QuantumContents(found, getattr(run.graph, kind)(found.id))
 
@@ -99,10 +100,7 @@ def _wanted(
     if quantum:
         yield run.resolve(quantum, kind="quantum")
         return
-    known = run.source.labels("quantum")
-    for task in tasks:
-        if task not in known:
-            raise UnknownNameError(f"{run!r}: there is no task {task!r}; there are {', '.join(known)}")
+    require_known(run.source, "quantum", make_choice(tasks or None, None, None, where))
     table = run.find_quanta(task=list(tasks) or None, status=list(statuses) or None, where=where)
     yield from run.source.rows_of("quantum", table)
 

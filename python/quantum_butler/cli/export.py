@@ -122,7 +122,7 @@ def export(
         raise click.UsageError(f"{to} is no text: name a file with --output")
     from ..archive.reports import plain
     from ..exporting.driver import export as write
-    from ..exporting.errors import ExportError
+    from ..exporting.errors import ExportError, UnknownTaskError
     from ..progress import shown
 
     stream = _Printed() if output is None else None
@@ -142,6 +142,8 @@ def export(
             )
             if stream is not None:
                 stream.flush()
+    except UnknownTaskError as error:
+        raise click.UsageError(plain(str(error))) from error
     except ExportError as error:
         raise click.ClickException(plain(str(error))) from error
     except OSError as error:

@@ -36,7 +36,7 @@ _where = click.option(
     "--where",
     metavar="EXPR",
     help="Whose data ID meets this, in the language of Butler queries: "
-    "\"visit > 100 AND detector IN (4, 7..9) AND band = 'r'\".",
+    '"visit > 100 AND detector IN (4, 7..9)". Data IDs have required dimensions only: no band of a visit.',
 )
 
 
@@ -88,7 +88,8 @@ def find(
     quantum-butler find campaign --type calexp -w "visit = 7" --format json
     quantum-butler find campaign --summary
 
-    A quantum or a dataset without a dimension that matters does not meet a condition on it, as in SQL.
+    A quantum or a dataset without a dimension that matters does not meet a condition on it, as in SQL. Names
+    of tasks, types and runs that nothing has are refused, and so is a dimension that no such data ID has.
     """  # noqa: D301 - click wants the character \b itself
     if types and (tasks or statuses):
         raise click.UsageError("--type is for datasets; --task and --status are for quanta")

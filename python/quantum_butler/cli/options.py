@@ -84,6 +84,7 @@ metadata_in_log_option = click.option(
     "quantum-butler aggregate --logs has written the provenance graph, or --restore-files the files.",
 )
 
+
 def limit_option(what: str, default: int | None = None, more: str = "") -> Callable[[_F], _F]:
     """Return the option for how many rows are printed, which are all of them (`None`) with 0."""
     return click.option(

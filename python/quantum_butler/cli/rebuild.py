@@ -95,9 +95,13 @@ def rebuild(
     what is to be made again, or make all of it in a new run.
     """  # noqa: D301 - click wants the character \b itself
     from ..archive.rebuilt import of_rebuild
+    from ..queries.choice import make_choice
+    from ..queries.known import require_known
 
     places, rest = split_words(words)
     with opened_run(*places) as run:
+        if have:
+            require_known(run.source, "dataset", make_choice(have, None, None, None))
         found = run.rebuild(*split_names(rest), actual=actual, have=have)
         source = _predicted_file(run) if graph is None else graph
     if output is None and graph is not None:

@@ -17,9 +17,11 @@ import pyarrow
 from ..archive.reports import data_id_text, plain, size_text, table
 from ..queries.choice import Choice
 from ..queries.found import QUANTUM, Kind, Use
+from ..queries.known import require_known
 from ..queries.resolving import Source
 from ..queries.statuses import STATUS_WORDS
-from .output import fitted, show
+from .hints import hints_of_nothing
+from .output import fitted, show, warn
 
 # The widths of columns are those of so many rows, unless later ones are longer.
 _AT_ONCE = 2000
@@ -39,7 +41,9 @@ def print_rows(
     style: str,
 ) -> None:
     """Print what is wanted, at most so many rows, or how much there is of it."""
-    tables = source.scan(kind, choice) if use is None else source.scan_use(choice, use)
+    require_known(source, kind, choice)
+    counted = _Counted(source.scan(kind, choice) if use is None else source.scan_use(choice, use))
+    tables = iter(counted)
     if summary:
         parts = _summary(tables, kind, style)
     else:
@@ -47,6 +51,22 @@ def print_rows(
         rows = islice(_rows(source, kind, tables), None if limit is None else limit + 1)
         parts = {"json": _as_json, "csv": _as_csv}.get(style, _as_text)(rows, kind, limit)
     show(fitted(part, style, wide) for part in parts)
+    if not counted.rows:
+        for hint in hints_of_nothing(source, kind, choice):
+            warn(hint)
+
+
+class _Counted:
+    """Tables, and how many rows those that were looked at have."""
+
+    def __init__(self, tables: Iterator[pyarrow.Table]):
+        self._tables = tables
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[pyarrow.Table]:
+        for some in self._tables:
+            self.rows += len(some)
+            yield some
 
 
 def _rows(source: Source, kind: Kind, tables: Iterator[pyarrow.Table]) -> Iterator[_Row]:

@@ -18,7 +18,7 @@ from ..archive import Archive
 from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.reader import Reader
-from .errors import ExportError
+from .errors import ExportError, UnknownTaskError
 
 # Quanta that are held at once, and row groups of names.
 _AT_ONCE = 4096
@@ -205,7 +205,9 @@ class Contents:
             known.update(table["task_label"].combine_chunks().dictionary.to_pylist())
         if unknown := sorted(tasks - known):
             have = ", ".join(sorted(one for one in known if one is not None))
-            raise ExportError(f"{self._path}: the archive has no task {', '.join(unknown)}; it has {have}")
+            raise UnknownTaskError(
+                f"{self._path}: the archive has no task {', '.join(unknown)}; it has {have}"
+            )
 
     def _chosen_tables(self, columns: Sequence[str]) -> Iterator[tuple[int, pyarrow.Table, list[int]]]:
         """Yield all quanta, some at a time: number of the first, and the places of those that are chosen."""

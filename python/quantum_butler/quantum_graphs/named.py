@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ("GraphRows",)
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -184,6 +184,13 @@ class GraphRows(Source):
         """The dimensions of all tasks and types."""
         found = {name for task in self._graph.tasks.values() for name in task.required}
         return found.union(*(type_.required for type_ in self._graph.dataset_types.values()))
+
+    def dimensions_by_label(
+        self, kind: Kind, labels: Collection[str] | None
+    ) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield tasks or types with the required dimensions, which their data IDs have."""
+        known = self._graph.tasks if kind == QUANTUM else self._graph.dataset_types
+        yield from ((label, one.required) for label, one in known.items())
 
     def _require_dimensions(self, choice: Choice) -> None:
         """Raise if a condition is about something that is no dimension."""

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 __all__ = ("MOST_CANDIDATES", "Source")
 
-import difflib
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import pyarrow
+import pyarrow.compute as pc
 
 from .choice import Choice, make_choice
 from .conditions import conjunction
 from .errors import AmbiguousNameError, ConditionError
 from .expressions import Binary, Identifier, Literal, Node, Word
 from .found import DATASET, QUANTUM, Found, Kind, Name, Use
+from .known import SORTS, listing
+from .nearest import nearest
 from .spoken import Spoken, read_name
 
 MOST_CANDIDATES = 20
 """As many are listed of those that a name may mean."""
-
-# Names that are told to whoever asks for one that is not there and like none.
-_MOST_NAMES = 10
-
-_SORTS = {QUANTUM: "task", DATASET: "dataset type"}
 
 
 class Source(ABC):
@@ -56,8 +53,14 @@ class Source(ABC):
         """Yield what is wanted."""
 
     @abstractmethod
-    def scan(self, kind: Kind, choice: Choice) -> Iterator[pyarrow.Table]:
-        """Yield the rows that are wanted, some at a time."""
+    def dimensions_by_label(
+        self, kind: Kind, labels: Collection[str] | None
+    ) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield tasks or types, some or all, and perhaps others, with the dimensions of their data IDs."""
+
+    @abstractmethod
+    def scan(self, kind: Kind, choice: Choice, columns: Sequence[str] = ()) -> Iterator[pyarrow.Table]:
+        """Yield the rows that are wanted, some at a time, with some columns or all."""
 
     @abstractmethod
     def scan_use(self, choice: Choice, use: Use) -> Iterator[pyarrow.Table]:
@@ -74,6 +77,11 @@ class Source(ABC):
     @abstractmethod
     def unknown(self, message: str) -> Exception:
         """Return the error that says that there is no such thing."""
+
+    def runs(self, kind: Kind) -> Iterator[str]:
+        """Yield the runs that rows have, each once or more often."""
+        for table in self.scan(kind, Choice(), ["run"]):
+            yield from filter(None, pc.unique(table["run"]).to_pylist())
 
     def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
         """Find what has some ids or names at once, if that takes less than one by one."""
@@ -151,15 +159,21 @@ def _candidates(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Iterat
 
 def _choice_of(spoken: Spoken) -> Choice:
     """Return what the values of a name ask for; a run is no dimension, but has a value like one."""
-    nodes: list[Node] = []
-    runs = None
-    for name, text in spoken.values:
-        value = text[1:-1] if text[0] == text[-1] == "'" and len(text) > 1 else text
-        if name == "run":
-            runs = frozenset((value,))
-            continue
-        nodes.append(Binary("=", Identifier(name), Literal(value) if value is not text else Word(text)))
-    return Choice(frozenset((spoken.word,)), runs, where=conjunction(nodes))
+    runs = next((frozenset((_unquoted(text),)) for name, text in spoken.values if name == "run"), None)
+    return Choice(frozenset((spoken.word,)), runs, where=conjunction(_nodes_of(spoken)))
+
+
+def _nodes_of(spoken: Spoken) -> list[Node]:
+    """Return a condition for each dimension that a name has a value of."""
+    pairs = [(name, text, _unquoted(text)) for name, text in spoken.values if name != "run"]
+    return [
+        Binary("=", Identifier(name), Word(text) if value is text else Literal(value))
+        for name, text, value in pairs
+    ]
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if text[0] == text[-1] == "'" and len(text) > 1 else text
 
 
 def _unknown(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Exception:
@@ -175,22 +189,21 @@ def _unknown(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Exception
     for kind in kinds:
         if word in source.labels(kind):
             text = f"{place}: there is no {kind} {spoken.text!r}"
-            example = next(source.found(kind, Choice(frozenset((word,)))), None)
-            return source.unknown(text if example is None else f"{text}; there is {example}, for instance")
+            values = {name: _unquoted(value) for name, value in spoken.values}
+            some = nearest(source, kind, word, _nodes_of(spoken), values)
+            near = f"; near it there is, for instance, {', or '.join(map(str, some))}" if some else ""
+            return source.unknown(text + near)
     known = {kind: source.labels(kind) for kind in (QUANTUM, DATASET)}
     head, _, rest = word.partition(" ")
     if rest and any(head in labels for labels in known.values()):
         return ConditionError(f"{spoken.text!r}: {rest!r} is no dimension=value")
     for kind in {QUANTUM, DATASET}.difference(kinds):
         if word in known[kind]:
-            return source.unknown(f"{place}: {word} is a {_SORTS[kind]}, and a {what} is asked for")
+            return source.unknown(f"{place}: {word} is a {SORTS[kind]}, and a {what} is asked for")
     names = [name for kind in kinds for name in known[kind]]
-    near = difflib.get_close_matches(word, names, MOST_CANDIDATES, 0.5) or sorted(names)[:_MOST_NAMES]
-    sorts = " or ".join(_SORTS[kind] for kind in kinds)
+    sorts = " or ".join(SORTS[kind] for kind in kinds)
     text = f"{place}: {word!r} is no {sorts}"
     if not spoken.values:
         text += f", no beginning or end of the id of a {what}"
         text += ", and no path of a file" if DATASET in kinds else ""
-    if near:
-        text += f"; there are {', '.join(near)}{' and others' if len(near) < len(names) else ''}"
-    return source.unknown(text)
+    return source.unknown(text + listing(word, names))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, ProvenanceQuantumGraphReader
 
 from commands import invoke, invoke_json
 from quantum_butler import (
@@ -25,6 +25,9 @@ from quantum_butler import (
 )
 from quantum_butler.archive.named import NamedRows
 from quantum_butler.queries.found import DATASET, QUANTUM, Found, Name
+from quantum_butler.running.errors import SelectionError
+from quantum_butler.running.plan import _read_by_upstream, read_plan
+from quantum_butler.running.selection import select
 from told_run import Told
 
 
@@ -291,6 +294,21 @@ def test_what_is_known_and_matches_nothing(told: Told) -> None:
         ):
             done = invoke("find", place, *words, "--format", "json")
             assert json.loads(done.stdout) == [] and done.stderr == ""
+
+
+def test_a_run_knows_what_data_ids_imply(told: Told) -> None:
+    """A graph has the values, and upstream's names of them; both readers find the same."""
+    plan = read_plan(str(told.predicted))
+    assert vars(plan) == vars(_read_by_upstream(str(told.predicted)))
+    whole = PredictedQuantumGraph.read_execution_quanta(str(told.predicted)).quantum_only_xgraph
+    for name, value in (("band", "r"), ("physical_filter", "Cam-R")):
+        chosen = {plan.ids[number] for number in select(plan, where=f"{name} = '{value}'")}
+        has_it = {
+            id_ for id_, node in whole.nodes.items() if dict(node["data_id"].mapping).get(name) == value
+        }
+        assert chosen and chosen == has_it
+    with pytest.raises(SelectionError, match="no quantum is chosen"):
+        select(plan, where="band = 'g'")
 
 
 def test_hints_of_nothing(told: Told) -> None:

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from quantum_butler.running.errors import RunError
+from quantum_butler.running.errors import SelectionError
 from quantum_butler.running.plan import Plan
 from quantum_butler.running.selection import select
 
 DATA_IDS: list[tuple[str, dict[str, Any]]] = [
     *(
-        ("isr", {"instrument": "Cam", "visit": visit, "detector": detector})
+        ("isr", {"instrument": "Cam", "visit": visit, "detector": detector, "day_obs": visit // 8})
         for visit in (7, 8)
         for detector in range(3)
     ),
@@ -26,7 +26,8 @@ PLAN = cast(
         uri="graph.qg",
         labels=[label for label, _ in DATA_IDS],
         dimensions={"isr": ("instrument", "visit", "detector"), "coadd": ("skymap", "tract", "band")},
-        data_id=lambda number: DATA_IDS[number][1],
+        implied={"isr": ("day_obs", "physical_filter"), "coadd": ()},
+        whole_data_id=lambda number: DATA_IDS[number][1],
     ),
 )
 
@@ -47,7 +48,7 @@ PLAN = cast(
         ("band = 'r' OR detector = 0", {0, 3, 6}),
         ("band IN ('r', 'g') AND tract >= 5", {6}),
         ("instrument = 'Cam' AND detector < 0.5", {0, 3}),
-        ("visit = 9", set()),
+        ("day_obs = 1 AND detector = 2", {5}),
         # Neither true nor false where there is no such dimension, as in SQL.
         ("NOT (band = 'g')", {6}),
         ("band = 'g' OR NOT (band = 'g')", {6}),
@@ -62,14 +63,28 @@ def test_tasks() -> None:
     assert select(PLAN) == set(range(7))
     assert select(PLAN, ("coadd",)) == {6}
     assert select(PLAN, ("coadd", "isr"), "tract = 5 OR visit = 8") == {3, 4, 5, 6}
-    with pytest.raises(RunError, match="no quanta of task isrr; its tasks are isr, coadd"):
-        select(PLAN, ("isrr",))
+    with pytest.raises(SelectionError, match="no quanta of task 'ISRR'; there are isr and others"):
+        select(PLAN, ("ISRR",))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "where", "said"),
+    [
+        ((), "visit = 9", r"no quantum is chosen: none of 7 meets --where 'visit = 9'"),
+        (("isr",), "visit = 9", r"none of 6 of the chosen tasks"),
+        (("coadd",), "visit = 7", r"visit is no dimension .* which have band, skymap, tract"),
+        (("isr",), "physical_filter = 'r'", r"physical_filter is no dimension"),
+    ],
+)
+def test_what_chooses_nothing_is_refused(tasks: tuple[str, ...], where: str, said: str) -> None:
+    with pytest.raises(SelectionError, match=said):
+        select(PLAN, tasks, where)
 
 
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("dector = 1", "dector is no dimension .* which have band, detector, instrument"),
+        ("dector = 1", "dector is no dimension .* which have band, day_obs, detector, instrument"),
         ("visit.exposure_time > 3", "only dimensions"),
         ("detector = 'one'", "do not compare"),
         ("detector", "neither true nor false"),
@@ -81,5 +96,5 @@ def test_tasks() -> None:
     ],
 )
 def test_what_is_no_condition(where: str, message: str) -> None:
-    with pytest.raises(RunError, match=f"--where.*{message}"):
+    with pytest.raises(SelectionError, match=f"--where.*{message}"):
         select(PLAN, where=where)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Run the quanta of a graph, or what is left of them.",
     epilog="Exit status: 0 when all quanta that were chosen are done; 1 when one has failed or is blocked, "
-    "or the graph cannot be run; 2 when the command was called wrongly; 130 when it was interrupted.",
+    "or the graph cannot be run; 2 when the command was called wrongly, or no quantum is chosen; 130 when it "
+    "was interrupted.",
 )
 @click.argument("repo")
 @click.argument("graph")
@@ -72,7 +73,10 @@ if TYPE_CHECKING:
     help="Run quanta of these tasks only; may be given more than once.",
 )
 @click.option(
-    "--where", metavar="EXPR", help='Run quanta only whose data ID meets this, such as "detector IN (1..3)".'
+    "--where",
+    metavar="EXPR",
+    help='Run quanta only whose data ID meets this, such as "detector IN (1..3)". What it implies, such as '
+    "the band of a visit, is known as far as the graph has it.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and change nothing.")
 @click.option(
@@ -188,7 +192,7 @@ def run(
         raise click.UsageError("--metadata-in-log needs --logs, the folder where they are kept")
     try:
         from ..running.campaign import Campaign
-        from ..running.errors import RunError
+        from ..running.errors import RunError, SelectionError
         from ..running.options import RunOptions
         from ..running.terminal import displayed, set_up_logging
     except ModuleNotFoundError as error:
@@ -229,6 +233,8 @@ def run(
         finally:
             if summary is not None:
                 summary.write_text(campaign.report().model_dump_json(exclude_none=True, indent=2))
+    except SelectionError as error:
+        raise click.UsageError(str(error)) from error
     except RunError as error:
         raise click.ClickException(str(error)) from error
     show(_text(campaign, result.tally, style))

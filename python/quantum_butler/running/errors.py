@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("JournalError", "RunError")
+__all__ = ("JournalError", "RunError", "SelectionError")
 
 from ..errors import QuantumButlerError
 
@@ -13,3 +13,7 @@ class RunError(QuantumButlerError, RuntimeError):
 
 class JournalError(RunError):
     """Raised when a journal cannot be read or written, or is that of another run."""
+
+
+class SelectionError(RunError):
+    """Raised when quanta are chosen by what is no condition, or no task, or none is chosen."""

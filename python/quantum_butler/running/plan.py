@@ -38,7 +38,7 @@ class Plan:
     def __init__(
         self,
         uri: str,
-        tasks: Mapping[str, tuple[str, tuple[str, ...]]],
+        tasks: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]],
         quanta: Iterable[tuple[str, Sequence[int | str], uuid.UUID]],
         edges: Iterable[tuple[uuid.UUID, uuid.UUID]],
     ):
@@ -46,18 +46,22 @@ class Plan:
         """Path or URI of the graph."""
         self.dimensions: dict[str, tuple[str, ...]] = {label: tasks[label][1] for label in sorted(tasks)}
         """Names of the values of the data IDs, by task label."""
+        self.implied = {label: tasks[label][2] for label in self.dimensions}
+        """Names of the dimensions that these imply, by task label."""
         self.task_classes = {label: tasks[label][0] for label in self.dimensions}
         """Names of the classes of the tasks, by label."""
-        found = [
-            (label, tuple(values[: len(self.dimensions[label])]), quantum_id)
-            for label, values, quantum_id in quanta
-        ]
+        found = []
+        for label, values, quantum_id in quanta:
+            count = len(self.dimensions[label])
+            found.append((label, tuple(values[:count]), quantum_id, tuple(values[count:])))
         found.sort(key=lambda quantum: quantum[:2])
-        self.labels = [label for label, _, _ in found]
+        self.labels = [label for label, *_ in found]
         """Label of each quantum's task."""
-        self.values = [values for _, values, _ in found]
+        self.values = [values for _, values, *_ in found]
         """Data ID of each quantum."""
-        self.ids = [quantum_id for _, _, quantum_id in found]
+        self.implied_values = [values for *_, values in found]
+        """Values of the dimensions that the data ID of each quantum implies, if the graph has them."""
+        self.ids = [quantum_id for _, _, quantum_id, _ in found]
         """Id of each quantum."""
         self.number_of = {quantum_id: number for number, quantum_id in enumerate(self.ids)}
         """Number of each quantum."""
@@ -88,6 +92,12 @@ class Plan:
     def data_id(self, number: int) -> dict[str, int | str]:
         """Return the data ID of a quantum."""
         return dict(zip(self.dimensions[self.labels[number]], self.values[number], strict=True))
+
+    def whole_data_id(self, number: int) -> dict[str, int | str]:
+        """Return the data ID of a quantum with the values that it implies, as far as the graph has them."""
+        # A graph may have none of them.
+        implied = zip(self.implied[self.labels[number]], self.implied_values[number], strict=False)
+        return self.data_id(number) | dict(implied)
 
     def name(self, number: int) -> str:
         """Return what people know a quantum by."""
@@ -122,7 +132,7 @@ def _read_here(graph: str) -> Plan | None:
     tasks = {}
     for label in quanta:
         task_class, (names, required), _, _ = known[label]
-        tasks[label] = task_class, tuple(names[:required])
+        tasks[label] = task_class, tuple(names[:required]), tuple(names[required:])
     found = (
         (label, quantum["data_coordinate"], uuid.UUID(quantum["quantum_id"]))
         for label, of_task in quanta.items()
@@ -151,7 +161,11 @@ def _plan_of(graph: str, components: PredictedQuantumGraphComponents) -> Plan:
     """Return the plan of a graph that upstream has read."""
     nodes, thin = components.pipeline_graph.tasks, components.thin_graph
     tasks = {
-        label: (nodes[label].task_class_name, tuple(nodes[label].dimensions.required))
+        label: (
+            nodes[label].task_class_name,
+            tuple(nodes[label].dimensions.required),
+            tuple(nodes[label].dimensions.implied),
+        )
         for label in thin.quanta
     }
     found = (

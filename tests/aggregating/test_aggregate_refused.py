@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from lsst.daf.butler import Butler
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 import postgres
+from commands import run
 from final_jobs import Finished, aggregated_by_upstream, final_state, read
 from full_disks import Disk, disk, read_only  # noqa: F401
 from graph_contents import upstream_provenance
 from interpreters import collected_here
 from mixed_run import RUN
-from quantum_butler import AggregateError, IngestOptions, aggregate
+from quantum_butler import AggregateError, IngestOptions, PredictedGraph, aggregate
 from quantum_butler.aggregating import driver, sharing
+from quantum_butler.aggregating.errors import errors_of_storage_classes
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,22 @@ def test_a_conflict_names_the_dataset(on_sqlite: Finished, tmp_path: Path, other
     assert repr(RUN) in str(caught.value)
     assert ("another/run" in str(caught.value)) is not other_id
     assert not path.exists()
+
+
+def test_a_storage_class_that_nobody_knows(on_sqlite: Finished, tmp_path: Path) -> None:
+    """Which one it is is said, and what makes it known; of mocks that is an option."""
+    command = (sys.executable, "-m", "quantum_butler", "aggregate", on_sqlite.graph_file)
+    done = run(*command, on_sqlite.run.root, "-o", tmp_path / "ours.qg")
+    assert done.returncode == 1
+    assert f"\nError: {on_sqlite.graph_file}: the storage class _mock_" in done.stderr
+    assert "--mock-storage-classes" in done.stderr
+    graph = PredictedGraph(on_sqlite.graph_file)
+    known = graph.dataset_types["one_metadata"].storage_class
+    with pytest.raises(AggregateError, match=f"{known} of dataset type .*DAF_BUTLER_CONFIG_PATH"):
+        with errors_of_storage_classes(graph):
+            raise KeyError(known)
+    with pytest.raises(KeyError, match="other"), errors_of_storage_classes(graph):
+        raise KeyError("other")
 
 
 def test_a_repository_that_is_read_only(on_sqlite: Finished, tmp_path: Path) -> None:

@@ -260,8 +260,18 @@ def test_what_is_no_archive_takes_one_line(tmp_path: Path) -> None:
         ["diff", tmp_path],
         ["plot", "--output", tmp_path / "x"],
     ):
-        result = run(arguments[0], tmp_path, *arguments[1:], status=2 if arguments[0] == "diff" else 1)
-        assert result.stderr == f"Error: {tmp_path} is not a provenance archive: it has no manifest.json\n"
+        result = run(arguments[0], tmp_path, *arguments[1:], status=2)
+        assert result.stderr == f"Error: {tmp_path} is not a provenance archive: the folder is empty\n"
+    for name, said in (
+        ("what.txt", "it has no manifest.json"),
+        ("graph.qg", "it has quantum graphs; name these files"),
+        ("butler.yaml", "it is a repository; quantum-butler collect LOGS -o ARCHIVE makes"),
+        ("1-host-2-3.jsonl", f"it has provenance logs; quantum-butler collect {tmp_path} -o ARCHIVE makes"),
+    ):
+        (tmp_path / name).touch()
+        for command in ("find", "report", "times", "verify", "stats", "export"):
+            more = ("--to", "prov-n") if command == "export" else ()
+            assert f"archive: {said}" in run(command, tmp_path, *more, status=2).stderr
     assert "missing' does not exist" in run("stats", tmp_path / "missing", status=2).stderr
 
 

@@ -311,6 +311,16 @@ def test_a_run_knows_what_data_ids_imply(told: Told) -> None:
         select(plan, where="band = 'g'")
 
 
+def test_messages_name_the_file(told: Told) -> None:
+    for place in (told.predicted, told.planned):
+        assert re.search(r"attempts:? +none\n", invoke("show", place, "one", "detector=1").stdout)
+    for words in (("--task", "one"), ("one", "detector=1")):
+        said = invoke("log", told.predicted, *words, status=1).stderr
+        assert said.startswith(f"Error: {told.predicted} is a predicted graph: ")
+    said = invoke("log", told.provenance, "--task", "x", status=2).stderr
+    assert f"Error: {told.provenance}: there is no task 'x'" in said
+
+
 def test_hints_of_nothing(told: Told) -> None:
     """Quanta that may be blocked are pointed out where nothing tells of them."""
     for place in (told.predicted, told.planned):

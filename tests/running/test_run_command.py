@@ -92,6 +92,11 @@ def test_errors(
     assert not (tmp_path / "journal").exists()
 
 
+def test_a_graph_that_is_not_there(tmp_path: Path) -> None:
+    said = commands.invoke("run", tmp_path, tmp_path / "nowhere.qg", "--dry-run", status=2).stderr
+    assert "nowhere.qg: there is no such graph" in said
+
+
 def test_a_table_on_a_terminal(pristine: tuple[Path, Path], tmp_path: Path) -> None:
     root = tmp_path / "repo"
     shutil.copytree(pristine[0], root)

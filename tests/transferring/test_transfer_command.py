@@ -115,13 +115,13 @@ def test_errors_have_a_line_and_no_traceback(
     future.joinpath("manifest.json").write_text(json.dumps({**manifest, "version": 3}))
     broken = shutil.copytree(on_sqlite.archive, tmp_path / "broken")
     broken.joinpath("edges.parquet").write_bytes(b"PAR1")
-    for archive, reason in (
-        (no_archive, "is not a provenance archive"),
-        (future, "of format version 3, and this release reads up to 2"),
-        (broken, "edges.parquet"),
+    for archive, status, reason in (
+        (no_archive, 2, "is not a provenance archive: the folder is empty"),
+        (future, 1, "of format version 3, and this release reads up to 2"),
+        (broken, 1, "edges.parquet"),
     ):
         done = invoke(root, on_sqlite, archive, "--register-dataset-types")
-        assert (done.exit_code, done.stdout) == (1, "")
+        assert (done.exit_code, done.stdout) == (status, "")
         assert reason in done.stderr
     assert invoke(root, on_sqlite, tmp_path / "nowhere").exit_code == 2
     assert invoke(root, on_sqlite, None, "--batch", "0").exit_code == 2
@@ -129,12 +129,15 @@ def test_errors_have_a_line_and_no_traceback(
     assert (done.exit_code, done.stdout) == (1, "")
     assert "cannot be opened as a repository" in done.stderr
     no_graph = tmp_path / "graph.qg"
-    for text in (None, "nothing"):
+    for text, status, said in (
+        (None, 2, "there is no such graph"),
+        ("nothing", 1, "cannot be read as a quantum graph"),
+    ):
         if text:
             no_graph.write_text(text)
         done = invoke(root, replace(on_sqlite, graph_file=no_graph))
-        assert (done.exit_code, done.stdout) == (1, "")
-        assert "cannot be read as a quantum graph" in done.stderr
+        assert (done.exit_code, done.stdout) == (status, "")
+        assert said in done.stderr
 
 
 def test_a_terminal_has_a_bar(on_sqlite: Campaign, registries: Registries) -> None:

@@ -22,7 +22,7 @@ from lsst.daf.butler import Butler
 from ..paths import Name, is_there, local_path
 from ..progress import Progress
 from ..quantum_graphs import PredictedGraph, ProvenanceGraph, QuantumStatus
-from .errors import AggregateError
+from .errors import AggregateError, errors_of_storage_classes
 from .finishing import finish_ingest, registered_graph, verify_graph
 from .following import Follower
 from .gathering import Gathering
@@ -137,11 +137,12 @@ def aggregate(
         if not logs or target is None:
             raise ValueError("a run is followed by its logs, and the graph is written at the end")
         with (
+            errors_of_storage_classes(plan.graph),
             errors_of_repositories(repository),
             closing(Scanner(source, repository, mock_storage_classes, incomplete=True)) as scanner,
         ):
             _follow(scanner, plan, logs, target, follow, check, jobs, repository, overwrite, ingest, progress)
-    with errors_of_repositories(repository), ExitStack() as stack:
+    with errors_of_storage_classes(plan.graph), errors_of_repositories(repository), ExitStack() as stack:
         logged = None
         if logs:
             logged = stack.enter_context(opened_logs(logs, target or Path(source), plan, jobs))

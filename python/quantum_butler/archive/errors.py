@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("ArchiveError", "NotMadeError", "UnknownIdError", "unreadable")
+__all__ = ("ArchiveError", "NotAnArchiveError", "NotMadeError", "UnknownIdError", "unreadable")
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 class ArchiveError(QuantumButlerError, ValueError):
     """A folder that is no provenance archive, or one that cannot be read."""
+
+
+class NotAnArchiveError(ArchiveError):
+    """A folder that is no provenance archive."""
 
 
 class UnknownIdError(ArchiveError, LookupError):

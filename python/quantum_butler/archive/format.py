@@ -15,11 +15,14 @@ __all__ = (
 )
 
 import json
+import os
+import shlex
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..paths import is_there
-from .errors import ArchiveError
+from ..paths import is_folder, is_there
+from .errors import ArchiveError, NotAnArchiveError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FORMAT = "quantum-butler provenance archive"
 VERSION = 2
+
+# Files of a folder whose names say what it is, where it is no archive.
+_MOST_LOOKED_AT = 1000
 
 # Earlier ones that are read as well.
 _READABLE = (1, VERSION)
@@ -73,14 +79,39 @@ class Manifest:
     counts: dict[str, int]
 
 
+def _what_it_is(folder: Path) -> str:
+    """Return what a path is that is no archive, and what can be done with it."""
+    if not is_folder(folder):
+        return "it is a file" if is_there(folder) else "there is no such folder"
+    try:
+        with os.scandir(folder) as entries:
+            names = [*islice((entry.name for entry in entries), _MOST_LOOKED_AT)]
+    except OSError:
+        return f"it has no {MANIFEST}"
+    if not names:
+        return "the folder is empty"
+    if any(name.endswith((".jsonl", ".jsonl.zst")) for name in names):
+        return (
+            f"it has provenance logs; quantum-butler collect {shlex.quote(str(folder))} -o ARCHIVE makes an "
+            "archive of them"
+        )
+    if is_there(folder / "butler.yaml"):
+        return (
+            "it is a repository; quantum-butler collect LOGS -o ARCHIVE makes an archive of the provenance "
+            "logs of a run"
+        )
+    if any(name.endswith(".qg") for name in names):
+        return "it has quantum graphs; name these files"
+    return f"it has no {MANIFEST}"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of an archive, or raise `ArchiveError` if it is none that this release reads."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        found = "there is no such folder" if not is_there(folder) else f"it has no {MANIFEST}"
-        raise ArchiveError(f"{folder} is not a provenance archive: {found}") from error
+        raise NotAnArchiveError(f"{folder} is not a provenance archive: {_what_it_is(folder)}") from error
     except OSError as error:
         raise ArchiveError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -251,6 +251,8 @@ def _attempts_text(details: QuantumDetails) -> str:
     """Return how many attempts there were, and what is known of the one that is kept."""
     if details.attempts is None:
         return "(not known)"
+    if not details.attempts:
+        return "none"
     words = [f"{details.attempts:,}", "the only one" if details.attempts == 1 else "of which one is kept"]
     words += (
         f"{word} {moment.isoformat(' ')}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .failures import failure_of
 from .find import find, missing, unused
 from .look import consumers, lineage, producer, show_named
 from .output import format_option, output_option, show
@@ -31,9 +32,7 @@ _archive = click.argument("archive", type=_ARCHIVE)
 
 
 @contextmanager
-def _opened(
-    *paths: Path, failure: type[click.ClickException] = click.ClickException
-) -> Iterator[list[Archive]]:
+def _opened(*paths: Path, failure: type[click.ClickException] | None = None) -> Iterator[list[Archive]]:
     """Open archives; what is wrong with them takes one line."""
     from ..archive.archive import Archive
     from ..archive.errors import ArchiveError
@@ -41,9 +40,8 @@ def _opened(
     try:
         yield [Archive(path) for path in paths]
     except ArchiveError as error:
-        from ..archive.reports import plain
-
-        raise failure(plain(str(error))) from error
+        told = failure_of(error)
+        raise (told if failure is None else failure(told.message)) from error
 
 
 @click.command(

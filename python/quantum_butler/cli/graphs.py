@@ -137,7 +137,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How much the graph is compressed; upstream's level is 10.",
 )
-@click.option("--mock-storage-classes", is_flag=True, help="For upstream's mocked pipelines.")
+@click.option(
+    "--mock-storage-classes",
+    is_flag=True,
+    help="Register the storage classes of upstream's mock tasks, such as those of quantum-butler demo.",
+)
 @format_option("json")
 def aggregate(
     graph: Path,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .failures import failure_of
 from .paths import LocalPath
 
 if TYPE_CHECKING:
@@ -100,4 +101,4 @@ def told_in_words() -> Iterator[None]:
     except ConditionError as error:
         raise click.UsageError(plain(str(error))) from error
     except (ArchiveError, NotMadeError, QuantumGraphError, OSError) as error:
-        raise click.ClickException(plain(str(error))) from error
+        raise failure_of(error) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LocalPath",)
+__all__ = ("LocalPath", "require_graph")
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..paths import PathError, is_uri, local_path, text_path
+from ..paths import PathError, is_there, is_uri, local_path, text_path
 
 
 class LocalPath(click.Path):
@@ -34,3 +34,9 @@ class LocalPath(click.Path):
         if str(path).startswith("~") or is_uri(path):
             path = path.absolute()
         return super().convert(path, param, context)
+
+
+def require_graph(graph: str | os.PathLike[str]) -> None:
+    """End the command if a graph is a local file that does not exist; of a URI its reader tells."""
+    if not is_uri(graph) and not is_there(local_path(graph)):
+        raise click.UsageError(f"{graph}: there is no such graph")

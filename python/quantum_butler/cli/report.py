@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .failures import failure_of
 from .options import limit_option, places_argument
 from .output import format_option, output_option, show
 from .paths import LocalPath
@@ -30,13 +31,12 @@ INCOMPLETE = 3
 def _plain_errors() -> Iterator[None]:
     """Say in one line what is wrong with an archive or a graph."""
     from ..archive.errors import ArchiveError
-    from ..archive.reports import plain
     from ..quantum_graphs import QuantumGraphError
 
     try:
         yield
     except (ArchiveError, QuantumGraphError, OSError) as error:
-        raise click.ClickException(plain(str(error))) from error
+        raise failure_of(error) from error
 
 
 @click.command(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .failures import failure_of
 from .output import format_option, show, warn
-from .paths import LocalPath
+from .paths import LocalPath, require_graph
 
 if TYPE_CHECKING:
     from ..transferring.report import TransferReport
@@ -86,6 +87,7 @@ def transfer(
     the archive nor the repository knows of them: of quanta that were not logged, or not collected. With
     --scan they are taken in, whether they are whole or not.
     """  # noqa: D301 - click wants the character \b itself
+    require_graph(graph)
     try:
         from lsst.daf.butler import Butler, ButlerUserError
         from sqlalchemy.exc import SQLAlchemyError
@@ -118,7 +120,9 @@ def transfer(
                 scan=scan,
                 progress=progress,
             )
-    except (ArchiveError, GraphError, TransferError) as error:
+    except ArchiveError as error:
+        raise failure_of(error) from error
+    except (GraphError, TransferError) as error:
         raise click.ClickException(str(error)) from error
     except (ButlerUserError, SQLAlchemyError, OSError) as error:
         raise click.ClickException(f"{repo}: {error}") from error

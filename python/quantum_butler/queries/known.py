@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ("SORTS", "listing", "near", "require_known")
+__all__ = ("require_known",)
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from ..errors import QuantumButlerError
+from .alike import SORTS, listing
 from .choice import Choice
 from .errors import ConditionError
 from .found import DATASET, QUANTUM, Kind
-
-if TYPE_CHECKING:
-    from .resolving import Source
-
-SORTS = {QUANTUM: "task", DATASET: "dataset type"}
-"""What the rows of a kind are sorted by, in words."""
+from .resolving import Source
 
 _PLURALS = {QUANTUM: "quanta", DATASET: "datasets"}
-
-# As many are named of names that are alike, and of those that are there.
-_MOST_ALIKE = 20
-_MOST_NAMES = 10
-
-
-def near(word: str, names: Iterable[str]) -> list[str]:
-    """Return the names that are like a word, the nearest first; capital letters do not matter."""
-    by_plain: dict[str, list[str]] = {}
-    for name in sorted({*names}):
-        by_plain.setdefault(name.casefold(), []).append(name)
-    alike = difflib.get_close_matches(word.casefold(), by_plain, _MOST_ALIKE, 0.5)
-    return [name for plain in alike for name in by_plain[plain]]
-
-
-def listing(word: str, names: Sequence[str]) -> str:
-    """Return the end of a message: the names that are like a word, or some of those that there are."""
-    some = near(word, names) or sorted(names)[:_MOST_NAMES]
-    return f"; there are {', '.join(some)}{' and others' if len(some) < len(names) else ''}" if some else ""
 
 
 def require_known(source: Source, kind: Kind, choice: Choice) -> None:

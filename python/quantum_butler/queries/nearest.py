@@ -1,4 +1,4 @@
-"""What is near a name that nothing has, of those with its task or type."""
+"""Quanta or datasets near a name that nothing has, of those with its task or type."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ __all__ = ("nearest",)
 
 import difflib
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import combinations, islice
-from typing import TYPE_CHECKING
 
 from .choice import Choice
 from .conditions import conjunction
 from .expressions import Binary, Node
-from .found import Found, Kind
-
-if TYPE_CHECKING:
-    from .resolving import Source
+from .found import Found
 
 _MOST_SHOWN = 3
 
@@ -26,12 +22,12 @@ _MOST_COMPARED = 20_000
 
 
 def nearest(
-    source: Source, kind: Kind, label: str, nodes: Sequence[Node], values: Mapping[str, str]
+    find: Callable[[Choice], Iterator[Found]], label: str, nodes: Sequence[Node], values: Mapping[str, str]
 ) -> list[Found]:
     """Return what has most of the values of a name, those with the closest other values first."""
     for where in _weaker(nodes):
         choice = Choice(frozenset((label,)), where=where)
-        if found := [*islice(source.found(kind, choice), _MOST_COMPARED)]:
+        if found := [*islice(find(choice), _MOST_COMPARED)]:
             return heapq.nsmallest(_MOST_SHOWN, found, key=lambda one: _rank(one, values))
     return []
 

@@ -7,17 +7,18 @@ __all__ = ("MOST_CANDIDATES", "Source")
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import pyarrow
 import pyarrow.compute as pc
 
+from .alike import SORTS, listing
 from .choice import Choice, make_choice
 from .conditions import conjunction
 from .errors import AmbiguousNameError, ConditionError
 from .expressions import Binary, Identifier, Literal, Node, Word
 from .found import DATASET, QUANTUM, Found, Kind, Name, Use
-from .known import SORTS, listing
 from .nearest import nearest
 from .spoken import Spoken, read_name
 
@@ -190,7 +191,7 @@ def _unknown(source: Source, spoken: Spoken, kinds: Sequence[Kind]) -> Exception
         if word in source.labels(kind):
             text = f"{place}: there is no {kind} {spoken.text!r}"
             values = {name: _unquoted(value) for name, value in spoken.values}
-            some = nearest(source, kind, word, _nodes_of(spoken), values)
+            some = nearest(partial(source.found, kind), word, _nodes_of(spoken), values)
             near = f"; near it there is, for instance, {', or '.join(map(str, some))}" if some else ""
             return source.unknown(text + near)
     known = {kind: source.labels(kind) for kind in (QUANTUM, DATASET)}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow
 
+from ..queries.alike import listing
 from ..queries.conditions import evaluate
 from ..queries.errors import ConditionError
 from ..queries.expressions import parse
-from ..queries.known import listing
 from .errors import SelectionError
 from .plan import Plan
 

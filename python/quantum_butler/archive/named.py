@@ -61,6 +61,7 @@ class NamedRows(Source):
 
     def __init__(self, path: Path):
         self._path = path
+        self._labels: dict[Kind, list[str]] = {}
 
     def shown(self) -> str:
         """Return what the archive is called in messages."""
@@ -72,6 +73,10 @@ class NamedRows(Source):
 
     def labels(self, kind: Kind) -> Sequence[str]:
         """Return the tasks of the quanta, or the types of the datasets."""
+        if kind not in self._labels:
+            known = self._lookup.index.types if kind == DATASET else None
+            parts = self._labels_of_parts(kind) if known is None else [[*known]]
+            self._labels[kind] = sorted({label for labels in parts for label in labels})
         return self._labels[kind]
 
     def found_by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
@@ -237,19 +242,18 @@ class NamedRows(Source):
     def _table(self, kind: Kind) -> Path:
         return self._path / f"{'quanta' if kind == QUANTUM else 'datasets'}.parquet"
 
-    @cached_property
-    def _labels(self) -> dict[Kind, list[str]]:
-        found: dict[Kind, list[str]] = {}
-        for kind, name in _LABELS.items():
-            if kind == DATASET and (known := self._lookup.index.types) is not None:
-                found[kind] = [*known]
-                continue
-            file, names = self._file(kind), set[str]()
-            for group in range(file.num_row_groups if file is not None else 0):
-                column = self._read(file, kind, group, [name])[name]
-                names.update(filter(None, pc.unique(column).to_pylist()))
-            found[kind] = sorted(names)
-        return found
+    def some_labels(self, kind: Kind) -> Iterator[Iterable[str]]:
+        """Yield tasks or types, those of each part of a table, or all at once where they are known."""
+        if kind == DATASET or kind in self._labels:
+            yield self.labels(kind)
+        else:
+            yield from self._labels_of_parts(kind)
+
+    def _labels_of_parts(self, kind: Kind) -> Iterator[list[str]]:
+        file, name = self._file(kind), _LABELS[kind]
+        for group in range(file.num_row_groups if file is not None else 0):
+            column = self._read(file, kind, group, [name])[name]
+            yield [*filter(None, pc.unique(column).to_pylist())]
 
     @cached_property
     def dimensions(self) -> dict[str, pyarrow.DataType]:
@@ -278,20 +282,25 @@ class NamedRows(Source):
     def dimensions_by_label(
         self, kind: Kind, labels: Collection[str] | None
     ) -> Iterator[tuple[str, Iterable[str]]]:
-        """Yield tasks or types with the dimensions of the first row of each."""
+        """Yield tasks or types with the dimensions of the first of each with a data ID."""
         file, name = self._file(kind), _LABELS[kind]
-        left = {*self._labels[kind]} if labels is None else {*labels}
+        seen: set[str | None] = {None}
         for group in range(file.num_row_groups if file is not None else 0):
-            if not left:
+            if labels is not None and seen.issuperset(labels):
                 return
             of_rows = self._read(file, kind, group, [name])[name].cast(pyarrow.string())
-            if left.isdisjoint(found := [one for one in pc.unique(of_rows).to_pylist() if one in left]):
+            found = [one for one in pc.unique(of_rows).to_pylist() if one not in seen]
+            seen.update(found)
+            wanted = [one for one in found if labels is None or one in labels]
+            if not wanted:
                 continue
             data_ids = self._read(file, kind, group, ["data_id"])["data_id"]
-            for label in found:
-                row = pc.index(of_rows, scalar_of(label)).as_py()
-                yield label, self._data_id(kind, data_ids[row].as_py()) or {}
-                left.discard(label)
+            for label in wanted:
+                mine = pc.and_(pc.equal(of_rows, scalar_of(label)), pc.is_valid(data_ids))
+                if (row := pc.index(mine, scalar_of(True)).as_py()) < 0:
+                    seen.discard(label)
+                else:
+                    yield label, self._data_id(kind, data_ids[row].as_py()) or {}
 
     def _fields(self, kind: Kind, data_ids: pyarrow.ChunkedArray, choice: Choice) -> Columns:
         if kind == QUANTUM:

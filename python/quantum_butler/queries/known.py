@@ -18,18 +18,26 @@ _PLURALS = {QUANTUM: "quanta", DATASET: "datasets"}
 
 def require_known(source: Source, kind: Kind, choice: Choice) -> None:
     """Raise `ConditionError` if a task, a type or a run is not known, or no such row has a dimension."""
-    place = source.shown()
-    if choice.labels and (labels := source.labels(kind)):
-        other = DATASET if kind == QUANTUM else QUANTUM
-        for word in sorted(choice.labels.difference(labels)):
-            text = f"{place}: there is no {SORTS[kind]} {word!r}"
-            if word in source.labels(other):
-                raise ConditionError(f"{text}; {word} is a {SORTS[other]}")
-            raise ConditionError(f"{text}{listing(word, labels)}")
+    if choice.labels:
+        _require_labels(source, kind, choice.labels)
     if choice.runs:
         _require_runs(source, kind, choice.runs)
     if choice.dimensions:
         _require_dimensions(source, kind, choice)
+
+
+def _require_labels(source: Source, kind: Kind, wanted: frozenset[str]) -> None:
+    known: set[str] = set()
+    for labels in source.some_labels(kind):
+        known.update(labels)
+        # Where they are all known, which is soon, no more is read.
+        if wanted <= known:
+            return
+    if known:
+        word, other = min(wanted - known), DATASET if kind == QUANTUM else QUANTUM
+        is_other = word in source.labels(other)
+        near = f"; {word} is a {SORTS[other]}" if is_other else listing(word, [*known])
+        raise ConditionError(f"{source.shown()}: there is no {SORTS[kind]} {word!r}{near}")
 
 
 def _require_runs(source: Source, kind: Kind, wanted: frozenset[str]) -> None:

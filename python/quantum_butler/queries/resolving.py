@@ -79,6 +79,10 @@ class Source(ABC):
     def unknown(self, message: str) -> Exception:
         """Return the error that says that there is no such thing."""
 
+    def some_labels(self, kind: Kind) -> Iterator[Iterable[str]]:
+        """Yield tasks or types, some at a time if it takes long to find all."""
+        yield self.labels(kind)
+
     def runs(self, kind: Kind) -> Iterator[str]:
         """Yield the runs that rows have, each once or more often."""
         for table in self.scan(kind, Choice(), ["run"]):

@@ -103,7 +103,7 @@ def test_sizes_that_nobody_knows_are_not_nothing(tmp_path: Path) -> None:
 
 def test_show(archive: Path) -> None:
     text = run("show", archive, quantum_id(1)).stdout
-    assert "visit=7, detector=0" in text
+    assert "detector=0, visit=7" in text
     assert re.search(rf"^{dataset_id(101)}  input: predicted$", text, re.MULTILINE)
     assert re.search(
         rf"^{dataset_id(1)}  output: predicted, written +Exposure +1.0 kB  post/det0", text, re.MULTILINE

@@ -321,6 +321,17 @@ def test_messages_name_the_file(told: Told) -> None:
     assert f"Error: {told.provenance}: there is no task 'x'" in said
 
 
+def test_data_ids_have_one_order(told: Told) -> None:
+    """It is upstream's, for quanta and datasets, in archives and graphs, as text and as JSON."""
+    shown: set[str] = set()
+    for place in told.places:
+        for words in ((), ("--type", "one_output")):
+            shown |= {"".join(row["data_id"]) for row in invoke_json("find", place, *words)}
+            assert "detector=1, instrument" not in (text := invoke("find", place, *words).stdout)
+            assert "instrument=MixedCam, detector=1, visit=7" in text
+    assert shown == {"instrumentdetectorvisit", "instrumentvisit"}
+
+
 def test_hints_of_nothing(told: Told) -> None:
     """Quanta that may be blocked are pointed out where nothing tells of them."""
     for place in (told.predicted, told.planned):

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lsst.daf.butler import DimensionUniverse
 from lsst.daf.butler.queries.expressions.parser import exprTree, parse_expression
 
 from quantum_butler.queries.conditions import evaluate
 from quantum_butler.queries.errors import ConditionError
 from quantum_butler.queries.expressions import Binary, Identifier, In, Literal, Node, Range, Unary, parse
+from quantum_butler.queries.order import ordered
 
 ROWS = [
     {"visit": visit, "detector": detector, "band": band}
@@ -130,6 +132,15 @@ def test_refused_as_by_upstream(text: str) -> None:
     except ConditionError:
         return
     assert signed(ours) == signed(of_upstream(theirs))
+
+
+def test_dimensions_are_in_upstreams_order() -> None:
+    """Data IDs look the same, whatever they are read from."""
+    names = [*DimensionUniverse().dimensions.names]
+    assert len(names) > 40
+    mixed = {name: number for number, name in enumerate(sorted(names, reverse=True))}
+    assert [*ordered({**mixed, "zeta": 1, "alpha": 2})] == [*names, "alpha", "zeta"]
+    assert ordered(mixed) == mixed
 
 
 def in_sql(node: Node) -> str:

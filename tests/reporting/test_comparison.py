@@ -135,7 +135,7 @@ def _states(path: Path) -> dict[tuple[str, str], tuple[str, int]]:
         return {
             (
                 node["task_label"],
-                ", ".join(f"{name}={value}" for name, value in sorted(node["data_id"].required.items())),
+                ", ".join(f"{name}={value}" for name, value in node["data_id"].required.items()),
             ): (node["status"].name, 0 if node["caveats"] is None else node["caveats"].value)
             for node in nodes
         }

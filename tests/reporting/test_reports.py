@@ -165,7 +165,7 @@ def test_command(graph: Path, tmp_path: Path) -> None:
     assert found["complete"] is False and found["total"]["quanta"] == 31
     rows = list(csv.DictReader(ask("report", graph, "--format", "csv").stdout.splitlines()))
     assert len(rows) == len(found["failures"]) == 3
-    assert ask("report", tmp_path).returncode == 1
+    assert ask("report", tmp_path).returncode == 2
     assert ask("report", tmp_path / "nothing").returncode == 2
     (tmp_path / "odd.qg").write_text("no graph")
     done = ask("times", tmp_path / "odd.qg")

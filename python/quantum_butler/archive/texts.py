@@ -6,6 +6,8 @@ __all__ = ("counted", "data_id_text", "plain", "size_text")
 
 from typing import Any
 
+from ..queries.order import ordered
+
 
 def plain(text: str) -> str:
     """Return a text with everything escaped that would do something to a terminal or a file format."""
@@ -16,7 +18,7 @@ def plain(text: str) -> str:
 
 def data_id_text(data_id: dict[str, Any]) -> str:
     """Return a data ID on one line."""
-    return ", ".join(f"{dimension}={value}" for dimension, value in data_id.items())
+    return ", ".join(f"{dimension}={value}" for dimension, value in ordered(data_id).items())
 
 
 def size_text(size: int | None) -> str:

@@ -16,18 +16,19 @@ import pyarrow.json
 from .arrays import FALSE, array_of, scalar_of
 from .conditions import Columns
 from .errors import ConditionError
+from .order import ordered
 
 _EMPTY = scalar_of("{}")
 
 
 def data_id_of(value: Any) -> dict[str, Any] | None:
-    """Return a data ID as a dictionary, whether a row has it as JSON or as a struct of all dimensions."""
+    """Return a data ID as a dictionary, whether a row has it as JSON or as a struct; in upstream's order."""
     if isinstance(value, str):
         value = json.loads(value)
         if not isinstance(value, dict):
             raise ValueError("a data ID is not a JSON object")
-        return value
-    return None if value is None else {name: one for name, one in value.items() if one is not None}
+        return ordered(value)
+    return None if value is None else ordered({name: one for name, one in value.items() if one is not None})
 
 
 def fields_of(structs: pyarrow.Array | pyarrow.ChunkedArray) -> Columns:

@@ -23,6 +23,7 @@ from ..archive.ids import ids_of
 from ..archive.index import lists_of, map_nodes
 from ..archive.naming import INDEX
 from ..paths import Name, is_there
+from ..queries.order import ordered
 from .sources import Runs
 
 _Numbers: TypeAlias = np.ndarray[Any, Any]
@@ -178,7 +179,7 @@ def _text(fields: Mapping[str, pa.Array], length: int) -> pa.Array:
     """Return ``dimension=value`` of all that is not null, in one order."""
     parts = [
         pc.binary_join_element_wise(pa.scalar(name), values.cast(pa.string()), "=")
-        for name, values in sorted(fields.items())
+        for name, values in ordered(fields).items()
         if values.null_count < length
     ]
     if not parts:
@@ -228,7 +229,7 @@ def _one_text(text: str) -> str:
         return text
     if not isinstance(values, dict):
         return text
-    return ", ".join(f"{name}={value}" for name, value in sorted(values.items()) if value is not None)
+    return ", ".join(f"{name}={value}" for name, value in ordered(values).items() if value is not None)
 
 
 def _of_archive(runs: Runs, quanta: pa.Table) -> Side:

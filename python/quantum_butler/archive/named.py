@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import _core
-from ..queries.arrays import FALSE, array_of, indices_of, numpy_of, scalar_of
+from ..queries.arrays import FALSE, indices_of, numpy_of, scalar_of
 from ..queries.choice import Choice
 from ..queries.conditions import Columns
 from ..queries.data_ids import data_id_of, fields_of, may_have, parse_texts
@@ -27,7 +27,7 @@ from .columns import in_one_piece
 from .errors import ArchiveError, UnknownIdError, unreadable
 from .ids import bytes_of, wanted_bytes
 from .lookup import Lookup, equalities
-from .path_names import path_candidates
+from .path_names import ids_of_path
 from .statuses import TELLING, statuses
 from .usage import rows_in_want
 
@@ -90,7 +90,8 @@ class NamedRows(Source):
 
     def found_by_path(self, path: str) -> Iterator[Found]:
         """Yield the datasets that are in a file, given by its path in the datastore, or an absolute one."""
-        yield from self._found_of_path(path)
+        for id_ in ids_of_path(self._path / "records.parquet", path):
+            yield self.found_by_id(DATASET, id_) or Found(DATASET, id_)
 
     def found(self, kind: Kind, choice: Choice) -> Iterator[Found]:
         """Yield what is wanted."""
@@ -442,28 +443,6 @@ class NamedRows(Source):
             return
         for table in self.rows_at(kind, rows, _named_by(kind)):
             yield from self.rows_of(kind, table)
-
-    def _found_of_path(self, path: str) -> Iterator[Found]:
-        file_path = self._path / "records.parquet"
-        wanted = path_candidates(path)
-        found: dict[str, list[uuid.UUID]] = {}
-        try:
-            with pq.ParquetFile(file_path, memory_map=True) as file:
-                for group in range(file.num_row_groups):
-                    paths = file.read_row_group(group, columns=["path"])["path"].cast(pyarrow.string())
-                    bare = paths if "#" in path else pc.replace_substring_regex(paths, "#.*", "")
-                    rows = pc.indices_nonzero(pc.is_in(bare, array_of(wanted, pyarrow.string()))).to_pylist()
-                    if rows:
-                        ids = file.read_row_group(group, columns=["dataset_id"])["dataset_id"]
-                        for row in rows:
-                            found.setdefault(bare[row].as_py(), []).append(_uuid(ids[row].as_py()))
-        except _ERRORS as error:
-            raise unreadable(file_path, error) from error
-        for one in wanted:
-            if one in found:
-                for id_ in dict.fromkeys(found[one]):
-                    yield self.found_by_id(DATASET, id_) or Found(DATASET, id_)
-                return
 
 
 def _named_by(kind: Kind) -> tuple[str, ...]:

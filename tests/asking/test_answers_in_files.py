@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -91,6 +93,27 @@ def test_what_is_asked_is_not_replaced(told: Told, tmp_path: Path) -> None:
             said = run([*words, str(graph), *name, "-o", str(output)], 2).stderr
             assert "is what is asked" in said
     assert graph.read_bytes() == before
+
+
+def test_no_answer_goes_into_an_archive(places: dict[str, str], tmp_path: Path) -> None:
+    archives = [Path(shutil.copytree(places[name], tmp_path / name)) for name in ("ARCHIVE", "OTHER")]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for archive in archives:
+        for name in ("quanta.parquet", "manifest.json", "answer.txt"):
+            said = run(["find", str(archives[0]), "-o", str(archive / name)], 2).stderr
+            assert "is not replaced" in said or "in an archive" in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_by_name(places: dict[str, str], tmp_path: Path, name: str) -> None:
+    path = tmp_path / "answers"
+    path.write_text("before\n")
+    command = [sys.executable, "-m", "quantum_butler", "find", places["ARCHIVE"], "--limit", "1", "-o", name]
+    with path.open("a") as stream:
+        subprocess.run(command, stdout=stream, check=True, cwd=tmp_path)
+    assert path.read_text().startswith("before\n") and len(path.read_text()) > 20
+    assert os.listdir(tmp_path) == ["answers"]
 
 
 def test_where_nothing_can_be_written(places: dict[str, str], tmp_path: Path) -> None:

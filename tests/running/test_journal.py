@@ -72,6 +72,22 @@ def test_the_journal_of_something_else(tmp_path: Path, identity: Identity, messa
     assert path.read_bytes() == before
 
 
+def test_the_journal_of_a_run_that_has_done_nothing(tmp_path: Path) -> None:
+    """Who has named another repository by mistake can go on with the right one."""
+    path = tmp_path / "journal"
+    mistaken = Journal(str(path), Identity("a graph", "no repository", 10))
+    mistaken.note_session({"time": "now"})
+    mistaken.close()
+    before = path.read_bytes()
+    Journal(str(path), IDENTITY, read_only=True).close()
+    assert path.read_bytes() == before
+    journal = Journal(str(path), IDENTITY)
+    journal.note_done([7])
+    journal.close()
+    assert Journal(str(path), IDENTITY).done == {7}
+    assert b"no repository" not in path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

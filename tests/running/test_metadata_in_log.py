@@ -119,6 +119,10 @@ def test_logs_tell_what_is_done(
     assert runs.run(metadata_in_log=True).is_success
     assert len(lines(runs.logs)) == before + 2
     assert telling(root) == []
+    # Who forgets the option does not have everything run again.
+    runs.journal.unlink()
+    assert runs.run().is_success
+    assert len(lines(runs.logs)) == before + 2
 
 
 @pytest.mark.parametrize("check", ["all", "sample", "none"])

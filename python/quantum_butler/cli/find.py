@@ -128,7 +128,10 @@ def missing(
     where: str | None,
     **printing: Any,
 ) -> None:
-    """List outputs that no quantum has written, and inputs that did not exist.
+    """List outputs that no quantum has written, and inputs that no quantum has found.
+
+    An input may exist all the same: if its quanta ended before they looked for it (NO_WORK), or failed
+    to read it.
 
     \b
     quantum-butler missing campaign --summary

@@ -28,7 +28,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ..paths import is_folder, replaced
+from ..paths import is_folder, is_there, replaced
 from .paths import LocalPath
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -62,13 +62,16 @@ wide_option = click.option(
 
 _OUTPUT = f"{__name__}.output"
 
+# Names of standard output. It may be a file to which something was written before, and which must stay.
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
 # Characters or bytes of many parts that are printed together.
 _AT_ONCE = 1 << 16
 
 
 def _keep_output(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     """Keep the file for `show`, unless nothing can be written there."""
-    if path is None:
+    if path is None or str(path) in _STANDARD_OUTPUT:
         return
     try:
         if is_folder(path):
@@ -87,7 +90,8 @@ output_option = click.option(
     metavar="FILE",
     expose_value=False,
     callback=_keep_output,
-    help="Write the answer to this file, whole or not at all; a file that is there is replaced.",
+    help="Write the answer to this file, whole or not at all; a file that is there is replaced. - is the "
+    "standard output.",
 )
 """What every command that lists something has; `show` does the rest."""
 
@@ -135,9 +139,15 @@ def _together(parts: Iterable[str]) -> Iterator[str]:
 
 
 def _write(parts: Iterable[str | bytes], path: Path, failure: type[click.ClickException]) -> None:
-    """Write an answer to a file that is none of those that it was asked of."""
-    if os.path.realpath(path) in _given(click.get_current_context()):
-        raise click.UsageError(f"--output: {path} is what is asked, and is not replaced")
+    """Write an answer to a file that is nothing of what it was asked of."""
+    from ..archive.format import MANIFEST
+
+    target = Path(os.path.realpath(path))
+    given = _given(click.get_current_context())
+    if not given.isdisjoint(map(str, (target, *target.parents))):
+        raise click.UsageError(f"--output: {path} is what is asked, or in it, and is not replaced")
+    if is_there(target.parent / MANIFEST):
+        raise click.UsageError(f"--output: {path} is in an archive, which answers do not belong in")
 
     def done(step: Callable[..., _T], *arguments: Any) -> _T:
         # What goes wrong while the answer is found is no fault of the file.
@@ -154,7 +164,7 @@ def _write(parts: Iterable[str | bytes], path: Path, failure: type[click.ClickEx
 
 
 def _given(context: click.Context) -> set[str]:
-    """Return the paths among the arguments of a command."""
+    """Return the files and folders among the arguments of a command, without links."""
     found = set()
     for value in context.params.values():
         for one in value if isinstance(value, tuple) else (value,):

@@ -88,7 +88,8 @@ class Campaign:
         self._not_chosen: set[int] = set()
         self._there: set[int] = set()
         wanted = self._chosen - journal.done - stay_failed
-        if self._options.metadata_in_log:
+        if self._options.metadata_in_log or not journal.done:
+            # Without a journal, the logs alone tell what an earlier run with that option has done.
             kept = self.prepared.find_kept(self.plan.quantum_ids(sorted(wanted)), self._existing_logs())
             journal.take_for_done([self.plan.number_of[quantum_id] for quantum_id in kept])
             wanted -= journal.done

@@ -37,6 +37,19 @@ class Identity(NamedTuple):
     """How many quanta the graph has."""
 
 
+def _is_of(line: bytes, identity: Identity) -> bool:
+    """Return whether a journal with this first line is that of a run."""
+    return identity._asdict().items() <= json.loads(line).items()
+
+
+def _has_begun(line: bytes) -> bool:
+    """Return whether a line tells of anything but the start of a process."""
+    try:
+        return list(json.loads(line)) != ["session"]
+    except ValueError:
+        return True
+
+
 class Journal:
     """A journal that is being written.
 
@@ -88,7 +101,13 @@ class Journal:
             lines = stream.read().splitlines(keepends=True)
         torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         if lines:
-            self._check(lines[0], identity)
+            self._check(lines[0])
+            if not _is_of(lines[0], identity) and not any(map(_has_begun, lines[1:])):
+                # A run that has done nothing, with a wrong name of the repository for instance.
+                lines.clear()
+                if not read_only:
+                    os.ftruncate(self._file, 0)
+                torn = b""
         elif not torn.startswith(b'{"journal"'[: len(torn)]):
             raise JournalError(f"{self.path}: this file is not the journal of a run")
         if torn:
@@ -100,14 +119,15 @@ class Journal:
             self._write({"journal": _NAME, "version": _VERSION, **identity._asdict()})
             os.fsync(self._file)
             return
+        self._require(lines[0], identity)
         for place, line in enumerate(lines[1:], 2):
             try:
                 self._take(json.loads(line), identity.quanta)
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise JournalError(f"{self.path}: line {place} is not one of a journal") from None
 
-    def _check(self, line: bytes, identity: Identity) -> None:
-        """Refuse the journal of another run."""
+    def _check(self, line: bytes) -> None:
+        """Refuse a file that is no journal, or one of another version."""
         try:
             found = json.loads(line)
             version = found["version"] if found["journal"] == _NAME else None
@@ -119,6 +139,10 @@ class Journal:
             raise JournalError(
                 f"{self.path}: this journal is of version {version}, and only {_VERSION} is known"
             )
+
+    def _require(self, line: bytes, identity: Identity) -> None:
+        """Refuse the journal of another run."""
+        found = json.loads(line)
         for what, wanted in identity._asdict().items():
             if found.get(what) != wanted:
                 whose = "repository" if what == "repository" else "graph"

@@ -164,6 +164,7 @@ def test_a_choice_of_quanta(runs: Runs) -> None:
     assert not result.is_success
     assert counts(runs) == {"second": {"done": 1, "blocked": 1}}
     [name] = runs.campaign.blocked_by_choice
+    assert runs.campaign.blocked_by_choice_count == 1
     assert "second" in name and "detector: 2" in name
     assert runs.campaign.report().status.name == "FAILURE"
     assert runs.run().is_success

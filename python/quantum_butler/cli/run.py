@@ -225,6 +225,8 @@ def run(
         campaign = Campaign(options, dry=dry_run)
         for name in campaign.blocked_by_choice:
             warn(f"{name} needs quanta that are not chosen and not done")
+        if others := campaign.blocked_by_choice_count - len(campaign.blocked_by_choice):
+            warn(f"So do {others:,} others.")
         if dry_run:
             show(_text(campaign, campaign.tally(), style))
             return

@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from .. import _core
+from ..archive.errors import ArchiveError
 from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
 from ..archive.naming import INDEX
 from ..errors import QuantumButlerError
@@ -238,7 +239,13 @@ def _existing(place: Path, *, append: bool, overwrite: bool) -> Manifest | None:
         raise ExistingArchiveError(
             f"{place}: this archive is there already; it can be added to (append) or replaced (overwrite)"
         )
-    return read_manifest(place)
+    try:
+        return read_manifest(place)
+    except ArchiveError as error:
+        # It may be anything, so that it is not removed from here.
+        raise ArchiveError(
+            f"{error}; if it is an archive that was damaged, remove the folder {place}"
+        ) from error
 
 
 @contextlib.contextmanager

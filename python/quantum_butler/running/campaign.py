@@ -105,8 +105,10 @@ class Campaign:
         self.to_run = sorted(wanted - self._blocked_by(stay_failed | self._not_chosen))
         """Numbers of the quanta that are to be run."""
         blocked_by_choice = sorted(ready.difference(self.to_run))
+        self.blocked_by_choice_count = len(blocked_by_choice)
+        """Number of quanta that need others which were not chosen and are not done."""
         self.blocked_by_choice = [self.plan.name(number) for number in blocked_by_choice[:_MOST_NAMED]]
-        """Some of the quanta that need others which were not chosen and are not done."""
+        """Some of them, by name."""
 
     def _existing_logs(self) -> list[str]:
         """Return the folders for provenance logs that are there."""

@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
 def _is_of(line: bytes, identity: Identity) -> bool:
     """Return whether a journal with this first line is that of a run."""
-    return identity._asdict().items() <= json.loads(line).items()
+    return bool(identity._asdict().items() <= json.loads(line).items())
 
 
 def _has_begun(line: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ("write_datasets",)
 
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -32,6 +33,9 @@ _RANGE = 1 << 18
 # What a name has besides dimensions; of graphs, also who is to write it.
 _FIXED = ("dataset_id", "dataset_type", "run", "storage_class", "producer")
 
+# A number of a name, and its row.
+_PAIR = np.dtype([("key", np.uint64), ("row", np.uint32)])
+
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -40,32 +44,40 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
 
     Rows of records have the columns ``dataset_id``, ``storage_class``, ``component`` and ``file_size``.
     """
-    with pa.memory_map(os.path.join(result, "lineage.arrow")) as mapped, pa.ipc.open_file(mapped) as file:
+    with open(os.path.join(result, "lineage.arrow"), "rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    # What the tables and the lineage index took is kept by pyarrow for later.
+    pool = pa.default_memory_pool()
+    pool.release_unused()
+    with pa.ipc.open_file(pa.py_buffer(mapped)) as file:
         nodes = file.read_all()
         datasets = int(nodes.schema.metadata[b"datasets"])
         known = _Known(nodes, datasets)
         dimensions = _dimensions(parts, folder)
         ranges = _Ranges(known, folder)
+        # What has been read of the lineage index need not fill the memory.
+        mapped.madvise(mmap.MADV_DONTNEED)
         for part in parts:
             for names in read_names(part, folder):
                 ranges.add("names", _plain(names, dimensions))
         for rows in records:
             ranges.add("records", rows.cast(_records_schema(rows)))
         schema = _schema(dimensions)
-        keys: list[Any] = []
-        values = NameValues()
+        index = _IndexByName(datasets, folder)
         with TableWriter("datasets", result, schema) as writer:
             for number in range(ranges.count):
                 table = _in_order(ranges, number, known, dimensions)
                 writer.write(table.cast(schema))
-                keys.append(_keys(table, dimensions, values))
+                index.add(table, dimensions)
+                mapped.madvise(mmap.MADV_DONTNEED)
+                pool.release_unused()
             # What no quantum has, such as versions of software.
             for number in range(ranges.count):
                 if (rest := ranges.rest(number)) is not None:
                     table = _rows(rest, dimensions)
                     writer.write(table.cast(schema))
-                    keys.append(_keys(table, dimensions, values))
-        _write_index(np.concatenate([np.zeros(0, np.uint64), *keys]), values, os.path.join(result, INDEX))
+                    index.add(table, dimensions)
+        index.write(os.path.join(result, INDEX))
         return writer.rows
 
 
@@ -197,7 +209,9 @@ def _in_order(ranges: _Ranges, number: int, known: _Known, dimensions: dict[str,
     unique, first = np.unique(name_ids[order], return_index=True)
     names = names.take(order[first])
     place, has_name = _places(unique, ids)
-    ranges.keep_rest(number, names.filter(pa.array(~np.isin(unique, ids))))
+    is_known = np.zeros(len(unique), bool)
+    is_known[place[has_name]] = True
+    ranges.keep_rest(number, names.filter(pa.array(~is_known)))
     names = names.take(pa.array(place, mask=~has_name))
     records = list(ranges.read("records", number))
     sizes, classes = (
@@ -273,20 +287,43 @@ def _of_records(tables: list[pa.Table], ids: Any) -> tuple[pa.Array, pa.Array]:
     return pa.array(total, mask=~has_size), classes.combine_chunks()
 
 
-def _keys(table: pa.Table, dimensions: dict[str, pa.DataType], values: NameValues) -> Any:
-    """Return the number of each name, 0 where there is none, and note the values in them."""
-    data_id = table["data_id"].combine_chunks()
-    fields = {name: data_id.field(name) for name in dimensions}
-    types = table["dataset_type"].combine_chunks()
-    values.add(types, fields)
-    return np.where(types.is_valid().to_numpy(zero_copy_only=False), name_keys(types, fields), np.uint64(0))
+class _IndexByName:
+    """The index by name: numbers of names in files by their highest bits, each of which is put in order."""
 
+    def __init__(self, datasets: int, folder: str):
+        self._folder = folder
+        # One file is a sort in memory.
+        self._bits = max(datasets // _RANGE, 1).bit_length() - 1
+        self._values = NameValues()
+        self._rows = 0
 
-def _write_index(keys: Any, values: NameValues, path: str) -> None:
-    """Write numbers of names in ascending order, each with its row."""
-    order = np.argsort(keys, kind="stable")
-    order = order[np.searchsorted(keys[order], np.uint64(1)) :]
-    table = pa.table({"key": keys[order], "row": order.astype(np.uint32)})
-    table = table.replace_schema_metadata({METADATA: values.content()})
-    with pa.ipc.new_file(path, table.schema) as file:
-        file.write_table(table)
+    def add(self, table: pa.Table, dimensions: dict[str, pa.DataType]) -> None:
+        """Add the names of the next rows of the table, and note the values in them."""
+        data_id = table["data_id"].combine_chunks()
+        fields = {name: data_id.field(name) for name in dimensions}
+        types = table["dataset_type"].combine_chunks()
+        self._values.add(types, fields)
+        named = np.flatnonzero(types.is_valid().to_numpy(zero_copy_only=False))
+        pairs = np.empty(len(named), _PAIR)
+        pairs["key"], pairs["row"] = name_keys(types, fields)[named], named + self._rows
+        self._rows += len(table)
+        files = pairs["key"] >> np.uint64(64 - self._bits) if self._bits else np.zeros(len(pairs), np.uint64)
+        order = np.argsort(files, kind="stable")
+        bounds = np.searchsorted(files[order], np.arange(1, 1 << self._bits, dtype=np.uint64))
+        for number, some in enumerate(np.split(order, bounds)):
+            with open(self._path(number), "ab") as stream:
+                pairs[some].tofile(stream)
+
+    def write(self, path: str) -> None:
+        """Write all numbers in ascending order, each with its row."""
+        schema = pa.schema({"key": pa.uint64(), "row": pa.uint32()}, {METADATA: self._values.content()})
+        with pa.ipc.new_file(path, schema) as file:
+            for number in range(1 << self._bits):
+                if is_there(self._path(number)):
+                    pairs = np.fromfile(self._path(number), _PAIR)
+                    pairs = pairs[np.argsort(pairs["key"], kind="stable")]
+                    columns = [np.ascontiguousarray(pairs[name]) for name in ("key", "row")]
+                    file.write_batch(pa.record_batch(columns, schema=schema))
+
+    def _path(self, number: int) -> str:
+        return os.path.join(self._folder, f"index{number}.keys")

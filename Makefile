@@ -120,8 +120,8 @@ demo: $(BUILT) ## Run a real quantum graph with the stock butler and with ours
 	@$(BIN)/quantum-butler demo
 
 bench: $(BUILT) ## Measure the kernels, and everything beside the stock class; write benches/RESULTS.md
-	$(say) "Measuring (some forty minutes; the machine should have nothing else to do)"
-	@$(BIN)/python benches/report.py
+	$(say) "Measuring (more than an hour; the machine should have nothing else to do; make bench goes on if it was stopped)"
+	@$(BIN)/python benches/report.py --keep target/figures
 
 sdist: $(LOCKED) ## Make an sdist, and a wheel from it, and import that
 	$(say) "Making an sdist, and a wheel from it"

@@ -11,8 +11,11 @@ from __future__ import annotations
 __all__ = ("main",)
 
 import argparse
+import contextlib
 import json
 import os
+import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,7 +29,7 @@ import quantum_butler
 from execution_page import campaign_rows, execution_part
 from places_page import images_part, places_part, sizes_part
 from provenance_page import provenance_rows, provenance_tables
-from results_page import TYPICAL, conditions, picture, results, summary
+from results_page import TYPICAL, conditions, picture, results, source, summary
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -121,15 +124,20 @@ QUICK = Sizes(
 )
 
 
-def run(script: str, *arguments: object, json_to: Path) -> Any:
-    """Run a script beside this one, and return the JSON that it wrote."""
-    print(f"\n-- {script} {' '.join(map(str, arguments))}", flush=True)
-    command = [sys.executable, str(HERE / script), *map(str, arguments), "--json", str(json_to)]
-    subprocess.run(command, check=True)
-    return json.loads(json_to.read_text())
+def run(script: str, *arguments: object, folder: Path) -> Any:
+    """Run a script beside this one, and return its JSON: that of an earlier run, if the folder has it."""
+    words = [*map(str, arguments)]
+    path = folder / f"{'-'.join([script, *words]).replace(os.sep, '_')}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    print(f"\n-- {script} {' '.join(words)}", flush=True)
+    written = path.with_suffix(".partial")
+    subprocess.run([sys.executable, str(HERE / script), *words, "--json", str(written)], check=True)
+    os.replace(written, path)
+    return json.loads(path.read_text())
 
 
-def run_provenance(sizes: Sizes, json_to: Path) -> dict[str, Any]:
+def run_provenance(sizes: Sizes, folder: Path) -> dict[str, Any]:
     """Run what is about provenance, and return the figures by name of the script."""
     (quanta, rounds), (collected, stock, readings, small) = sizes.log, sizes.collected
     arguments: dict[str, list[object]] = {
@@ -139,27 +147,27 @@ def run_provenance(sizes: Sizes, json_to: Path) -> dict[str, Any]:
     }
     quanta, rounds = sizes.transfer
     arguments["transfer"] = ["--quanta", quanta, "--rounds", rounds]
-    return {name: run(f"{name}.py", *of_script, json_to=json_to) for name, of_script in arguments.items()}
+    return {name: run(f"{name}.py", *of_script, folder=folder) for name, of_script in arguments.items()}
 
 
-def run_execution(sizes: Sizes, json_to: Path) -> Any:
+def run_execution(sizes: Sizes, folder: Path) -> Any:
     """Run what is about campaigns, but for quanta in one process, which `run_executor` is about."""
     names = ("--quanta", "--stock", "--rounds", "--bps-jobs", "--frontier")
     arguments = [word for pair in zip(names, sizes.execution, strict=True) for word in pair]
     parts = ("cold", "commands", "isolation", "engines", "bps", "frontier")
-    figures = run("execution.py", *arguments, "--only", *parts, json_to=json_to)
-    figures["aggregating"] = run("aggregating.py", "--quanta", sizes.execution[0], json_to=json_to)
+    figures = run("execution.py", *arguments, "--only", *parts, folder=folder)
+    figures["aggregating"] = run("aggregating.py", "--quanta", sizes.execution[0], folder=folder)
     return figures
 
 
-def run_images(sizes: Sizes, json_to: Path) -> list[dict[str, Any]]:
+def run_images(sizes: Sizes, folder: Path) -> list[dict[str, Any]]:
     """Run the tasks on real images in each place with each butler; raise `SystemExit` if they differ."""
     exposures, pixels = sizes.images
     outcomes = [
         run(
             "images.py",
             *("--place", place, "--butler", side, "--exposures", exposures, "--pixels", pixels),
-            json_to=json_to,
+            folder=folder,
         )
         for place in ("local", "s3")
         for side in ("stock", "ours")
@@ -196,6 +204,20 @@ def run_kernels() -> list[dict[str, Any]]:
     return sorted(kernels, key=lambda kernel: (kernel["kernel"], kernel["items"]))
 
 
+@contextlib.contextmanager
+def _figures(keep: Path | None) -> Iterator[Path]:
+    """Give a folder for the figures of each script: one that stays until all is measured, or a new one."""
+    if keep is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    # Figures of other sources are of no use.
+    folder = keep / f"{source()}, Python {platform.python_version()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(keep)
+
+
 def load() -> str:
     """Return how busy the machine is."""
     return " ".join(f"{average:.1f}" for average in os.getloadavg())
@@ -218,6 +240,12 @@ def main() -> None:
     parser.add_argument("--no-kernels", action="store_true", help="leave criterion out")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures, too")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="where figures are kept until all is measured: the same command goes on from there",
+    )
     args = parser.parse_args()
     if not Path(quantum_butler.__file__).is_relative_to(ROOT):
         raise SystemExit(f"This is about the package in {ROOT}, and another one would be measured.")
@@ -231,10 +259,9 @@ def main() -> None:
             one = run_executor(side, sizes.detectors)
             times.append(one["ms_per_quantum"])
     executor = {side: statistics.median(times) for side, times in executors.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figures.json"
+    with _figures(args.keep) as figures:
         operations = [
-            run("operations.py", "--datasets", n, "--rounds", rounds, json_to=path)
+            run("operations.py", "--datasets", n, "--rounds", rounds, folder=figures)
             for n, rounds in sizes.operations.items()
         ]
         scanner = run(
@@ -243,23 +270,23 @@ def main() -> None:
             sizes.detectors,
             "--rounds",
             sizes.scanner_rounds,
-            json_to=path,
+            folder=figures,
         )
         bulk = [
-            run("bulk.py", "--butler", side, "--datasets", n, "--rounds", rounds, json_to=path)
+            run("bulk.py", "--butler", side, "--datasets", n, "--rounds", rounds, folder=figures)
             for side, n, rounds in sizes.bulk
         ]
         n, rounds = sizes.threads
-        threads = run("threads.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        threads = run("threads.py", "--datasets", n, "--rounds", rounds, folder=figures)
         n, rounds = sizes.file_mode
-        files = run("file_mode.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        files = run("file_mode.py", "--datasets", n, "--rounds", rounds, folder=figures)
         n, rounds = sizes.places
-        places = run("places.py", "--datasets", n, "--rounds", rounds, json_to=path)
+        places = run("places.py", "--datasets", n, "--rounds", rounds, folder=figures)
         largest, rounds = sizes.formatters
-        formatters = run("sizes.py", "--largest", largest, "--rounds", rounds, json_to=path)
-        images = run_images(sizes, path)
-        provenance = run_provenance(sizes, path)
-        execution = run_execution(sizes, path)
+        formatters = run("sizes.py", "--largest", largest, "--rounds", rounds, folder=figures)
+        images = run_images(sizes, figures)
+        provenance = run_provenance(sizes, figures)
+        execution = run_execution(sizes, figures)
     loads.append(load())
     where = conditions(loads)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("TYPICAL", "conditions", "picture", "results", "summary", "table", "time_of")
+__all__ = ("TYPICAL", "conditions", "picture", "results", "source", "summary", "table", "time_of")
 
 import datetime
 import os
@@ -55,15 +55,20 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
 
 
+def source() -> str:
+    """Return the commit that is measured, and whether there are changes on top."""
+    dirty = output("git", "status", "--porcelain", "--", "python", "rust", "benches/*.py", "Cargo.lock")
+    return f"{output('git', 'rev-parse', '--short', 'HEAD')}{' and changes on top' if dirty else ''}"
+
+
 def conditions(loads: Sequence[str]) -> list[str]:
     """Return where, when and of what the figures are, one a line."""
-    dirty = output("git", "status", "--porcelain", "--", "python", "rust", "benches/*.py", "Cargo.lock")
     packages = ("lsst-daf-butler", "lsst-pipe-base", "lsst-ctrl-mpexec", "pydantic")
     return [
         f"date: {datetime.date.today()}",
         f"machine: {machine()}; local disk",
         f"load average before and after: {loads[0]} / {loads[1]}",
-        f"commit: {output('git', 'rev-parse', '--short', 'HEAD')}{' and changes on top' if dirty else ''}",
+        f"commit: {source()}",
         f"Python {platform.python_version()}, {output('rustc', '--version').partition(' (')[0]}",
         ", ".join(f"{name} {version(name)}" for name in packages),
     ]

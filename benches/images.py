@@ -19,12 +19,13 @@ import inspect
 import json
 import logging
 import tempfile
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lsst.daf.butler
 import numpy as np
@@ -71,23 +72,32 @@ _CONFIG = {
 }
 
 
+_Function: TypeAlias = Callable[..., Any]
+
+
 class Meter:
-    """Adds up the time of functions, each without that of the others that it calls."""
+    """Adds up the time of functions, each without that of the others that it calls, and without requests."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._inside: list[float] = []
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since = 0.0
+        self._asked = 0.0
 
     @contextmanager
-    def watching(self, owner: type, names: tuple[str, ...], label: str) -> Iterator[None]:
+    def watching(
+        self, owner: type, names: Iterable[str], measured: Callable[[_Function], _Function]
+    ) -> Iterator[None]:
         """Measure the methods of a class that have one of these names."""
         found = {name: inspect.getattr_static(owner, name) for name in names if hasattr(owner, name)}
         own = {name for name in found if name in vars(owner)}
         for name, method in found.items():
             if isinstance(method, classmethod):
-                setattr(owner, name, classmethod(self._measured(method.__func__, label)))
+                setattr(owner, name, classmethod(measured(method.__func__)))
             else:
-                setattr(owner, name, self._measured(method, label))
+                setattr(owner, name, measured(method))
         try:
             yield
         finally:
@@ -97,20 +107,53 @@ class Meter:
                 else:
                     delattr(owner, name)
 
-    def _measured(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
+    def asked(self) -> float:
+        """Return the seconds in which at least one thread waited for a request."""
+        with self._lock:
+            return self._asked + (time.perf_counter() - self._since if self._waiting else 0.0)
+
+    def request(self, function: _Function) -> _Function:
+        """Return a function that asks a server, in any thread, and is measured."""
+
         @functools.wraps(function)
         def measured(*args: Any, **kwargs: Any) -> Any:
-            self._inside.append(0.0)
-            start = time.perf_counter()
+            with self._lock:
+                self._waiting += 1
+                if self._waiting == 1:
+                    self._since = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                elapsed = time.perf_counter() - start
-                self.seconds[label] += elapsed - self._inside.pop()
-                if self._inside:
-                    self._inside[-1] += elapsed
+                with self._lock:
+                    self._waiting -= 1
+                    if not self._waiting:
+                        self._asked += time.perf_counter() - self._since
 
         return measured
+
+    def part(self, label: str) -> Callable[[_Function], _Function]:
+        """Return what makes a function of the main thread one that is measured under a name."""
+
+        def make(function: _Function) -> _Function:
+            @functools.wraps(function)
+            def measured(*args: Any, **kwargs: Any) -> Any:
+                self._inside.append(0.0)
+                start = self._clock()
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    elapsed = self._clock() - start
+                    self.seconds[label] += elapsed - self._inside.pop()
+                    if self._inside:
+                        self._inside[-1] += elapsed
+
+            return measured
+
+        return make
+
+    def _clock(self) -> float:
+        """Return a time that stands still while a request is waited for."""
+        return time.perf_counter() - self.asked()
 
 
 def make_images(root: Path, graph_file: Path, datastore_root: str, exposures: int, pixels: int) -> int:
@@ -200,20 +243,21 @@ def run(side: str, place: str, exposures: int, pixels: int) -> dict[str, Any]:
         quanta = make_images(root, graph_file, where, exposures, pixels)
         with in_force(side), ExitStack() as watched:
             pipetask("pre-exec-init-qbb", root, graph_file)
-            watch: list[tuple[type, tuple[str, ...], str]] = [
-                (lsst.daf.butler.QuantumBackedButler, _BUTLER, "butler")
+            butler, formatters = meter.part("butler"), meter.part("formatters")
+            watch: list[tuple[type, tuple[str, ...], Callable[[_Function], _Function]]] = [
+                (lsst.daf.butler.QuantumBackedButler, _BUTLER, butler),
+                *((formatter, _FORMATTING, formatters) for formatter in _FORMATTERS),
+                (BaseClient, ("_make_api_call",), meter.request),
             ]
-            watch += [(formatter, _FORMATTING, "formatters") for formatter in _FORMATTERS]
-            watch += [(BaseClient, ("_make_api_call",), "requests")]
-            for owner, names, label in watch:
-                watched.enter_context(meter.watching(owner, names, label))
+            for owner, names, measured in watch:
+                watched.enter_context(meter.watching(owner, names, measured))
             start, processor = time.perf_counter(), time.process_time()
             pipetask("run-qbb", root, graph_file)
             seconds, processor = time.perf_counter() - start, time.process_time() - processor
         written, found = digest(ResourcePath(where if place == "s3" else str(root), forceDirectory=True))
     if written < 3 * quanta:
         raise SystemExit(f"{quanta} quanta have written only {written} datasets.")
-    parts = dict(meter.seconds)
+    parts = {**meter.seconds, **({"requests": meter.asked()} if place == "s3" else {})}
     parts["tasks and executor"] = seconds - sum(parts.values())
     return {
         "butler": side,

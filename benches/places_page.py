@@ -140,7 +140,8 @@ def images_part(outcomes: Sequence[Figures]) -> Iterator[str]:
     yield (
         f"Five tasks with numpy and astropy on images, {one['quanta']} quanta by `pipetask run-qbb` in one "
         "process, once each\n(`benches/images.py`). What they have written was compared. Times are for each "
-        "quantum. A part leaves out\nthe others within it.\n"
+        "quantum. A part leaves out\nthe others within it. What `lsst.resources` does besides its requests "
+        "counts as the butler's.\n"
     )
     parts = ("butler", "requests", "formatters", "tasks and executor")
     rows = [

@@ -78,7 +78,11 @@ def store() -> Iterator[None]:
 def configuration(repository: Repository, place: str, folder: Path) -> ButlerConfig:
     """Return the configuration for one place."""
     config = ButlerConfig(str(repository.root))
-    config["datastore", "cached", "default"] = place == "s3, cached"
+    # As where pipelines run: the list has inputs that are read often, and no outputs.
+    config["datastore", "cached", "default"] = False
+    config["datastore", "cached", "cacheable"] = {
+        f"measured_{formatter}": place == "s3, cached" for formatter in ("bytes", "whole")
+    }
     config["datastore", "cached", "root"] = str(folder / "cache")
     config["datastore", "cached", "expiry"] = {"mode": "files", "threshold": 100_000}
     if place.startswith("s3"):

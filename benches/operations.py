@@ -28,7 +28,7 @@ from typing import Any
 
 from lsst.daf.butler import DatasetRef, QuantumBackedButler
 
-from repository import CLASSES, QUANTUM, Repository, make_repository
+from repository import CLASSES, QUANTUM, Repository, make_repository, whole_quantum
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,6 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
         prune(butler)
         butler.close()
 
-    def whole_quantum(cls: type[QuantumBackedButler]) -> tuple[list[Any], str]:
-        with make_small(cls) as butler:
-            there = butler.stored_many(small_in)
-            contents = [butler.get(ref) for ref in small_in if there[ref]]
-            for ref in small_out:
-                butler.put({"data": contents}, ref)
-            text = butler.extract_provenance_data().model_dump_json()
-            butler.pruneDatasets(small_out, disassociate=True, unstore=True, purge=True)
-        return contents, text
-
     def of_class(cls: type[QuantumBackedButler]) -> type[QuantumBackedButler]:
         return cls
 
@@ -128,7 +118,7 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
         "one whole quantum, 10 in 5 out",
         1,
         of_class,
-        whole_quantum,
+        lambda cls: whole_quantum(make_small(cls), small_in, small_out),
         lambda _, result: (result[0], plain_provenance(result[1]), files(repository)),
         nothing,
     )

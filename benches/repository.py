@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ("CLASSES", "QUANTUM", "Datasets", "Repository", "make_repository")
+__all__ = ("CLASSES", "QUANTUM", "Datasets", "Repository", "make_repository", "whole_quantum")
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,20 @@ def make_repository(root: Path, detectors: int, more: Mapping[str, Any] | None =
         for number in range(detectors)
     ]
     return Repository(root, universe, dataset_types, data_ids)
+
+
+def whole_quantum(
+    butler: lsst.daf.butler.QuantumBackedButler, inputs: Sequence[DatasetRef], outputs: Sequence[DatasetRef]
+) -> tuple[list[Any], str]:
+    """Do what a quantum does to its provenance, remove what it wrote, and close its butler."""
+    with butler:
+        there = butler.stored_many(inputs)
+        contents = [butler.get(ref) for ref in inputs if there[ref]]
+        for ref in outputs:
+            butler.put({"data": contents}, ref)
+        text = butler.extract_provenance_data().model_dump_json()
+        butler.pruneDatasets(outputs, disassociate=True, unstore=True, purge=True)
+    return contents, text
 
 
 def _by_type(refs: Iterable[DatasetRef]) -> dict[DatasetType, list[DatasetRef]]:

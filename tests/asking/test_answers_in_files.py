@@ -109,10 +109,13 @@ def test_no_answer_goes_into_an_archive(places: dict[str, str], tmp_path: Path) 
 def test_standard_output_by_name(places: dict[str, str], tmp_path: Path, name: str) -> None:
     path = tmp_path / "answers"
     path.write_text("before\n")
-    command = [sys.executable, "-m", "quantum_butler", "find", places["ARCHIVE"], "--limit", "1", "-o", name]
-    with path.open("a") as stream:
-        subprocess.run(command, stdout=stream, check=True, cwd=tmp_path)
-    assert path.read_text().startswith("before\n") and len(path.read_text()) > 20
+    for words in (["find", places["ARCHIVE"]], ["export", places["ARCHIVE"], "--to", "prov-n"]):
+        before = path.read_text()
+        with path.open("a") as stream:
+            command = [sys.executable, "-m", "quantum_butler", *words, "-o", name]
+            subprocess.run(command, stdout=stream, check=True, cwd=tmp_path)
+        after = path.read_text()
+        assert after.startswith(before) and len(after) > len(before) + 20
     assert os.listdir(tmp_path) == ["answers"]
 
 

@@ -14,7 +14,7 @@ import click
 
 from .names import told_in_words
 from .output import show, warn
-from .paths import LocalPath
+from .paths import LocalPath, is_standard_output
 
 if TYPE_CHECKING:
     from ..exporting.driver import ExportReport
@@ -118,6 +118,8 @@ def export(
 
     All but the last need the libraries of pip install 'quantum-butler[export]'.
     """  # noqa: D301 - click wants the character \b itself
+    if output is not None and to != _BINARY and is_standard_output(output):
+        output = None
     if output is None and to == _BINARY:
         raise click.UsageError(f"{to} is no text: name a file with --output")
     from ..archive.reports import plain

@@ -29,7 +29,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ..paths import is_folder, is_there, replaced
-from .paths import LocalPath
+from .paths import LocalPath, is_standard_output
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -62,16 +62,13 @@ wide_option = click.option(
 
 _OUTPUT = f"{__name__}.output"
 
-# Names of standard output. It may be a file to which something was written before, and which must stay.
-_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-
 # Characters or bytes of many parts that are printed together.
 _AT_ONCE = 1 << 16
 
 
 def _keep_output(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     """Keep the file for `show`, unless nothing can be written there."""
-    if path is None or str(path) in _STANDARD_OUTPUT:
+    if path is None or is_standard_output(path):
         return
     try:
         if is_folder(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LocalPath", "require_graph")
+__all__ = ("LocalPath", "is_standard_output", "require_graph")
 
 import os
 from pathlib import Path
@@ -34,6 +34,11 @@ class LocalPath(click.Path):
         if str(path).startswith("~") or is_uri(path):
             path = path.absolute()
         return super().convert(path, param, context)
+
+
+def is_standard_output(path: Path) -> bool:
+    """Return whether a name is one of standard output: of a file, perhaps, whose beginning must stay."""
+    return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def require_graph(graph: str | os.PathLike[str]) -> None:

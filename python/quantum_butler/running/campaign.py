@@ -88,9 +88,10 @@ class Campaign:
         self._not_chosen: set[int] = set()
         self._there: set[int] = set()
         wanted = self._chosen - journal.done - stay_failed
-        if self._options.metadata_in_log or not journal.done:
+        logs = self._existing_logs()
+        if logs and (self._options.metadata_in_log or not journal.done):
             # Without a journal, the logs alone tell what an earlier run with that option has done.
-            kept = self.prepared.find_kept(self.plan.quantum_ids(sorted(wanted)), self._existing_logs())
+            kept = self.prepared.find_kept(self.plan.quantum_ids(sorted(wanted)), logs)
             journal.take_for_done([self.plan.number_of[quantum_id] for quantum_id in kept])
             wanted -= journal.done
         ready = wanted - self._blocked_by(stay_failed)
@@ -99,7 +100,7 @@ class Campaign:
             there = self.prepared.find_done(ids)
             # Logs are read only for those whose metadata is not there.
             rest = [one for one in ids if one not in there]
-            there |= self.prepared.find_kept(rest, self._existing_logs())
+            there |= self.prepared.find_kept(rest, logs)
             self._there = {number for number in needed if self.plan.ids[number] in there}
             self._not_chosen = needed - self._there
         self.to_run = sorted(wanted - self._blocked_by(stay_failed | self._not_chosen))

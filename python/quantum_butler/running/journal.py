@@ -37,11 +37,6 @@ class Identity(NamedTuple):
     """How many quanta the graph has."""
 
 
-def _is_of(line: bytes, identity: Identity) -> bool:
-    """Return whether a journal with this first line is that of a run."""
-    return bool(identity._asdict().items() <= json.loads(line).items())
-
-
 def _has_begun(line: bytes) -> bool:
     """Return whether a line tells of anything but the start of a process."""
     try:
@@ -100,34 +95,31 @@ class Journal:
         with open(self._file, "rb", closefd=False) as stream:
             lines = stream.read().splitlines(keepends=True)
         torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        is_cut = bool(torn)
         if lines:
-            self._check(lines[0])
-            if not _is_of(lines[0], identity) and not any(map(_has_begun, lines[1:])):
+            if (fault := self._difference(lines[0], identity)) is not None:
+                if any(map(_has_begun, lines[1:])):
+                    raise JournalError(f"{self.path}: {fault}; name another journal")
                 # A run that has done nothing, with a wrong name of the repository for instance.
-                lines.clear()
-                if not read_only:
-                    os.ftruncate(self._file, 0)
-                torn = b""
+                lines, is_cut = [], True
         elif not torn.startswith(b'{"journal"'[: len(torn)]):
             raise JournalError(f"{self.path}: this file is not the journal of a run")
-        if torn:
-            if not read_only:
-                os.ftruncate(self._file, sum(map(len, lines)))
+        if is_cut and not read_only:
+            os.ftruncate(self._file, sum(map(len, lines)))
         if not lines:
             if read_only:
                 return
             self._write({"journal": _NAME, "version": _VERSION, **identity._asdict()})
             os.fsync(self._file)
             return
-        self._require(lines[0], identity)
         for place, line in enumerate(lines[1:], 2):
             try:
                 self._take(json.loads(line), identity.quanta)
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise JournalError(f"{self.path}: line {place} is not one of a journal") from None
 
-    def _check(self, line: bytes) -> None:
-        """Refuse a file that is no journal, or one of another version."""
+    def _difference(self, line: bytes, identity: Identity) -> str | None:
+        """Return of which other run the journal is; refuse what is no journal, or of another version."""
         try:
             found = json.loads(line)
             version = found["version"] if found["journal"] == _NAME else None
@@ -139,17 +131,11 @@ class Journal:
             raise JournalError(
                 f"{self.path}: this journal is of version {version}, and only {_VERSION} is known"
             )
-
-    def _require(self, line: bytes, identity: Identity) -> None:
-        """Refuse the journal of another run."""
-        found = json.loads(line)
         for what, wanted in identity._asdict().items():
             if found.get(what) != wanted:
                 whose = "repository" if what == "repository" else "graph"
-                raise JournalError(
-                    f"{self.path}: this is the journal of another {whose} ({found.get(what)}, not {wanted}); "
-                    "name another journal"
-                )
+                return f"this is the journal of another {whose} ({found.get(what)}, not {wanted})"
+        return None
 
     def _take(self, event: Mapping[str, Any], quanta: int) -> None:
         """Take account of one line."""

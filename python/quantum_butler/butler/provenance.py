@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..datastore.spawn import record_sources
 from ..quantum.extraction import extract, native_parts
 from ..quantum.file import write_provenance
-from .state import ButlerState, part_of_butler
+from .state import ButlerState, part_of_butler, require_id
 
 if TYPE_CHECKING:
     from lsst.daf.butler import DatasetRef
@@ -111,6 +111,8 @@ class ProvenanceMethods(ButlerState):
             Raised if the butler has been closed.
         """
         refs = list(refs)
+        for ref in refs:
+            require_id(ref)
         if unknown := self._tracker.unpredicted(refs):
             raise ValueError(
                 f"Cannot export datastore records for unknown outputs: {[refs[i] for i in unknown]}"

@@ -204,6 +204,7 @@ class ReadingMethods(ButlerState):
         those to take it from the actual inputs.
         """
         self._require_open()
+        require_id(ref)
         self._tracker.note_unused(ref)
 
     # The names by which upstream's documentation has called them.

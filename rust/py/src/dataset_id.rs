@@ -68,12 +68,14 @@ pub(crate) fn uuid_number(item: &Bound<'_, PyAny>) -> PyResult<Option<u128>> {
     Ok(None)
 }
 
-/// The id, if this is a UUID or an integer.
+/// The id, if this is a UUID or an integer, be it one of another library such as NumPy.
 fn plain_id(item: &Bound<'_, PyAny>) -> PyResult<Option<DatasetId>> {
     if let Some(uuid) = uuid_number(item)? {
         return Ok(Some(DatasetId::Uuid(uuid)));
     }
-    if item.is_instance_of::<PyInt>() && !item.is_instance_of::<PyBool>() {
+    let is_integer =
+        item.is_instance_of::<PyInt>() || item.get_type().hasattr(intern!(item.py(), "__index__"))?;
+    if is_integer && !item.is_instance_of::<PyBool>() {
         return item.extract().map(|int| Some(DatasetId::Int(int)));
     }
     Ok(None)

@@ -99,7 +99,8 @@ if TYPE_CHECKING:
     from .queries.found import Found
     from .record_file.errors import FileHasQuantumError, RecordFileError
     from .record_file.resume import Resumption
-    from .reporting.comparison import Comparison, compare
+    from .reporting.comparing import compare
+    from .reporting.comparison import Comparison
     from .reporting.counts import RunReport, report
     from .reporting.times import RunTimes, times
     from .running.subgraph import NotInGraphError, write_subgraph
@@ -155,7 +156,7 @@ else:
         "UnknownNameError": "quantum_graphs.errors",
         "aggregate": "aggregating.driver",
         "collect": "collecting.driver",
-        "compare": "reporting.comparison",
+        "compare": "reporting.comparing",
         "export": "exporting.driver",
         "install": "dropin.install",
         "merge_graphs": "quantum_graphs.merging",

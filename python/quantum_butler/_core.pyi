@@ -30,6 +30,7 @@ __all__ = [
     "LineageIndex",
     "Locations",
     "LogWriter",
+    "Names",
     "PredictedGraph",
     "Provenance",
     "ProvenanceGraph",
@@ -49,6 +50,8 @@ __all__ = [
     "frame_pieces",
     "is_plain_path",
     "is_unquoted_path",
+    "lone_inputs",
+    "partners",
     "remove_files",
     "train_dictionary",
     "unpack",
@@ -259,6 +262,21 @@ class Closure:
     def edges(self) -> list[tuple[int, int, bool]]: ...
 
 @final
+class Names:
+    """Names of the rows of a table, as numbers of 128 bits."""
+
+    def __new__(cls) -> Names: ...
+    def add(self, table: Any, texts: Sequence[str], /) -> None:
+        """Add rows, whose names are the values of all columns, of some as texts even if they are integers."""
+
+def partners(left: Names, right: Names, /) -> tuple[ArrowTable, ArrowTable]:
+    """Return for each row the row of the other side with the same name, or the greatest number."""
+
+def lone_inputs(
+    left: Any, right: Any, quanta: Any, of_left: Any, of_right: Any, /
+) -> tuple[ArrowTable, ArrowTable]:
+    """Return inputs on one side only: which of the quanta has it, and its row there."""
+
 class FileRecords:
     """One file datastore's records: a table and the locations, changed together.
 

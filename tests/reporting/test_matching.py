@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantum_butler.archive.naming import name_keys
-from quantum_butler.reporting import matching
-from quantum_butler.reporting.matching import match, match_by_keys, match_datasets, rows_without_partner
-from quantum_butler.reporting.sides import Names
+from quantum_butler import _core
+from quantum_butler.reporting.datasets import GraphDatasets, taken
+from quantum_butler.reporting.matching import Matches, match, match_datasets, names_of
 
 NUMBERS = st.one_of(st.none(), st.integers(0, 3), st.integers(-(2**63), 2**63 - 1))
 TEXTS = st.sampled_from([None, "", "a", "b", "é"])
@@ -35,21 +33,17 @@ def partners(left: list[Any], right: list[Any]) -> dict[int, int]:
     return {row: places[name].pop(0) for row, name in enumerate(left) if places[name]}
 
 
-def check(left: list[pa.Array], right: list[pa.Array]) -> None:
-    found = match(left, right)
-    names = [list(zip(*(column.to_pylist() for column in side), strict=True)) for side in (left, right)]
-    expected = partners(*names)
+def names(columns: list[pa.Array]) -> _core.Names:
+    return names_of(pa.table(columns, [f"c{number}" for number in range(len(columns))]))
+
+
+def check(found: Matches, left: list[Any], right: list[Any]) -> None:
+    expected = partners(left, right)
     assert dict(zip(found.left.tolist(), found.right.tolist(), strict=True)) == expected
-    assert found.only_left.tolist() == [row for row in range(len(names[0])) if row not in expected]
-    assert found.only_right.tolist() == [row for row in range(len(names[1])) if row not in expected.values()]
-    # Rows have one number where they are partners, and only there.
-    assert len({*found.left_codes.tolist()}) == len(found.left_codes)
-    assert dict(zip(found.left_codes[found.left], found.right_codes[found.right], strict=True)) == {
-        code: code for code in found.left_codes[found.left]
-    }
-    assert len({*found.left_codes.tolist(), *found.right_codes.tolist()}) == sum(map(len, names)) - len(
-        expected
-    )
+    assert found.only_left.tolist() == [row for row in range(len(left)) if row not in expected]
+    assert found.only_right.tolist() == [row for row in range(len(right)) if row not in expected.values()]
+    assert found.of_left[found.left].tolist() == [*expected.values()]
+    assert found.of_right[found.right].tolist() == [*expected]
 
 
 @given(
@@ -63,71 +57,99 @@ def test_rows_with_equal_values(left: list[Any], right: list[Any], kind: str) ->
         [KINDS["integers"](numbers), KINDS["dictionary"](texts), KINDS[of_last](last)]
         for (numbers, texts, last), of_last in zip(columns, ("texts", kind), strict=True)
     ]
-    check(*made)
+    rows = [list(zip(*(column.to_pylist() for column in side), strict=True)) for side in made]
+    check(match(*map(names, made)), *rows)
 
 
-def test_more_names_than_a_number_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "_MOST", 5)
+def test_more_rows_than_are_put_in_order_together() -> None:
     random = np.random.default_rng(1)
-    sides = [[pa.array(random.integers(0, 4, 40)) for _ in range(5)] for _ in range(2)]
-    check(*sides)
+    sides = [random.integers(0, 50_000, 40_000) for _ in range(2)]
+    check(match(*(names([pa.array(side)]) for side in sides)), *(side.tolist() for side in sides))
+
+
+def test_values_that_change_places_are_another_name() -> None:
+    one, other = names([pa.array(["a"]), pa.array(["b"])]), names([pa.array(["b"]), pa.array(["a"])])
+    assert not len(match(one, other).left)
+
+
+def datasets(order: list[int], types: list[str | None], **data_ids: Any) -> GraphDatasets:
+    ids = pa.array([uuid.UUID(int=number).bytes for number in order], pa.binary(16))
+    columns = {name: pa.array(values) for name, values in data_ids.items()}
+    written = np.zeros(len(order), bool)
+    return GraphDatasets(pa.chunked_array([ids]), pa.array(types, pa.string()), columns, written)
 
 
 def test_a_dimension_whose_values_are_numbers_on_one_side_and_texts_on_the_other() -> None:
-    found = match([pa.array([1, 2, None])], [pa.array(["2", "01", None])])
+    left, right = ["t"] * 3, ["t"] * 3
+    sides = datasets([0, 1, 2], left, visit=[1, 2, None]), datasets([3, 4, 5], right, visit=["2", "01", None])
+    found = match_datasets(*sides)
     assert (found.left.tolist(), found.right.tolist()) == ([1, 2], [0, 2])
 
 
 def test_datasets_without_a_name_are_matched_by_their_ids() -> None:
-    ids = [uuid.UUID(int=number) for number in range(5)]
-
-    def names(order: list[int], types: list[str | None], **data_ids: list[Any]) -> Names:
-        return Names(
-            pa.array([ids[number].bytes for number in order], pa.binary(16)),
-            pa.array(types, pa.string()).dictionary_encode(),
-            {name: pa.array(values).dictionary_encode() for name, values in data_ids.items()},
-            pa.nulls(len(order), pa.int64()),
-            np.zeros(len(order), bool),
-        )
-
-    left = names([0, 1, 2, 3], ["t", None, None, "u"], band=["r", "g", None, "r"])
-    right = names([1, 4, 3, 2], [None, "t", "u", None], band=["i", "r", "g", None])
+    left = datasets([0, 1, 2, 3], ["t", None, None, "u"], band=["r", "g", None, "r"])
+    right = datasets([1, 4, 3, 2], [None, "t", "u", None], band=["i", "r", "g", None])
     found = match_datasets(left, right)
     assert dict(zip(found.left.tolist(), found.right.tolist(), strict=True)) == {0: 1, 1: 0, 2: 3}
-    assert left.texts(np.array([3, 2])).to_pylist() == ["band=r", ""]
+    rows = np.array([3, 2])
+    left.prepare(rows)
+    assert left.texts(rows).to_pylist() == ["band=r", ""]
 
 
-@given(st.lists(st.integers(0, 9), max_size=30), st.lists(st.integers(0, 9), max_size=30))
-def test_numbers_that_are_not_elsewhere(here: list[int], there: list[int]) -> None:
-    found = rows_without_partner(np.array(here, np.int64), np.array(there, np.int64))
-    assert found.tolist() == [row for row, number in enumerate(here) if number not in there]
+@given(st.lists(st.lists(st.integers(0, 9), max_size=5)), st.lists(st.integers(0, 20)))
+def test_rows_of_a_column_in_pieces(pieces: list[list[int]], rows: list[int]) -> None:
+    column = pa.chunked_array(pieces, pa.int64())
+    wanted = np.array([row for row in rows if row < len(column)], np.int64)
+    assert taken(column, wanted).to_pylist() == [column[row].as_py() for row in wanted.tolist()]
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), TEXTS), min_size=1, max_size=12),
-    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), TEXTS), min_size=1, max_size=12),
-    st.sampled_from([0, 1, 64]),
+ROLES = st.lists(
+    st.dictionaries(st.integers(0, 7), st.sampled_from([1, 4, 5, 16, 21])), min_size=1, max_size=6
 )
-def test_the_indexes_by_name_give_the_same_partners(left: list[Any], right: list[Any], bits: int) -> None:
-    """Or they are not used: where names have one number, and where they are not the same in both."""
-    sides = []
-    for rows in (left, right):
-        types, visits, bands = (list(one) for one in zip(*rows, strict=True))
-        columns = {"visit": pa.array(visits, pa.int64()), "band": pa.array(bands, pa.string())}
-        of_types = pa.array(types).dictionary_encode()
-        numbers = name_keys(of_types, columns) & np.uint64(2**bits - 1)
-        order = np.argsort(numbers, kind="stable")
-        ids = pa.array([uuid.uuid4().bytes for _ in rows], pa.binary(16))
-        written = np.ones(len(rows), bool)
-        keys = numbers[order], order.astype(np.uint32)
-        sides.append(Names(ids, of_types, columns, pa.nulls(len(rows), pa.int64()), written, keys))
-    expected = partners(left, right)
-    found = match_by_keys(*sides)
-    assert found is not None or bits < 64
-    for one in filter(None, (found, match_datasets(*sides))):
-        assert dict(zip(one.left.tolist(), one.right.tolist(), strict=True)) == expected
-        assert one.only_left.tolist() == [row for row in range(len(left)) if row not in expected]
-        assert one.only_right.tolist() == [row for row in range(len(right)) if row not in expected.values()]
-        both = {*one.left_codes.tolist(), *one.right_codes.tolist()}
-        assert len(both) == len(left) + len(right) - len(expected)
-        assert (one.left_codes[one.left] == one.right_codes[one.right]).all()
+
+
+@given(ROLES, ROLES, st.permutations(range(8)), st.integers(0, 8), st.randoms())
+def test_inputs_that_only_one_side_has(
+    left: list[dict[int, int]], right: list[dict[int, int]], order: list[int], alone: int, random: Any
+) -> None:
+    """Datasets have a partner if they are not the last ones; inputs are counted by one of two roles."""
+    nobody = np.iinfo(np.uint32).max
+    of_left = np.array([nobody if row >= 8 - alone else order[row] for row in range(8)], np.uint32)
+    of_right = np.full(8, nobody, np.uint32)
+    for row, partner in enumerate(of_left.tolist()):
+        if partner != nobody:
+            of_right[partner] = row
+    count = min(len(left), len(right))
+    pairs = [
+        (one, other, random.random() < 0.5) for one, other in enumerate(random.sample(range(count), count))
+    ]
+    expected: list[list[tuple[int, int]]] = [[], []]
+    for number, (one, other, is_actual) in enumerate(pairs):
+        bit = 4 if is_actual else 1
+        here = {row for row, roles in left[one].items() if roles & bit}
+        there = {row for row, roles in right[other].items() if roles & bit}
+        expected[0] += [(number, row) for row in sorted(here) if of_left[row] not in there]
+        expected[1] += [(number, row) for row in sorted(there) if of_right[row] not in here]
+    expected[1].sort(key=lambda one: (pairs[one[0]][1], one[1]))
+    columns = zip(*pairs, strict=True)
+    table = pa.table(
+        [
+            pa.array(column, type_)
+            for column, type_ in zip(columns, (pa.uint32(), pa.uint32(), pa.bool_()), strict=True)
+        ],
+        ["left", "right", "actual"],
+    )
+    found = _core.lone_inputs(
+        lists(left), lists(right), table, pa.table({"row": of_left}), pa.table({"row": of_right})
+    )
+    assert [
+        [(one["pair"], one["dataset"]) for one in pa.table(side).to_pylist()] for side in found
+    ] == expected
+
+
+def lists(uses: list[dict[int, int]]) -> pa.Table:
+    item = pa.struct([pa.field("row", pa.uint32()), pa.field("roles", pa.uint8())])
+    of_each = [[{"row": row, "roles": roles} for row, roles in sorted(of.items())] for of in uses]
+    half = len(uses) // 2
+    pieces = [pa.array(some, pa.list_(item)) for some in (of_each[:half], of_each[half:])]
+    return pa.table({"neighbours": pa.chunked_array(pieces)})

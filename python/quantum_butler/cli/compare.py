@@ -51,7 +51,7 @@ def compare(left: Path, right: Path, limit: int | None, summary: bool, style: st
     from ..archive.errors import ArchiveError
     from ..archive.reports import plain
     from ..quantum_graphs import QuantumGraphError
-    from ..reporting.comparison import compare as make
+    from ..reporting.comparing import compare as make
     from ..reporting.comparison_text import of_comparison
 
     try:

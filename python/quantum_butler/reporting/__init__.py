@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Comparison", "RunReport", "TaskTimes", "compare", "report", "times")
 
-from .comparison import Comparison, compare
+from .comparing import compare
+from .comparison import Comparison
 from .counts import RunReport, report
 from .times import TaskTimes, times

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ("Names", "Side", "decoded", "names_of_quanta", "read_side")
+__all__ = ("Side", "read_side")
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
-import pyarrow.parquet as pq
 
 from ..archive.columns import in_one_piece
 from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.ids import ids_of
-from ..archive.index import lists_of, map_nodes
-from ..archive.naming import INDEX
-from ..paths import Name, is_there
-from ..queries.order import ordered
+from ..archive.index import map_nodes
+from ..paths import Name
+from .data_ids import text_of_json, text_of_values
+from .datasets import ArchivedDatasets, Datasets, GraphDatasets, decoded
 from .sources import Runs
 
 _Numbers: TypeAlias = np.ndarray[Any, Any]
 
 # Before the name of a column that is one.
 _DIMENSION = "data_id."
+
+_LABELS = pa.dictionary(pa.int32(), pa.string())
 
 _QUANTA = (
     "quantum_id",
@@ -48,34 +46,6 @@ _QUANTA = (
 
 
 @dataclass(frozen=True)
-class Names:
-    """Datasets of a run, in the order that its uses count them by."""
-
-    ids: pa.Array
-    """Their ids (`pyarrow.Array`)."""
-
-    types: pa.Array
-    """Their types, null if nobody tells: texts, or a dictionary of these (`pyarrow.Array`)."""
-
-    data_ids: Mapping[str, pa.Array]
-    """Their data IDs: the values of each dimension, null where it has none (`~collections.abc.Mapping`)."""
-
-    sizes: pa.Array
-    """Bytes, as far as they are known (`pyarrow.Array`)."""
-
-    written: _Numbers
-    """Whether a quantum has written each (`numpy.ndarray`)."""
-
-    keys: tuple[_Numbers, _Numbers] | None = None
-    """Numbers that names are found by, ascending, and the row of each; `None` if it has no such index."""
-
-    def texts(self, rows: _Numbers) -> pa.Array:
-        """Return the data IDs of some rows as text."""
-        taken = pa.array(rows)
-        return _text({name: values.take(taken) for name, values in self.data_ids.items()}, len(rows))
-
-
-@dataclass(frozen=True)
 class Side:
     """One of two runs."""
 
@@ -83,30 +53,34 @@ class Side:
     """The archive or graphs (`tuple` [`str`, ...])."""
 
     quanta: pa.Table
-    """Its quanta; the data ID is text (`pyarrow.Table`)."""
+    """Its quanta, each column in one piece (`pyarrow.Table`)."""
+
+    is_json: bool
+    """Whether their data IDs are JSON, which is put into words for few of them (`bool`)."""
+
+    labels: pa.DictionaryArray
+    """The tasks of the quanta, of which each has one (`pyarrow.DictionaryArray`)."""
 
     is_actual: _Numbers
     """Of which quanta it is known what they have used (`numpy.ndarray`)."""
 
-    datasets: Names
-    """Its datasets (`Names`)."""
+    datasets: Datasets
+    """Its datasets (`Datasets`)."""
 
-    owners: _Numbers
-    """Of each use as an input, the row of the quantum (`numpy.ndarray`)."""
-
-    used: _Numbers
-    """The row of the dataset (`numpy.ndarray`)."""
-
-    predicted: _Numbers
-    """Whether it was predicted (`numpy.ndarray`)."""
-
-    actual: _Numbers
-    """Whether it was really used (`numpy.ndarray`)."""
+    uses: pa.Table
+    """For each quantum rows of datasets, ascending, with their roles, as in a lineage index
+    (`pyarrow.Table`)."""
 
     @property
     def has_names(self) -> bool:
         """Return whether it tells what its datasets are called (`bool`)."""
-        return len(self.datasets.types) > self.datasets.types.null_count or not len(self.datasets.types)
+        types = self.datasets.types
+        return len(types) > types.null_count or not len(types)
+
+    def data_ids(self, rows: _Numbers) -> pa.Array:
+        """Return the data IDs of some quanta as text."""
+        some = in_one_piece(self.quanta["data_id"]).take(pa.array(rows))
+        return text_of_json(some) if self.is_json else some
 
 
 def read_side(places: Sequence[Name]) -> Side:
@@ -114,22 +88,18 @@ def read_side(places: Sequence[Name]) -> Side:
     runs = Runs(*places)
     batches = []
     for batch in runs.batches(_QUANTA):
-        columns = {name: _plain(batch[name]) for name in _QUANTA if name != "data_id"}
+        columns = {name: _plain(batch[name]) for name in _QUANTA if name not in ("data_id", "task_label")}
+        columns["task_label"] = _as_dictionary(batch["task_label"])
         columns["data_id"] = _data_ids(runs, batch)
         batches.append(pa.table(columns))
     quanta = pa.concat_tables(batches, promote_options="permissive") if batches else _nothing()
-    if runs.archive is not None:
-        return _of_archive(runs, quanta)
-    return _of_graph(runs, quanta)
+    quanta = quanta.unify_dictionaries().combine_chunks()
+    return _of_archive(runs, quanta) if runs.archive is not None else _of_graph(runs, quanta)
 
 
 def _nothing() -> pa.Table:
-    return pa.table(
-        {
-            name: pa.nulls(0, pa.string() if name not in ("status", "caveats") else pa.int64())
-            for name in _QUANTA
-        }
-    )
+    types = {"status": pa.int64(), "caveats": pa.int64(), "task_label": _LABELS}
+    return pa.table({name: pa.nulls(0, types.get(name, pa.string())) for name in _QUANTA})
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -139,18 +109,26 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int64()) if pa.types.is_integer(column.type) else column
 
 
-def _data_ids(runs: Runs, batch: pa.Table) -> pa.Array:
-    """Return the data IDs of quanta as text."""
+def _as_dictionary(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_dictionary = pa.types.is_dictionary(labels.type)
+    return (labels if is_dictionary else labels.cast(pa.string()).dictionary_encode()).cast(_LABELS)
+
+
+def _labels(quanta: pa.Table) -> pa.DictionaryArray:
+    """Return the tasks of quanta, with a word for those of which nobody tells it."""
+    labels = in_one_piece(quanta["task_label"])
+    if not labels.null_count:
+        return labels
+    return pc.fill_null(decoded(labels), "unknown").dictionary_encode()
+
+
+def _data_ids(runs: Runs, batch: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """Return the data IDs of quanta: of archives JSON, of graphs text."""
     column = batch["data_id"]
     if runs.graph is None:
-        return _of_json(column)
+        return column.cast(pa.string())
     required = {label: set(task.required) for label, task in runs.graph.tasks.items()}
-    return _text(_of_struct(column, batch["task_label"], required), len(column))
-
-
-def names_of_quanta(quanta: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Return what quanta are matched by."""
-    return in_one_piece(quanta["task_label"]), in_one_piece(quanta["data_id"])
+    return text_of_values(_of_struct(column, batch["task_label"], required), len(column))
 
 
 def _of_struct(
@@ -170,68 +148,6 @@ def _of_struct(
     return fields
 
 
-def decoded(column: pa.Array) -> pa.Array:
-    """Return values without a dictionary."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _text(fields: Mapping[str, pa.Array], length: int) -> pa.Array:
-    """Return ``dimension=value`` of all that is not null, in one order."""
-    parts = [
-        pc.binary_join_element_wise(pa.scalar(name), values.cast(pa.string()), "=")
-        for name, values in ordered(fields).items()
-        if values.null_count < length
-    ]
-    if not parts:
-        return pa.array([""] * length, pa.string())
-    # A row that is all null would be left out; so each has something before the first separator.
-    nothing = pa.array([""] * length, pa.string())
-    joined = pc.binary_join_element_wise(nothing, *parts, ", ", null_handling="skip")
-    return pc.binary_replace_slice(joined, 0, 2, "")
-
-
-def _of_json(column: pa.ChunkedArray) -> pa.Array:
-    """Return data IDs that are JSON as text in one order."""
-    texts = pc.fill_null(column.cast(pa.string()), "{}")
-    if not len(texts):
-        return pa.nulls(0, pa.string())
-    # Read as a table, which takes a fraction of the time.
-    lines = in_one_piece(texts)
-    ends = pa.array([0, len(lines)], pa.int32())
-    whole = pc.binary_join(pa.ListArray.from_arrays(ends, lines), "\n")[0].as_buffer()
-    try:
-        rows = _read_json(whole, {})
-        odd = [one.name for one in rows.schema if not (pa.types.is_int64(one.type) or _is_text(one.type))]
-        if odd:
-            # Texts that look like times, and columns without a value.
-            rows = _read_json(whole, dict.fromkeys(odd, pa.string()))
-    except pa.ArrowException:
-        rows = None
-    if rows is None or len(rows) != len(texts):
-        return pa.array([_one_text(text) for text in texts.to_pylist()], pa.string())
-    return _text({name: in_one_piece(rows[name]) for name in rows.column_names}, len(texts))
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_))
-
-
-def _read_json(text: pa.Buffer, types: Mapping[str, pa.DataType]) -> pa.Table:
-    options = pyarrow.json.ParseOptions(explicit_schema=pa.schema(list(types.items())))
-    sizes = pyarrow.json.ReadOptions(block_size=max(1 << 20, len(text) + 1))
-    return pyarrow.json.read_json(pa.BufferReader(text), read_options=sizes, parse_options=options)
-
-
-def _one_text(text: str) -> str:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if not isinstance(values, dict):
-        return text
-    return ", ".join(f"{name}={value}" for name, value in ordered(values).items() if value is not None)
-
-
 def _of_archive(runs: Runs, quanta: pa.Table) -> Side:
     """Return a run that an archive tells of; uses are in its lineage index, by rows."""
     archive = runs.archive
@@ -240,77 +156,15 @@ def _of_archive(runs: Runs, quanta: pa.Table) -> Side:
     try:
         nodes = map_nodes(path)
         count = int(nodes.schema.metadata[b"datasets"])
-        starts, rows, roles = lists_of(nodes["neighbours"].slice(count))
-        ids = in_one_piece(nodes["id"].slice(0, count))
+        uses, ids = nodes.select(["neighbours"]).slice(count), nodes["id"].slice(0, count)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise unreadable(path, error) from error
-    owners = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    predicted, actual = (roles & role_bit(name) != 0 for name in ("predicted_input", "actual_input"))
-    is_input = predicted | actual
-    known = quanta["known_from"]
+    known = in_one_piece(quanta["known_from"])
     # Archives of the first format were made of lines only.
-    is_actual = pc.fill_null(pc.equal(known, "line"), archive.manifest.version == 1).to_numpy()
-    return Side(
-        runs.places,
-        quanta,
-        is_actual,
-        _named(archive.path, ids),
-        owners[is_input],
-        rows[is_input].astype(np.int64),
-        predicted[is_input],
-        actual[is_input],
-    )
-
-
-def _named(folder: Any, ids: pa.Array) -> Names:
-    """Return the datasets of an archive, which are in the order of the index."""
-    path = folder / "datasets.parquet"
-    count = len(ids)
-    if not is_there(path):
-        nothing = pa.nulls(count, pa.string())
-        return Names(ids, nothing, {}, pa.nulls(count, pa.int64()), np.zeros(count, bool))
-    try:
-        table = pq.read_table(path, columns=["dataset_type", "data_id", "size", "produced"])
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    table = table.slice(0, count)
-    types = in_one_piece(table["dataset_type"].unify_dictionaries())
-    written = pc.fill_null(table["produced"], False).to_numpy()
-    return Names(
-        ids,
-        types,
-        _fields(table["data_id"]),
-        in_one_piece(table["size"]),
-        written,
-        _keys(folder / INDEX, count),
-    )
-
-
-def _fields(column: pa.ChunkedArray) -> dict[str, pa.Array]:
-    """Return the values of all dimensions, each in one piece."""
-    # Putting whole structs together takes much longer.
-    flat = pa.table({"": column}).flatten()
-    names = [field.name for field in column.type]
-    return {
-        name: in_one_piece(values.unify_dictionaries())
-        for name, values in zip(names, flat.columns, strict=True)
-    }
-
-
-def _keys(path: Path, count: int) -> tuple[_Numbers, _Numbers] | None:
-    """Return the index by name, of the first rows only; `None` if it cannot be what it should."""
-    if not is_there(path):
-        return None
-    try:
-        with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
-            table = file.read_all()
-        keys, rows = (table[name].to_numpy() for name in ("key", "row"))
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise unreadable(path, error) from error
-    if len(rows) and int(rows.max()) >= count:
-        keys, rows = keys[rows < count], rows[rows < count]
-    is_whole = len(rows) == count and bool((np.bincount(rows, minlength=count) == 1).all())
-    return (keys, rows) if is_whole and bool((keys[1:] >= keys[:-1]).all()) else None
+    is_line = pc.fill_null(pc.equal(known, "line"), archive.manifest.version == 1)
+    is_actual = is_line.to_numpy(zero_copy_only=False)
+    datasets = ArchivedDatasets(archive.path, ids)
+    return Side(runs.places, quanta, True, _labels(quanta), is_actual, datasets, uses)
 
 
 def _of_graph(runs: Runs, quanta: pa.Table) -> Side:
@@ -318,7 +172,7 @@ def _of_graph(runs: Runs, quanta: pa.Table) -> Side:
     graph = runs.graph
     assert graph is not None
     order, quantum_ids = _sorted_once(ids_of(quanta["quantum_id"]), quanta["start"].cast(pa.int64()))
-    quanta = quanta.take(pa.array(order))
+    quanta = quanta.take(pa.array(order)).combine_chunks()
     required = {name: set(one.required) for name, one in graph.dataset_types.items()}
     dimensions: set[str] = set()
     parts = []
@@ -350,22 +204,27 @@ def _of_graph(runs: Runs, quanta: pa.Table) -> Side:
     of_quanta, of_datasets = np.concatenate(owners), np.concatenate(used)
     is_known = (of_quanta >= 0) & (of_datasets >= 0)
     pairs = np.unique(np.stack([of_quanta[is_known], of_datasets[is_known]]), axis=1)
-    yes = np.ones(pairs.shape[1], bool)
+    uses = pa.StructArray.from_arrays(
+        [
+            pa.array(pairs[1].astype(np.uint32)),
+            pa.array(np.full(pairs.shape[1], role_bit("predicted_input"), np.uint8)),
+        ],
+        ["row", "roles"],
+    )
+    ends = np.searchsorted(pairs[0], np.arange(len(quanta) + 1)).astype(np.int32)
     return Side(
         runs.places,
         quanta,
+        False,
+        _labels(quanta),
         np.zeros(len(quanta), bool),
-        Names(
-            in_one_piece(datasets["id"]),
+        GraphDatasets(
+            datasets["id"],
             in_one_piece(datasets["type"]),
             {name: in_one_piece(datasets[_DIMENSION + name]) for name in dimensions},
-            pa.nulls(len(datasets), pa.int64()),
             datasets["written"].to_numpy(),
         ),
-        pairs[0],
-        pairs[1],
-        yes,
-        ~yes,
+        pa.table({"neighbours": pa.ListArray.from_arrays(pa.array(ends), uses)}),
     )
 
 

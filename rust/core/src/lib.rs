@@ -14,6 +14,7 @@ pub mod id;
 mod id_set;
 pub mod lineage;
 pub mod log;
+pub mod matching;
 mod parallel;
 mod paths;
 pub mod provenance;

@@ -16,6 +16,7 @@ mod lock;
 mod log;
 mod log_execution;
 mod log_names;
+mod matching;
 mod new_objects;
 mod paths;
 mod provenance;
@@ -54,6 +55,8 @@ mod _core {
     use crate::locations::Locations;
     #[pymodule_export]
     use crate::log::LogWriter;
+    #[pymodule_export]
+    use crate::matching::{Names, lone_inputs, partners};
     #[pymodule_export]
     use crate::paths::{is_plain_path, is_unquoted_path};
     #[pymodule_export]

@@ -18,7 +18,7 @@ use crate::{DatasetId, Error, Result, parallel};
 const SHARE: usize = 16;
 
 /// The bit of a role.
-pub(super) fn bit(role: Role) -> u8 {
+pub(crate) fn bit(role: Role) -> u8 {
     const { assert!(ROLES <= 8) };
     1 << role as u8
 }

@@ -43,6 +43,8 @@ pub use difference::{Change, Difference};
 pub use index::{LineageIndex, Neighbours};
 pub use nodes::Nodes;
 
+pub(crate) use index::bit as role_bit;
+
 /// What whoever reads record batches expects.
 type ArrowResult<T> = std::result::Result<T, ArrowError>;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("CLASSES", "QUANTUM", "Datasets", "Repository", "make_repository", "whole_quantum")
+__all__ = ("CLASSES", "QUANTUM", "RUN", "Datasets", "Repository", "make_repository", "whole_quantum")
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ CLASSES: Mapping[str, type[lsst.daf.butler.QuantumBackedButler]] = {
 }
 INSTRUMENT = "BenchCam"
 RUN = "benches/run"
+"""The run of all datasets."""
 
 QUANTUM = (10, 5)
 """Inputs and outputs of a typical quantum."""

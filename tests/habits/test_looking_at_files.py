@@ -21,8 +21,6 @@ ALLOWED = {
     "store/artifact.py": {"os.path.isdir"},
     # A file is then created in upstream's way, which finds it.
     "record_file/schema.py": {"os.path.lexists"},
-    # Upstream then reads the dataset from where it is.
-    "upstream/caching.py": {"os.path.exists"},
     # Whoever collects next removes it.
     "collecting/scratch.py": {"os.path.isdir"},
     # What is not read differs from what is expected.

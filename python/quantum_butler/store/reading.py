@@ -137,6 +137,7 @@ class _Reading:
     __slots__ = (
         "_component",
         "_formatter",
+        "_is_derived",
         "_location",
         "_ref",
         "_rest",
@@ -166,6 +167,7 @@ class _Reading:
     ):
         self._store, self._component = store, choice.component
         self._ref = choice.ref or registered
+        self._is_derived = choice.ref is not None
         self._location, info = file
         self.info = info
         reader = import_reader(info.formatter)
@@ -195,13 +197,13 @@ class _Reading:
         if parameters:
             self.understood, others = self._formatter.segregate_parameters()
             # A derived component has no parameters of its own.
-            self._rest = {} if choice.ref is not None else storage_class.filterParameters(others)
+            self._rest = {} if self._is_derived else storage_class.filterParameters(others)
 
     def read(self, asked: DatasetRef, parameters: Mapping[str, Any] | None, cache: str | None) -> Any:
         """Read the file or its copy in the file cache, as what was asked for; fail in upstream's words."""
         formatter, held = self._formatter, None
         if cache is not None and (held := self._hold(cache)) is not None:
-            uri, path = ResourcePath(held, forceDirectory=False), held
+            uri, path = held, held.ospath
         elif (root := self._store.root) is not None:
             uri, path = self._location.uri, root + self.info.path
         else:
@@ -237,7 +239,7 @@ class _Reading:
             ) from err
         finally:
             if held is not None:
-                release_file(held)
+                release_file(path)
         storage_class = asked.datasetType.storageClass
         if self._rest:
             dataset = storage_class.delegate().handleParameters(dataset, self._rest)
@@ -261,12 +263,12 @@ class _Reading:
             dataset = formatter.read_from_uri(uri, component=component, expected_size=size)
         return dataset
 
-    def _hold(self, cache: str) -> str | None:
-        """Return a path to the file's copy in the file cache, if there is one; it has to be released."""
-        if self._ref.isComponent():
+    def _hold(self, cache: str) -> ResourcePath | None:
+        """Return a URI of the file's copy in the file cache, if there is one; it has to be released."""
+        if self._is_derived:
             # Of what else it is derived only upstream knows the name in the cache.
             raise NotOurs
-        return hold_file(cache, self._ref.id, self.info.component, self._location.uri.getExtension())
+        return hold_file(cache, self._ref, self.info.component, self._location.uri.getExtension())
 
     def _is_cached_when_read(self) -> bool:
         """Return whether the file cache takes the file when it is read."""

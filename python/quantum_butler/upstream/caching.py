@@ -9,11 +9,13 @@ from __future__ import annotations
 __all__ = ("CacheSettings", "cache_folder", "hold_file", "is_known", "release_file")
 
 import contextlib
+import functools
 import os
 import secrets
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from lsst.daf.butler._location import LocationFactory
 from lsst.daf.butler.datastore.cache_manager import (
     AbstractDatastoreCacheManager,
     DatastoreCacheManager,
@@ -21,10 +23,12 @@ from lsst.daf.butler.datastore.cache_manager import (
 )
 from lsst.resources import ResourcePath
 
+from .. import _core
 from . import NotOurs
+from .locations import PlainLocationFactory
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DatasetId, DatasetRef, DatasetType
+    from lsst.daf.butler import DatasetRef, DatasetType
     from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 
 # More kinds of datasets than any repository has.
@@ -80,12 +84,26 @@ def cache_folder(manager: AbstractDatastoreCacheManager) -> str | None:
     return path
 
 
-def hold_file(folder: str, dataset_id: DatasetId, component: str | None, extension: str) -> str | None:
-    """Give a cached file a second name, so that it stays. Return the name, or `None` without such a file."""
-    name = f"{dataset_id}_{component}{extension}" if component else f"{dataset_id}{extension}"
-    exempt = f"{folder}{DatastoreCacheManager._temp_exemption_prefix}"
+def hold_file(folder: str, ref: DatasetRef, component: str | None, extension: str) -> ResourcePath | None:
+    """Give a cached file a second name, so that it stays. Return that, or `None` without such a file."""
+    # Most datasets have none, so that nothing else is done before that is known.
+    if (name := _core.file_of_dataset(folder, ref, component or None, extension)) is None:
+        return None
+    exempt = DatastoreCacheManager._temp_exemption_prefix
     held = f"{exempt}{secrets.token_hex(4)}-{name}"
-    return held if _link(folder + name, held, exempt) else None
+    # Whatever goes wrong, upstream then reads the dataset from where it is.
+    try:
+        path = folder + name
+        # Only the file's own name matters: a link is one to what it leads to.
+        source = os.path.realpath(path) if os.path.islink(path) else path
+        try:
+            os.link(source, folder + held)
+        except FileNotFoundError:
+            ResourcePath(folder + exempt, forceDirectory=True).mkdir()
+            os.link(source, folder + held)
+    except Exception:
+        return None
+    return _files_in(folder).uri(held)
 
 
 def release_file(held: str) -> None:
@@ -94,20 +112,10 @@ def release_file(held: str) -> None:
         os.remove(held)
 
 
-def _link(path: str, other: str, folder: str) -> bool:
-    """Link a file into a folder, and make the folder if needed. Return whether that was possible."""
-    if not os.path.exists(path):
-        return False
-    # Whatever goes wrong, upstream then reads the dataset from where it is.
-    try:
-        try:
-            os.link(os.path.realpath(path), other)
-        except FileNotFoundError:
-            ResourcePath(folder, forceDirectory=True).mkdir()
-            os.link(os.path.realpath(path), other)
-    except Exception:
-        return False
-    return True
+@functools.lru_cache(maxsize=16)
+def _files_in(folder: str) -> PlainLocationFactory:
+    """Return what makes URIs of files in a folder."""
+    return PlainLocationFactory(LocationFactory(ResourcePath(folder, forceDirectory=True)))
 
 
 def is_known(manager: AbstractDatastoreCacheManager | None, ref: DatasetRef) -> bool:

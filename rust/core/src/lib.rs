@@ -28,7 +28,7 @@ mod uuid_text;
 pub use changes::Changes;
 pub use compression::compress;
 pub use error::{Error, Result};
-pub use files::{datasets_exist, files_exist, remove_files, write_file};
+pub use files::{datasets_exist, file_of_dataset, files_exist, remove_files, write_file};
 pub use frontier::Frontier;
 pub use id::DatasetId;
 pub use id_set::IdSet;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use quantum_butler_core as core;
 
+use crate::dataset_id::dataset_id;
+
 /// Files, or datasets, that the core is asked about at once.
 const AT_ONCE: usize = 4096;
 
@@ -19,6 +21,20 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[pyo3(signature = (root, paths, /))]
 pub(crate) fn files_exist(py: Python<'_>, root: &str, paths: Vec<String>) -> PyResult<Vec<bool>> {
     detached(py, &paths, |paths| core::files_exist(Path::new(root), paths))
+}
+
+/// The name of a dataset's file in a folder where files are named by ids, or `None`.
+#[pyfunction]
+#[pyo3(signature = (folder, dataset, component, extension, /))]
+pub(crate) fn file_of_dataset(
+    py: Python<'_>,
+    folder: &str,
+    dataset: &Bound<'_, PyAny>,
+    component: Option<&str>,
+    extension: &str,
+) -> PyResult<Option<String>> {
+    let id = dataset_id(dataset)?;
+    Ok(py.detach(|| core::file_of_dataset(Path::new(folder), id, component, extension)))
 }
 
 /// Applies a function to all items, some at a time, detached from the interpreter.

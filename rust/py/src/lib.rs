@@ -39,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use crate::error::{DuplicateKeyError, UnfitValueError, UnknownColumnError, UnreadableGraphError};
     #[pymodule_export]
-    use crate::existence::files_exist;
+    use crate::existence::{file_of_dataset, files_exist};
     #[pymodule_export]
     use crate::files::{Folders, compress, write_file};
     #[pymodule_export]

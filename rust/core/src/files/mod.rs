@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use crate::{Error, Result};
 
-pub use existence::{datasets_exist, files_exist};
+pub use existence::{datasets_exist, file_of_dataset, files_exist};
 pub use removal::remove_files;
 
 /// Writes a file so that others see all of it, or what was there before.

@@ -96,8 +96,9 @@ def settle_in_child(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent(parent)
     forget_connections()
-    # Python's own generator has been seeded anew by now.
-    if (random := getattr(sys.modules.get("numpy"), "random", None)) is not None:
+    # Python's own generator has been seeded anew by now.  numpy imports its one when it is asked for: here
+    # that would be an import for each quantum.
+    if (random := sys.modules.get("numpy.random")) is not None:
         random.seed()
 
 

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import random
+import selectors
 import signal
 import sys
 import threading
@@ -282,6 +283,21 @@ def test_a_quantum_starts_as_soon_as_its_inputs_are_there(
     # In order of the labels, all others of the first task come before.
     left, raised = run(new_run, deeds, **options)
     assert raised is None and states(left) == expect({})
+
+
+def test_a_process_is_not_polled_while_it_ends(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+    select = selectors.DefaultSelector.select
+
+    def counted(self: Any, timeout: float | None = None) -> Any:
+        events = select(self, timeout)
+        heard.extend([events] if events else [])
+        return events
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", counted)
+    _, raised = run(new_run, {}, jobs=1)
+    # It has begun, has an outcome, closes its pipe, and ends.
+    assert raised is None and 8 <= len(heard) <= 8 * 5
 
 
 def test_connections_of_the_parent_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,8 @@ class GraphRun:
         self._selector.close()
 
     def _dispose(self, worker: Worker) -> None:
-        self._selector.unregister(worker.outcomes)
+        if not worker.is_silent:
+            self._selector.unregister(worker.outcomes)
         self._selector.unregister(worker.sentinel)
         self._workers.remove(worker)
         worker.dispose()
@@ -173,13 +174,22 @@ class GraphRun:
         events = self._selector.select(max(0.0, due - now))
         ended = {key.data for key, _ in events if key.fd == key.data.sentinel}
         for worker in {key.data for key, _ in events}:
-            if (outcome := worker.receive()) is not None and worker.quantum_id is not None:
+            if (outcome := self._receive(worker)) is not None and worker.quantum_id is not None:
                 self._outcomes[worker.quantum_id] = outcome
             if worker in ended:
                 self._note_end(worker)
             elif outcome is not None:
                 self._note_outcome(worker, outcome)
         self._see_to_deadlines()
+
+    def _receive(self, worker: Worker) -> Outcome | None:
+        """Read what has come from a process, and wait no more for its pipe once that is closed."""
+        was_silent = worker.is_silent
+        outcome = worker.receive()
+        if worker.is_silent and not was_silent:
+            # It takes a process milliseconds to end after that; the pipe would be ready all the while.
+            self._selector.unregister(worker.outcomes)
+        return outcome
 
     def _due(self, worker: Worker, now: float) -> float:
         """Return when a process has to be looked at again at the latest."""

@@ -50,6 +50,8 @@ class Worker:
         """When `kill` is due, by `time.monotonic`."""
         self.is_ending = False
         """Whether the process was asked to end, or forced."""
+        self.is_silent = False
+        """Whether nothing more can come from it, because it has closed its end of the pipe."""
         # Otherwise a campaign of forked processes would leave a log for each quantum.
         logs = _free_logs.setdefault(os.getpid(), [])
         self._log = logs.pop() if logs else log_name()
@@ -138,6 +140,7 @@ class Worker:
         with contextlib.suppress(BlockingIOError):
             while contents := os.read(self.outcomes, _CHUNK):
                 self._received += contents
+            self.is_silent = True
         while len(self._received) >= _LENGTH:
             end = _LENGTH + int.from_bytes(self._received[:_LENGTH], "big")
             if len(self._received) < end:

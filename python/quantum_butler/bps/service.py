@@ -107,8 +107,11 @@ class WarmParslService(ParslService):
     def cancel(self, wms_id: str, pass_thru: str | None = None) -> tuple[bool, str]:
         """Have a run end, and wait until it has."""
         folder = os.path.abspath(wms_id)
-        if read_state(folder).state != "RUNNING":
-            return False, "it is not running"
+        try:
+            if read_state(folder).state != "RUNNING":
+                return False, "it is not running"
+        except FileNotFoundError as error:
+            return False, f"it was never started: {error}"
         request_cancellation(folder)
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:

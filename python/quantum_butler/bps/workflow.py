@@ -68,8 +68,15 @@ class WarmParslWorkflow(ParslWorkflow):
             raise
 
     def restart(self) -> None:
-        """Start it again after an interruption: what has succeeded is not run again."""
-        for name, state in read_state(self.path).jobs.items():
+        """Start it again after an interruption: what has succeeded is not run again.
+
+        A run that was saved and never started has nothing that tells of it yet.
+        """
+        try:
+            before = read_state(self.path).jobs
+        except FileNotFoundError:
+            before = {}
+        for name, state in before.items():
             if state == "SUCCEEDED":
                 self._named(name).done = True
             elif is_there(errors := self._named(name).stderr):

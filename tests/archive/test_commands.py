@@ -134,6 +134,21 @@ def test_lineage(archive: Path) -> None:
     assert all(str(id_) in text for id_ in (*model.datasets, *model.quanta))
 
 
+def test_summary_of_lineage(archive: Path) -> None:
+    whole = as_csv("lineage", archive, dataset_id(200))
+    rows = as_csv("lineage", archive, dataset_id(200), "--summary")
+    assert as_json("lineage", archive, dataset_id(200), "--summary") == [
+        {**row, "count": int(row["count"])} for row in rows
+    ]
+    assert rows and sum(int(row["count"]) for row in rows) == len(whole)
+    coadds = [int(row["count"]) for row in rows if (row["kind"], row["name"]) == ("quantum", "coadd")]
+    assert sum(coadds) == sum(row["task_label"] == "coadd" for row in whole) > 0
+    text = run("lineage", archive, dataset_id(200), "--summary").stdout
+    assert text.endswith("\n8 datasets and 5 quanta\n") and "coadd" in text
+    refused = run("lineage", archive, dataset_id(200), "--summary", "--format", "dot", status=2)
+    assert "--summary has no form dot" in refused.stderr
+
+
 def test_options_of_lineage(archive: Path) -> None:
     assert len(as_json("lineage", archive, dataset_id(200), "--up", "--depth", 1)["quanta"]) == 1
     assert len(as_json("lineage", archive, dataset_id(1), "--down")["quanta"]) == 2

@@ -10,6 +10,7 @@ __all__ = (
     "of_dataset",
     "of_difference",
     "of_lineage",
+    "of_lineage_summary",
     "of_quanta",
     "of_quantum",
     "of_statistics",
@@ -22,6 +23,7 @@ __all__ = (
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
         Statistics,
         TaskStatistics,
     )
+
+_PRODUCED_WORDS = {True: "written", False: "not written", None: ""}
 
 _ROLE_WORDS = dict(zip(ROLES, ("predicted", "available", "used", "predicted", "written"), strict=True))
 
@@ -290,7 +294,7 @@ def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
     empty = [""] * (len(QUANTUM_FIELDS) - 1)
     for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
         called = dataset_names(dataset)
-        status = {True: "written", False: "not written", None: ""}[dataset.produced]
+        status = _PRODUCED_WORDS[dataset.produced]
         cells.append((far, 1, ["dataset", *called, status, str(dataset.dataset_id), *dataset_cells(dataset)]))
         rows.append((far, 1, ["dataset", dataset.dataset_id, *empty, *dataset_fields(dataset)]))
     # Quanta come before the datasets that they lead to.
@@ -324,6 +328,32 @@ def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
     }
     header = ["distance", "kind", "id", *QUANTUM_FIELDS[1:], *DATASET_FIELDS]
     return Report(content, header, [[far, *row] for far, _, row in rows], text)
+
+
+def of_lineage_summary(lineage: Lineage) -> Report:
+    """Report how many quanta of each task and datasets of each type `Archive.lineage` found."""
+    counts = Counter(
+        ("quantum", one.task_label or "", one.run or "", one.status or "")
+        for one in lineage.describe_quanta()
+    )
+    counts.update(
+        ("dataset", one.dataset_type or "", one.run or "", _PRODUCED_WORDS[one.produced])
+        for one in lineage.describe_datasets()
+    )
+    # As in `of_lineage`, quanta come first.
+    rows = sorted(
+        ((*names, count) for names, count in counts.items()), key=lambda row: (row[0] != "quantum", row)
+    )
+    header = ["kind", "name", "run", "status", "count"]
+
+    def text() -> str:
+        shown = [[kind, name or "(no name)", *names, f"{count:,}"] for kind, name, *names, count in rows]
+        known = "" if lineage.actual else ", as predicted"
+        totals = f"{counted(len(lineage.datasets), 'dataset')} and {counted(len(lineage.quanta), 'quantum')}"
+        body = without_empty(["", "task or type", "run", "status", "count"], shown, "    r")
+        return f"{body}\n{totals}{known}\n"
+
+    return Report([dict(zip(header, row, strict=True)) for row in rows], header, [*rows], text)
 
 
 def of_difference(difference: Difference, left: Archive, right: Archive) -> Report:

@@ -16,6 +16,7 @@ from .options import actual_option, limit_option
 from .output import fitted, format_option, output_option, show, wide_option
 
 _format = format_option("json", "csv")
+_PICTURES = ("dot", "mermaid", "svg")
 _limit = limit_option("rows of a table", more=" JSON and CSV have all.")
 
 
@@ -60,15 +61,17 @@ def show_named(
 )
 @actual_option
 @_limit
+@click.option("--summary", is_flag=True, help="Count quanta and datasets, by task or type, run and status.")
 @output_option
 @wide_option
-@format_option("json", "csv", "dot", "mermaid", "svg")
+@format_option("json", "csv", *_PICTURES)
 def lineage(
     words: tuple[str, ...],
     direction: Literal["up", "down"],
     depth: int | None,
     actual: bool | None,
     limit: int | None,
+    summary: bool,
     wide: bool,
     style: str,
 ) -> None:
@@ -79,6 +82,7 @@ def lineage(
 
     \b
     quantum-butler lineage campaign deepCoadd tract=3 patch=5 band=r
+    quantum-butler lineage campaign deepCoadd tract=3 patch=5 band=r --summary
     quantum-butler lineage campaign raw exposure=7 detector=3 --down --depth 2
     quantum-butler lineage run.qg isr visit=7 detector=3 --format svg -o isr.svg
 
@@ -86,13 +90,16 @@ def lineage(
     pages, and svg, a picture of up to 300 nodes that Graphviz draws.
     """  # noqa: D301 - click wants the character \b itself
     from ..archive.graph import MOST_NODES, Graph, GraphvizError, NoGraphvizError, to_dot, to_mermaid, to_svg
-    from ..archive.reports import of_lineage
+    from ..archive.reports import of_lineage, of_lineage_summary
 
+    if summary and style in _PICTURES:
+        raise click.UsageError(f"--summary has no form {style}: it is a table, json or csv")
     paths, name = split_words(words)
     with opened_run(*paths) as run:
         found = run.lineage(run.resolve(name).id, direction=direction, depth=depth, actual=actual)
-        if style not in ("dot", "mermaid", "svg"):
-            show(fitted(of_lineage(found, limit).render(style), style, wide))
+        if style not in _PICTURES:
+            report = of_lineage_summary(found) if summary else of_lineage(found, limit)
+            show(fitted(report.render(style), style, wide))
             return
         nodes = len(found.datasets) + len(found.quanta)
         if style == "svg" and nodes > MOST_NODES:

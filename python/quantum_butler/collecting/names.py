@@ -64,7 +64,7 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
             ranges.add("records", rows.cast(_records_schema(rows)))
         schema = _schema(dimensions)
         index = _IndexByName(datasets, folder)
-        with TableWriter("datasets", result, schema) as writer:
+        with TableWriter("datasets", result, schema, datasets) as writer:
             for number in range(ranges.count):
                 table = _in_order(ranges, number, known, dimensions)
                 writer.write(table.cast(schema))

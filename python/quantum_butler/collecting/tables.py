@@ -83,14 +83,21 @@ _LAYOUTS = {
 }
 
 
-def layout_of(schema: pa.Schema) -> _Layout:
-    """Return how a table is written whose columns depend on what is in it: repeated texts once."""
+def layout_of(schema: pa.Schema, count: int) -> _Layout:
+    """Return how a table is written whose columns depend on what is in it: repeated texts once.
+
+    Whoever asks for a few of its rows, here and there, has whole row groups to read; but the end of the file
+    tells of all row groups, and is read each time.
+    """
     texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for field in schema:
         if pa.types.is_struct(field.type):
             texts += [f"{field.name}.{one.name}" for one in field.type if pa.types.is_dictionary(one.type)]
-    return _Layout(schema, 1 << 17, texts)
+    return _Layout(schema, min(max(1 << 14, 1 << (count // _MOST_GROUPS).bit_length()), 1 << 17), texts)
 
+
+# Row groups of a table whose rows are asked for here and there, unless it is very large.
+_MOST_GROUPS = 1 << 10
 
 # Tables that wait for more to come are put together when there are so many: each may be mapped from a file,
 # of which a process may have some thousands.
@@ -100,8 +107,8 @@ _MOST_WAITING = 64
 class TableWriter:
     """Writes one table of an archive into a folder, in row groups of bounded size."""
 
-    def __init__(self, name: str, folder: str, schema: pa.Schema | None = None):
-        layout = _LAYOUTS[name] if schema is None else layout_of(schema)
+    def __init__(self, name: str, folder: str, schema: pa.Schema | None = None, count: int = 0):
+        layout = _LAYOUTS[name] if schema is None else layout_of(schema, count)
         self._layout = layout
         self._writer = pq.ParquetWriter(
             f"{folder}/{name}.parquet",

@@ -53,7 +53,9 @@ __all__ = [
     "is_unquoted_path",
     "lone_inputs",
     "partners",
+    "ranges_of_ids",
     "remove_files",
+    "rows_of_ids",
     "train_dictionary",
     "unpack",
     "write_file",
@@ -241,6 +243,7 @@ class LineageIndex:
     def quanta_of(self, row: int, roles: int, /) -> list[int]: ...
     def writers(self, rows: Sequence[int], /) -> list[int | None]: ...
     def written(self, rows: Sequence[int], /) -> list[bool]: ...
+    def producers(self, start: int, stop: int, /) -> ArrowTable: ...
     def datasets_of(self, number: int, /) -> list[tuple[int, int]]: ...
     def closure(self, rows: Sequence[int], /, *, up: bool, actual: bool, depth: int | None) -> Closure: ...
     def census(
@@ -270,14 +273,7 @@ class Names:
     def add(self, table: Any, texts: Sequence[str], /) -> None:
         """Add rows, whose names are the values of all columns, of some as texts even if they are integers."""
 
-def partners(left: Names, right: Names, /) -> tuple[ArrowTable, ArrowTable]:
-    """Return for each row the row of the other side with the same name, or the greatest number."""
-
-def lone_inputs(
-    left: Any, right: Any, quanta: Any, of_left: Any, of_right: Any, /
-) -> tuple[ArrowTable, ArrowTable]:
-    """Return inputs on one side only: which of the quanta has it, and its row there."""
-
+@final
 class FileRecords:
     """One file datastore's records: a table and the locations, changed together.
 
@@ -351,6 +347,20 @@ class Folders:
 
     def __new__(cls, paths: Iterable[str], /) -> Folders: ...
     def exist(self) -> bool: ...
+
+def rows_of_ids(ids: Any, wanted: Any, /) -> ArrowTable:
+    """Return the row of each wanted id among others, each of which is there once, or the greatest number."""
+
+def ranges_of_ids(bounds: Any, wanted: Any, /) -> ArrowTable:
+    """Return how many of some ascending ids are not greater, for each wanted one."""
+
+def partners(left: Names, right: Names, /) -> tuple[ArrowTable, ArrowTable]:
+    """Return for each row the row of the other side with the same name, or the greatest number."""
+
+def lone_inputs(
+    left: Any, right: Any, quanta: Any, of_left: Any, of_right: Any, /
+) -> tuple[ArrowTable, ArrowTable]:
+    """Return inputs on one side only: which of the quanta has it, and its row there."""
 
 def compress(data: bytes, /) -> bytes: ...
 def file_of_dataset(folder: str, dataset: Any, component: str | None, extension: str, /) -> str | None: ...

@@ -12,6 +12,7 @@ __all__ = ("write_datasets",)
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import _core
+from ..archive.columns import in_one_piece
 from ..archive.name_values import METADATA, NameValues
 from ..archive.naming import INDEX, name_keys
 from ..archive.schemas import DATASETS
 from ..paths import is_there
-from .ids import ids_of, uuids_of
+from .ids import ids_of
 from .parts import Part, read_names
 from .tables import TableWriter
 
@@ -35,6 +37,12 @@ _FIXED = ("dataset_id", "dataset_type", "run", "storage_class", "producer")
 
 # A number of a name, and its row.
 _PAIR = np.dtype([("key", np.uint64), ("row", np.uint32)])
+
+# What the core has in place of a row.
+_NO_ROW = np.iinfo(np.uint32).max
+
+# So many ranges are numbers of 16 bits.
+_MOST_SMALL = 1 << 16
 
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
 
@@ -74,7 +82,7 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
             # What no quantum has, such as versions of software.
             for number in range(ranges.count):
                 if (rest := ranges.rest(number)) is not None:
-                    table = _rows(rest, dimensions)
+                    table = _table_rows(rest, dimensions)
                     writer.write(table.cast(schema))
                     index.add(table, dimensions)
         index.write(os.path.join(result, INDEX))
@@ -89,18 +97,15 @@ class _Known:
         self._ids = nodes["id"]
         self._index = _core.LineageIndex(nodes)
 
-    def ids(self, start: int, stop: int) -> Any:
-        """Return the ids of some rows."""
-        return ids_of(self._ids.slice(start, stop - start))
+    def ids(self, start: int, stop: int) -> pa.Table:
+        """Return the ids of some rows, as the only column."""
+        return pa.table({"dataset_id": self._ids.slice(start, stop - start)})
 
     def producers(self, start: int, stop: int) -> tuple[pa.Array, pa.Array]:
         """Return who has written datasets or was to, and whether they are written: null if nobody was to."""
-        rows = range(start, stop)
-        numbers = np.array([-1 if one is None else one for one in self._index.writers(rows)], np.int64)
-        found = numbers >= 0
-        places = pa.array(np.where(found, numbers + self.datasets, 0), mask=~found)
-        written = pa.array(self._index.written(rows), mask=~found, type=pa.bool_())
-        return self._ids.take(places).combine_chunks(), written
+        table = pa.table(self._index.producers(start, stop))
+        ids, written = (in_one_piece(table[name]) for name in ("producer", "produced"))
+        return pa.ExtensionArray.from_storage(pa.uuid(), ids), written
 
 
 class _Ranges:
@@ -109,8 +114,8 @@ class _Ranges:
     def __init__(self, known: _Known, folder: str):
         self._known, self._folder = known, folder
         self._starts = list(range(0, max(known.datasets, 1), _RANGE))
-        first = [known.ids(start, start + 1)[0] for start in self._starts[1:] if start < known.datasets]
-        self._bounds = np.array(first, "S16")
+        first = [known.ids(start, start + 1) for start in self._starts[1:] if start < known.datasets]
+        self._bounds = pa.concat_tables([known.ids(0, 0), *first])
         self.count = len(self._starts)
         self._rest: dict[int, pa.Table] = {}
 
@@ -121,9 +126,15 @@ class _Ranges:
 
     def add(self, kind: str, table: pa.Table) -> None:
         """Add rows."""
-        ranges = np.searchsorted(self._bounds, ids_of(table["dataset_id"]), side="right")
-        for number in np.unique(ranges).tolist():
-            some = table if len(self._bounds) == 0 else table.filter(pa.array(ranges == number))
+        ranges = _rows(_core.ranges_of_ids(self._bounds, table.select(["dataset_id"])))
+        # Of small numbers that is linear.
+        order = np.argsort(ranges.astype(np.uint16) if self.count <= _MOST_SMALL else ranges, kind="stable")
+        ordered = table.take(pa.array(order))
+        stops = np.bincount(ranges, minlength=self.count).cumsum().tolist()
+        for number, (start, stop) in enumerate(pairwise([0, *stops])):
+            if start == stop:
+                continue
+            some = ordered.slice(start, stop - start)
             with (
                 open(self._path(kind, number), "ab") as stream,
                 pa.ipc.new_stream(stream, some.schema) as writer,
@@ -200,35 +211,52 @@ def _in_order(ranges: _Ranges, number: int, known: _Known, dimensions: dict[str,
     """Return the rows of one range, in the order of the index."""
     start, stop = ranges.bounds(number)
     ids = known.ids(start, stop)
-    names = pa.concat_tables(
-        [_plain(pa.table({"dataset_id": uuids_of(ids[:0])}), dimensions), *ranges.read("names", number)]
-    )
-    name_ids = ids_of(names["dataset_id"])
+    names = pa.concat_tables([_plain(ids.slice(0, 0), dimensions), *ranges.read("names", number)])
+    places = _rows(_core.rows_of_ids(ids, names.select(["dataset_id"])))
+    is_lone = places == _NO_ROW
+    if is_lone.any():
+        ranges.keep_rest(number, _each_once(names.filter(pa.array(is_lone))))
     # Of several the first that has a storage class.
-    order = np.lexsort((names["storage_class"].is_null().to_numpy(), name_ids))
-    unique, first = np.unique(name_ids[order], return_index=True)
-    names = names.take(order[first])
-    place, has_name = _places(unique, ids)
-    is_known = np.zeros(len(unique), bool)
-    is_known[place[has_name]] = True
-    ranges.keep_rest(number, names.filter(pa.array(~is_known)))
-    names = names.take(pa.array(place, mask=~has_name))
-    records = list(ranges.read("records", number))
-    sizes, classes = (
-        _of_records(records, ids)
-        if records
-        else (pa.nulls(len(ids), pa.int64()), pa.nulls(len(ids), pa.string()))
-    )
+    has_class = names["storage_class"].is_valid().to_numpy()
+    chosen = np.full(len(ids), -1, np.int64)
+    for among in (~is_lone & ~has_class, ~is_lone & has_class):
+        rows = np.flatnonzero(among)[::-1]
+        chosen[places[rows]] = rows
+    names = _encoded(names).take(pa.array(chosen, mask=chosen < 0))
+    sizes, classes = _of_records(list(ranges.read("records", number)), ids)
     producers, produced = known.producers(start, stop)
-    of_graph = names["producer"].combine_chunks()
     columns = {
-        "dataset_id": uuids_of(ids),
-        "storage_class": pc.coalesce(names["storage_class"].combine_chunks(), classes),
+        "dataset_id": in_one_piece(ids["dataset_id"]),
         "size": sizes,
-        "producer": _coalesced(producers, of_graph),
+        "producer": _coalesced(producers, names["producer"].combine_chunks()),
         "produced": produced,
     }
-    return _rows(names, dimensions, columns)
+    if names["storage_class"].null_count:
+        told = names["storage_class"].combine_chunks().cast(pa.string())
+        columns["storage_class"] = pc.coalesce(told, classes)
+    return _table_rows(names, dimensions, columns)
+
+
+def _rows(numbers: _core.ArrowTable) -> Any:
+    """Return the numbers that the core gives."""
+    return in_one_piece(pa.table(numbers)["row"]).to_numpy()
+
+
+def _each_once(names: pa.Table) -> pa.Table:
+    """Return names in the order of their ids, of several the first that has a storage class."""
+    ids = ids_of(names["dataset_id"])
+    order = np.lexsort((names["storage_class"].is_null().to_numpy(), ids))
+    _, first = np.unique(ids[order], return_index=True)
+    return names.take(order[first])
+
+
+def _encoded(names: pa.Table) -> pa.Table:
+    """Return names with texts as dictionaries, which are taken in a fraction of the time."""
+    columns = [
+        column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column
+        for column in names.columns
+    ]
+    return pa.table(columns, names.column_names)
 
 
 def _coalesced(ids: pa.Array, others: pa.Array) -> pa.Array:
@@ -237,7 +265,7 @@ def _coalesced(ids: pa.Array, others: pa.Array) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.uuid(), storage)
 
 
-def _rows(
+def _table_rows(
     names: pa.Table, dimensions: dict[str, pa.DataType], known: dict[str, Any] | None = None
 ) -> pa.Table:
     """Return rows of the table from names, and what is known besides."""
@@ -249,11 +277,11 @@ def _rows(
         **(known or {}),
     }
     for name in ("dataset_type", "run", "storage_class"):
-        columns[name] = columns[name].dictionary_encode()
+        columns[name] = _as_dictionary(columns[name])
     fields = {}
     for name, type_ in (dimensions or {"instrument": _TEXTS}).items():
         column = names[name].combine_chunks() if dimensions else pa.nulls(length, pa.string())
-        fields[name] = column if type_ == pa.int64() else column.dictionary_encode()
+        fields[name] = column if type_ == pa.int64() else _as_dictionary(column)
     columns["data_id"] = pa.StructArray.from_arrays(
         list(fields.values()), list(fields), mask=columns["dataset_type"].is_null()
     )
@@ -261,18 +289,17 @@ def _rows(
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _places(ids: Any, wanted: Any) -> tuple[Any, Any]:
-    """Return where ids are among others, which are sorted and each there once, and whether they are."""
-    if not len(ids):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return places, ids[places] == wanted
+def _as_dictionary(column: pa.Array) -> pa.DictionaryArray:
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
-def _of_records(tables: list[pa.Table], ids: Any) -> tuple[pa.Array, pa.Array]:
+def _of_records(tables: list[pa.Table], ids: pa.Table) -> tuple[pa.Array, pa.Array]:
     """Return sizes, of all components together, and storage classes, of datasets in one piece."""
+    if not tables:
+        return pa.nulls(len(ids), pa.int64()), pa.nulls(len(ids), pa.string())
     records = pa.concat_tables(tables)
-    places, known = _places(ids, ids_of(records["dataset_id"]))
+    places = _rows(_core.rows_of_ids(ids, records.select(["dataset_id"])))
+    known = places != _NO_ROW
     sizes = records["file_size"].fill_null(-1).to_numpy()
     counts = known & (sizes >= 0)
     # Sums of floating point would not be exact; what goes beyond the type is as much as it can hold.

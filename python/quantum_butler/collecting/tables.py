@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import _core
+from ..archive.columns import in_one_piece
 from ..archive.format import ROLES
 from ..archive.schemas import (
     ATTEMPTS,
@@ -96,6 +97,9 @@ def layout_of(schema: pa.Schema, count: int) -> _Layout:
     return _Layout(schema, min(max(1 << 14, 1 << (count // _MOST_GROUPS).bit_length()), 1 << 17), texts)
 
 
+# Values that a dictionary may have without need.
+_SMALL = 1 << 8
+
 # Row groups of a table whose rows are asked for here and there, unless it is very large.
 _MOST_GROUPS = 1 << 10
 
@@ -110,6 +114,7 @@ class TableWriter:
     def __init__(self, name: str, folder: str, schema: pa.Schema | None = None, count: int = 0):
         layout = _LAYOUTS[name] if schema is None else layout_of(schema, count)
         self._layout = layout
+        self._has_small_groups = schema is not None
         self._writer = pq.ParquetWriter(
             f"{folder}/{name}.parquet",
             layout.schema,
@@ -145,7 +150,11 @@ class TableWriter:
             self._together.clear()
             self._waiting.clear()
             # The same strings have other numbers in other parts.
-            self._writer.write_table(group.unify_dictionaries(), row_group_size=self._layout.rows)
+            group = group.unify_dictionaries()
+            if self._has_small_groups:
+                columns = [_compacted(in_one_piece(column)) for column in group.combine_chunks().columns]
+                group = pa.table(columns, schema=group.schema)
+            self._writer.write_table(group, row_group_size=self._layout.rows)
             self._rows = 0
 
     def _put_together(self) -> None:
@@ -162,6 +171,23 @@ class TableWriter:
         if kind is None:
             self.flush()
         self._writer.close()
+
+
+def _compacted(column: pa.Array) -> pa.Array:
+    """Return a column whose dictionaries have nothing that no row has: whole ones are written."""
+    if pa.types.is_struct(column.type):
+        fields = [_compacted(column.field(place)) for place in range(column.type.num_fields)]
+        mask = column.is_null() if column.null_count else None
+        return pa.StructArray.from_arrays(fields, fields=list(column.type), mask=mask)
+    if not pa.types.is_dictionary(column.type) or len(column.dictionary) <= _SMALL:
+        return column
+    places = column.indices.fill_null(0).to_numpy()
+    used = np.flatnonzero(np.bincount(places, minlength=len(column.dictionary)))
+    numbers = np.zeros(len(column.dictionary), np.int32)
+    numbers[used] = np.arange(len(used))
+    mask = column.is_null().to_numpy(zero_copy_only=False)
+    indices = pa.array(numbers[places], column.type.index_type, mask=mask)
+    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(used)))
 
 
 @contextmanager

@@ -50,7 +50,7 @@ mod _core {
         train_dictionary,
     };
     #[pymodule_export]
-    use crate::lineage::{Closure, LineageBuilder, LineageIndex};
+    use crate::lineage::{Closure, LineageBuilder, LineageIndex, ranges_of_ids, rows_of_ids};
     #[pymodule_export]
     use crate::locations::Locations;
     #[pymodule_export]

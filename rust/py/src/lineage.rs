@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use arrow_array::{Array, RecordBatchIterator};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, RecordBatch, RecordBatchIterator, UInt32Array,
+};
+use arrow_schema::{Field, Schema};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quantum_butler_core::lineage::{self as core, Counts, Direction, Plan};
 
-use crate::arrow_columns::{ArrowStream, read_schema_and_table, read_table};
+use crate::arrow_columns::{ArrowStream, ArrowTable, read_schema_and_table, read_table};
 use crate::dataset_id::uuid_to_python;
 use crate::error;
 use crate::lock::Shared;
@@ -158,6 +161,20 @@ impl LineageIndex {
         py.detach(written).map_err(error::to_python)
     }
 
+    /// Of the datasets in some rows, who has written each or was to, and whether it is written.
+    #[pyo3(signature = (start, stop, /))]
+    fn producers(&self, py: Python<'_>, start: u32, stop: u32) -> PyResult<ArrowTable> {
+        if start < stop {
+            self.checked(stop - 1, 0, self.0.datasets())?;
+        }
+        let producers = py.detach(|| self.0.producers(start..stop)).map_err(error::to_python)?;
+        let ids = producers.iter().map(|one| one.map(|(id, _)| id.to_be_bytes()));
+        let ids = FixedSizeBinaryArray::try_from_sparse_iter_with_size(ids, 16);
+        let ids = ids.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let written: BooleanArray = producers.iter().map(|one| one.map(|(_, written)| written)).collect();
+        Ok(table_of([("producer", Arc::new(ids)), ("produced", Arc::new(written))]))
+    }
+
     /// Row and roles of each dataset that the quantum has.
     #[pyo3(signature = (number, /))]
     fn datasets_of(&self, number: u32) -> PyResult<Vec<(u32, u8)>> {
@@ -272,4 +289,49 @@ impl Closure {
         }
         Ok(distances)
     }
+}
+
+/// The row of each wanted id among others, each of which is there once, or the greatest number.
+#[pyfunction]
+#[pyo3(signature = (ids, wanted, /))]
+pub(crate) fn rows_of_ids(ids: &Bound<'_, PyAny>, wanted: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
+    numbers_of(ids, wanted, core::rows_of_ids)
+}
+
+/// How many of some ascending ids are not greater, for each wanted one.
+#[pyfunction]
+#[pyo3(signature = (bounds, wanted, /))]
+pub(crate) fn ranges_of_ids(bounds: &Bound<'_, PyAny>, wanted: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
+    numbers_of(bounds, wanted, core::ranges_of_ids)
+}
+
+/// A number for each wanted id; both tables have ids as their only column.
+fn numbers_of(
+    ids: &Bound<'_, PyAny>,
+    wanted: &Bound<'_, PyAny>,
+    of: impl Send + FnOnce(&[[u8; 16]], &[[u8; 16]]) -> Vec<u32>,
+) -> PyResult<ArrowTable> {
+    let py = ids.py();
+    let [ids, wanted] = [id_values(&read_table(ids)?)?, id_values(&read_table(wanted)?)?];
+    let numbers = py.detach(|| of(&ids, &wanted));
+    Ok(table_of([("row", Arc::new(UInt32Array::from(numbers)))]))
+}
+
+fn id_values(batches: &[RecordBatch]) -> PyResult<Vec<[u8; 16]>> {
+    let mut ids = Vec::new();
+    for batch in batches {
+        let column = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
+        let column = column.filter(|column| column.value_length() == 16 && column.null_count() == 0);
+        let column = column.ok_or_else(|| PyValueError::new_err("the only column has ids"))?;
+        ids.extend_from_slice(column.value_data().as_chunks().0);
+    }
+    Ok(ids)
+}
+
+/// A table of columns of one length, which may be null.
+fn table_of<const COUNT: usize>(columns: [(&str, ArrayRef); COUNT]) -> ArrowTable {
+    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+    let batch = RecordBatch::try_new(schema.clone(), columns.map(|(_, column)| column).to_vec());
+    ArrowTable::new(schema, batch.into_iter().collect())
 }

@@ -17,6 +17,7 @@
 //! - `closure`: what a dataset was made from, or what was made from it.
 //! - `census`: how many datasets each task has in each role.
 //! - `difference`: what one index has and another has not.
+//! - `rows_of_ids`: rows of ids, and who has written datasets, many at a time.
 
 mod builder;
 mod by_dataset;
@@ -26,6 +27,7 @@ mod closure;
 mod difference;
 mod index;
 mod nodes;
+mod rows_of_ids;
 mod spill;
 
 use std::sync::{Arc, LazyLock};
@@ -42,6 +44,7 @@ pub use closure::{Closure, Direction, Edge, Plan};
 pub use difference::{Change, Difference};
 pub use index::{LineageIndex, Neighbours};
 pub use nodes::Nodes;
+pub use rows_of_ids::{NO_ROW, ranges_of_ids, rows_of_ids};
 
 pub(crate) use index::bit as role_bit;
 

@@ -3,13 +3,17 @@
 
 Usage::
 
-    python benches/aggregating.py [--quanta N] [--larger N] [--json FILE]
+    python benches/aggregating.py [--quanta N] [--larger N] [--postgresql] [--json FILE]
 
 A graph of upstream's mocked tasks is run by `quantum-butler run`, which logs
 what each quantum has put of metadata and logs. Upstream, and we from disk and
 from logs, then write a graph, in this process alone, and upstream's reader has
 to find the same in each. Then the same again, with the datasets registered in
 copies of the repository (SQLite), whose tables have to be equal.
+
+With `--postgresql` datasets are registered in PostgreSQL, too, by a server of our
+own, and it is said how much of the time upstream's and our registries take for
+what they are asked. Where there is no PostgreSQL, this says so and leaves it out.
 
 With `--larger` we do the same with a graph of so many quanta, too. From both
 follows what we take once for a graph, and what for each quantum.
@@ -18,6 +22,7 @@ follows what we take once for a graph, and what for each quantum.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -26,15 +31,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import sqlalchemy
+import yaml
+from lsst.daf.butler import Config
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
 from lsst.pipe.base.quantum_graph.aggregator import AggregatorConfig, aggregate_graph
+from sqlalchemy.engine.default import DefaultDialect
 
 from execution import RUN, Graph, run
 from quantum_butler import IngestOptions, ProvenanceGraph, aggregate
+from quantum_butler.demo.graph import make_repository
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "helpers"))
+
+postgres: Any = importlib.import_module("postgres")
 
 # Columns with times.
 TIMES = {"ingest_date", "timestamp"}
@@ -162,6 +176,107 @@ def measure_larger(folder: Path, quanta: int, small: dict[str, Any]) -> dict[str
     return found
 
 
+class Statements:
+    """Time that statements and commits take in the database, of all engines of this process."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        for name in ("before_cursor_execute", "after_cursor_execute"):
+            sqlalchemy.event.listen(sqlalchemy.Engine, name, getattr(self, f"_{name.partition('_')[0]}"))
+        self._commit = DefaultDialect.do_commit
+        DefaultDialect.do_commit = self._commits  # type: ignore[method-assign,assignment]
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for name in ("before_cursor_execute", "after_cursor_execute"):
+            sqlalchemy.event.remove(sqlalchemy.Engine, name, getattr(self, f"_{name.partition('_')[0]}"))
+        DefaultDialect.do_commit = self._commit  # type: ignore[method-assign]
+
+    def _before(self, *_: object) -> None:
+        self._began = time.perf_counter()
+
+    def _after(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+    def _commits(self, connection: Any) -> None:
+        begin = time.perf_counter()
+        connection.commit()
+        self.seconds += time.perf_counter() - begin
+
+
+def measure_postgresql(folder: Path, quanta: int) -> dict[str, Any] | None:
+    """Time how datasets are registered in PostgreSQL; return `None` where there is none."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres.start())
+        except postgres.NoPostgresError as error:
+            print(f"PostgreSQL is left out: {error}", file=sys.stderr)
+            return None
+        url = server.new_database()
+        demo = folder / "demo"
+        demo.mkdir()
+        graph = Graph(demo / "repo", demo / "graph.qg")
+        config = Config()
+        config["registry", "db"] = url
+        make_repository(graph.root, graph.file, max(1, quanta // 2), config)
+        logs = folder / "logs"
+        run([*RUN, graph.root, graph.file, *OPTIONS, "--logs", logs], folder)
+        seconds: dict[str, float] = {}
+        in_database: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        ways = ("upstream", "ours")
+        for turn in range(2):
+            for way in ways:
+                root = folder / f"{way}{turn}"
+                shutil.copytree(graph.root, root, copy_function=os.link)
+                settings = yaml.safe_load((graph.root / "butler.yaml").read_text())
+                settings["registry"]["db"] = copy = server.copy_database(url)
+                (root / "butler.yaml").unlink()
+                (root / "butler.yaml").write_text(yaml.safe_dump(settings))
+                path = folder / f"{way}{turn}.qg"
+                with Statements() as statements:
+                    begin = time.perf_counter()
+                    if way == "upstream":
+                        options = AggregatorConfig(
+                            output_path=str(path), mock_storage_classes=True, dry_run=False
+                        )
+                        aggregate_graph(str(graph.file), str(root), options)
+                    else:
+                        aggregate(
+                            graph.file,
+                            str(root),
+                            path,
+                            logs=logs,
+                            mock_storage_classes=True,
+                            ingest=IngestOptions(graph=False),
+                        )
+                    seconds[way] = time.perf_counter() - begin
+                in_database[way] = statements.seconds
+                counts[way] = _datasets(copy)
+        if len(set(counts.values())) > 1 or not counts["ours"]:
+            sys.exit(f"upstream and we have not registered the same: {counts}")
+        datasets = counts["ours"]
+        return {
+            "datasets": datasets,
+            "seconds": {way: seconds[way] / datasets for way in ways},
+            "database": {way: in_database[way] / datasets for way in ways},
+        }
+
+
+def _datasets(url: str) -> int:
+    """Return how many datasets a repository has."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(sqlalchemy.text("SELECT count(*) FROM dataset")).scalar_one())
+    finally:
+        engine.dispose()
+
+
 def _linked(source: str, target: str) -> None:
     """Copy a database, and link any other file."""
     if source.endswith("sqlite3"):
@@ -174,12 +289,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quanta", type=int, default=1000, help="quanta of the graph (default: 1000)")
     parser.add_argument("--larger", type=int, default=0, help="quanta of a larger graph for ours alone")
+    parser.add_argument("--postgresql", action="store_true", help="also register datasets in PostgreSQL")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), arguments.quanta)
         if arguments.larger > figures["quanta"]:
             figures["larger"] = measure_larger(Path(folder) / "larger", arguments.larger, figures)
+        if arguments.postgresql:
+            figures["postgresql"] = measure_postgresql(Path(folder) / "postgresql", arguments.quanta)
     print(json.dumps(figures))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures))

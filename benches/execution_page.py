@@ -149,3 +149,12 @@ def _aggregating_rows(aggregating: Figures) -> Iterator[Row]:
         f"{figure(theirs / ours)} ({1e3 * theirs:.1f} ms / {1e3 * ours:.2f} ms a quantum)",
         "at least 1.5",
     )
+    if (postgresql := aggregating.get("postgresql")) is not None:
+        theirs, ours = (postgresql["seconds"][way] for way in ("upstream", "ours"))
+        their_part, our_part = (postgresql["database"][way] for way in ("upstream", "ours"))
+        yield (
+            f"graph and {postgresql['datasets']:,} datasets into PostgreSQL, from logs: upstream / ours",
+            f"{figure(theirs / ours)} ({1e3 * theirs:.1f} ms / {1e3 * ours:.2f} ms a dataset, "
+            f"{1e3 * their_part:.2f} ms / {1e3 * our_part:.2f} ms of it in the database)",
+            "at least 1.5",
+        )

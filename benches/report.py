@@ -156,7 +156,9 @@ def run_execution(sizes: Sizes, folder: Path) -> Any:
     arguments = [word for pair in zip(names, sizes.execution, strict=True) for word in pair]
     parts = ("cold", "commands", "isolation", "engines", "bps", "frontier")
     figures = run("execution.py", *arguments, "--only", *parts, folder=folder)
-    figures["aggregating"] = run("aggregating.py", "--quanta", sizes.execution[0], folder=folder)
+    figures["aggregating"] = run(
+        "aggregating.py", "--quanta", sizes.execution[0], "--postgresql", folder=folder
+    )
     return figures
 
 

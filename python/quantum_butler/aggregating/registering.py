@@ -154,8 +154,9 @@ def expanded_refs(scanner: Scanner, datasets: Iterable[Any]) -> dict[uuid.UUID, 
             DataCoordinate.from_full_values(dimensions, tuple(dataset.data_coordinate)) for dataset in of_type
         ]
         for dataset, data_id in zip(of_type, attacher.attach(dimensions, data_ids), strict=True):
+            # The data ID has been made of these dimensions.
             refs[dataset.dataset_id] = DatasetRef(
-                dataset_type, data_id, run=dataset.run, id=dataset.dataset_id
+                dataset_type, data_id, run=dataset.run, id=dataset.dataset_id, conform=False
             )
     return refs
 

@@ -660,8 +660,8 @@ class Gatherer:
         """Take notice of what failed or blocked quanta were to write."""
     def plans(self, quanta: Sequence[int], /) -> list[tuple[int, _Named, _Named]]:
         """Return the metadata and the log of quanta that nothing lost stands in the way of."""
-    def gather(self, logged: Sequence[tuple[int, int, str | None, str | None]], /) -> GatheredBlocks:
-        """Gather from logs; given are id, dictionary, metadata and log."""
+    def gather(self, quanta: bytes, contents: ArrowTable | Any, /) -> GatheredBlocks:
+        """Gather from logs; given are ids, and a table with dictionary, metadata and log of each."""
     def gather_files(
         self, stored: Sequence[tuple[int, str | PathLike[str], str | PathLike[str]]], /
     ) -> GatheredBlocks:
@@ -673,7 +673,6 @@ class GatheredBlocks:
 
     def __len__(self) -> int: ...
     def quanta(self) -> list[int]: ...
-    def datasets(self) -> list[int]: ...
     def written(self) -> list[_Named]:
         """Return what the quanta have written."""
     def blocks(self) -> list[tuple[str, int, int | None, bytes]]:
@@ -692,6 +691,21 @@ class GraphWriter:
         memory: int,
         /,
     ) -> GraphWriter: ...
+    @staticmethod
+    def training(
+        path: str | PathLike[str],
+        folder: str | PathLike[str],
+        bytes: int,
+        samples: int,
+        level: int,
+        memory: int,
+        /,
+    ) -> GraphWriter:
+        """Return one that trains its dictionary with so many blocks of each kind, which wait for it."""
+    def datasets(self) -> int:
+        """Return how many datasets there are."""
+    def without(self, ids: Sequence[int], /) -> list[int]:
+        """Return those of some datasets that are not there."""
     def add(self, blocks: Sequence[tuple[str, int, int | None, bytes]], /) -> None:
         """Write blocks: kind, id, the dataset that a log or metadata is of, and JSON."""
     def add_gathered(self, gathered: GatheredBlocks, /) -> None: ...

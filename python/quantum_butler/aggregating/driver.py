@@ -188,7 +188,9 @@ def aggregate(
                 registration = work.enter_context(
                     Registration(butler, scanner, ingest, defensive=resumed, logs=bool(logs))
                 )
-            writing = None if target is None else GraphFile(target, plan, compression or Compression())
+            writing = None
+            if target is not None:
+                writing = work.enter_context(GraphFile(target, plan, compression or Compression()))
             believe = True
             # Workers elsewhere read files in our place.
             gathering = Gathering(source, plan, scanner, logged, reads_files=executor is None)

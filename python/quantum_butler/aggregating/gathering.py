@@ -4,11 +4,13 @@ from __future__ import annotations
 
 __all__ = ("Gathered", "Gathering")
 
+import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from lsst.daf.butler.logging import ButlerLogRecords
 from lsst.pipe.base import TaskMetadata
 
@@ -22,6 +24,9 @@ from .scanning import Scanner
 
 # Quanta that are gathered at once: from logs, and from files, of which the journal takes note.
 _LOGGED, _STORED = 1024, 256
+
+# Ids; as text they compare as numbers do.
+_ID = np.dtype("S16")
 
 # By which formatters, and as what, the files are read that are taken as they are.
 _METADATA = ("lsst.daf.butler.formatters.json.JsonFormatter", TaskMetadata)
@@ -61,36 +66,37 @@ class Gathering:
         self._kernel.lose([one.int for one in lost])
         for start in range(0, len(quanta), _LOGGED):
             chunk = quanta[start : start + _LOGGED]
-            places = {} if self._logged is None else self._logged.places(chunk)
-            if self._logged is not None and not self._logged.check_all and places:
-                yield self._gather_logged(places)
-            else:
-                yield Gathered(None, True, list(places))
-            others = [one for one in chunk if one not in places]
-            for first in range(0, len(others), _STORED):
-                yield self._gather_stored(others[first : first + _STORED])
+            if self._logged is not None:
+                ids = np.array([one.bytes for one in chunk], _ID)
+                found, places = self._logged.find(ids)
+                logged = list(itertools.compress(chunk, found))
+                if logged and not self._logged.check_all:
+                    yield self._gather_logged(logged, ids[found], places)
+                else:
+                    yield Gathered(None, True, logged)
+                chunk = list(itertools.compress(chunk, ~found))
+            for first in range(0, len(chunk), _STORED):
+                yield self._gather_stored(chunk[first : first + _STORED])
 
     def check(self, places: Mapping[uuid.UUID, Place]) -> bool:
         """Return whether what logs tell of some quanta is what is on disk."""
         assert self._contents is not None
         unsure = dict(places)
-        for quantum, metadata, log in self._files_of(list(places)):
-            quantum_id = uuid.UUID(int=quantum)
-            place = places[quantum_id]
+        files = {uuid.UUID(int=one): both for one, *both in self._files_of(list(places))}
+        read = self._contents.read_later([places[one] for one in files]) if files else ()
+        for (quantum_id, both), texts in zip(files.items(), read, strict=True):
             try:
-                texts = self._contents.read(place)
-                found = Path(metadata).read_bytes(), Path(log).read_bytes()
+                is_same = texts() == tuple(Path(path).read_bytes() for path in both)
             except (ValueError, OSError):
                 continue
-            if found == texts:
+            if is_same:
                 del unsure[quantum_id]
         return not unsure or self._scanner.check(unsure)
 
-    def _gather_logged(self, places: Mapping[uuid.UUID, Place]) -> Gathered:
+    def _gather_logged(self, quanta: list[uuid.UUID], ids: Any, places: Any) -> Gathered:
         assert self._contents is not None
-        packed = self._contents.packed_at(list(places.values()))
-        logged = [(one.int, *texts) for one, texts in zip(places, packed, strict=True)]
-        return _gathered(self._kernel.gather(logged), list(places), is_logged=True)
+        numbers, table = self._contents.taken(places)
+        return _gathered(self._kernel.gather(ids[numbers].tobytes(), table), quanta, is_logged=True)
 
     def _gather_stored(self, quanta: list[uuid.UUID]) -> Gathered:
         files = self._files_of(quanta) if self._reads_files else []
@@ -118,6 +124,8 @@ class Gathering:
 
 
 def _gathered(blocks: _core.GatheredBlocks, quanta: list[uuid.UUID], *, is_logged: bool) -> Gathered:
+    if len(blocks) == len(quanta):
+        return Gathered(blocks, is_logged, [])
     taken = set(blocks.quanta())
     rest = [one for one in quanta if one.int not in taken]
     return Gathered(blocks if taken else None, is_logged, rest)

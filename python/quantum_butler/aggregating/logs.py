@@ -102,6 +102,10 @@ class LoggedQuanta:
             restored=restored,
         )
 
+    def find(self, wanted: Any) -> tuple[Any, Any]:
+        """Return of which quanta there are contents, and part and row of those, as arrays."""
+        return self._contents.find(wanted)
+
     def places(self, quanta: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Place]:
         """Return where the contents of quanta are, of those that have them."""
         return self._contents.places(quanta)

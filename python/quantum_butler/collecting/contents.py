@@ -9,11 +9,10 @@ import json
 import os
 import tempfile
 import uuid
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,18 +104,18 @@ class Contents:
         """Return the ids of all quanta that the logs tell of, in order, as an array of bytes."""
         return self._ids
 
-    def places(self, quanta: Collection[uuid.UUID]) -> dict[uuid.UUID, Place]:
-        """Return where the contents of quanta are, of those that have them."""
-        wanted = np.array([one.bytes for one in quanta], _ID)
+    def find(self, wanted: Any) -> tuple[Any, Any]:
+        """Return of which quanta there are contents, and part and row of those, as arrays."""
         if not len(self._ids):
-            return {}
+            return np.zeros(len(wanted), bool), np.zeros((0, 2), np.uint32)
         at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
         found = (self._ids[at] == wanted) & self._has[at]
-        return {
-            one: Place(*map(int, self._places[place]))
-            for one, place, is_there in zip(quanta, at, found, strict=True)
-            if is_there
-        }
+        return found, self._places[at[found]]
+
+    def places(self, quanta: Collection[uuid.UUID]) -> dict[uuid.UUID, Place]:
+        """Return where the contents of quanta are, of those that have them."""
+        found, places = self.find(np.array([one.bytes for one in quanta], _ID))
+        return dict(zip(itertools.compress(quanta, found), map(Place._make, places.tolist()), strict=True))
 
     def _rejected(self, pieces: list[Piece], parts: list[Part]) -> Iterator[dict[str, Any]]:
         starts: dict[tuple[int, str], int] = {}
@@ -193,25 +192,31 @@ class ContentsFiles:
 
     def read(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Return metadata and log as they were put; a `ValueError` says why they cannot be told."""
-        ((dictionary, *packed),) = self.packed_at([place])
-        metadata, log = (None if text is None else _core.unpack(dictionary, text) for text in packed)
-        return metadata, log
+        (read,) = self.read_later([place])
+        return read()
 
-    def packed_at(self, places: Sequence[Place]) -> list[tuple[int, str | None, str | None]]:
-        """Return the number of the dictionary, and metadata and log as they were packed with it, of each."""
+    def read_later(
+        self, places: Sequence[Place]
+    ) -> Iterator[Callable[[], tuple[bytes | None, bytes | None]]]:
+        """Yield functions that return what `read` does, for each place in order."""
+        numbers, table = self.taken(np.array(places))
+        rows = table.take(pa.array(np.argsort(numbers))).to_pylist()
+        return (partial(_unpacked, **row) for row in rows)
+
+    def taken(self, places: Any) -> tuple[Any, pa.Table]:
+        """Return a table of contents as they were packed, and the numbers of the places of its rows."""
         # Arrow takes rows of one batch without a copy of the others.
-        numbers: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-        for number, place in enumerate(places):
-            _, starts = self._open(place.part)
-            numbers[place.part, bisect_right(starts, place.row) - 1].append(number)
-        found: list[tuple[int, str | None, str | None]] = [(0, None, None)] * len(places)
-        for (part, at), some in numbers.items():
+        numbers, taken = [], []
+        for part in np.unique(places[:, 0]).tolist():
+            of_part = np.flatnonzero(places[:, 0] == part)
+            rows = places[of_part, 1].astype(np.int64)
             batches, starts = self._open(part)
-            rows = batches[at].take(pa.array([places[number].row - starts[at] for number in some]))
-            columns = (rows.column(column).to_pylist() for column in range(3))
-            for number, texts in zip(some, zip(*columns, strict=True), strict=True):
-                found[number] = texts
-        return found
+            batch_of = np.searchsorted(starts, rows, "right") - 1
+            for at in np.unique(batch_of).tolist():
+                here = batch_of == at
+                numbers.append(of_part[here])
+                taken.append(batches[at].take(pa.array(rows[here] - starts[at])))
+        return np.concatenate(numbers), pa.Table.from_batches(taken)
 
     def recorded(self, place: Place) -> set[uuid.UUID]:
         """Return the datasets of which a quantum's line has records, and so says that they have files."""
@@ -223,9 +228,16 @@ class ContentsFiles:
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         return starts, _table(self._folder, part, "records")["dataset_id"]
 
-    def _opened(self, part: int) -> tuple[list[pa.RecordBatch], list[int]]:
+    def _opened(self, part: int) -> tuple[list[pa.RecordBatch], Any]:
         batches = _table(self._folder, part, "contents").to_batches()
-        return batches, [0, *itertools.accumulate(len(batch) for batch in batches[:-1])]
+        return batches, np.cumsum([0, *(len(batch) for batch in batches[:-1])])
+
+
+def _unpacked(dictionary: int, metadata: str | None, log: str | None) -> tuple[bytes | None, bytes | None]:
+    def unpack(text: str | None) -> bytes | None:
+        return None if text is None else _core.unpack(dictionary, text)
+
+    return unpack(metadata), unpack(log)
 
 
 def all_contents(

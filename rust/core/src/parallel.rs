@@ -2,6 +2,7 @@
 //!
 //! A pool of threads would not survive a fork of the process.
 
+use std::num::NonZero;
 use std::ops::Range;
 use std::thread;
 
@@ -22,7 +23,25 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], apply: impl Fn(&T) -> R + Sync)
 /// Applies a function to shares of the numbers below `count`, each of which is worth a thread if it has at
 /// least `worth` of them, and returns the results in order.
 pub(crate) fn shares<R: Send>(count: usize, worth: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-    let threads = (count / worth).clamp(1, MOST_THREADS);
+    among(MOST_THREADS, count, worth, work)
+}
+
+/// The same for work that waits for nothing, by as many threads as there are cores.
+pub(crate) fn busy_shares<R: Send>(
+    count: usize,
+    worth: usize,
+    work: impl Fn(Range<usize>) -> R + Sync,
+) -> Vec<R> {
+    among(thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS), count, worth, work)
+}
+
+fn among<R: Send>(
+    most: usize,
+    count: usize,
+    worth: usize,
+    work: impl Fn(Range<usize>) -> R + Sync,
+) -> Vec<R> {
+    let threads = (count / worth).clamp(1, most);
     let size = count.div_ceil(threads).max(1);
     let share = |number: usize| (number * size).min(count)..((number + 1) * size).min(count);
     let work = &work;

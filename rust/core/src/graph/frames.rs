@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{self, CParameter};
 
+use super::provenance::BlockKind;
+
 /// Text that a block may have, however small its frame is.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -14,8 +16,22 @@ const MOST_RATIO: u64 = 100;
 /// The most that three bytes of a frame, a header of a block of the same byte throughout, can become.
 const MOST_OF_BLOCK: u64 = 1 << 17;
 
-/// Shorter matches are not looked for. In ids they come about by chance: they take time, and more room than they save.
-const SHORTEST_MATCH: u32 = 6;
+/// Kinds of blocks.
+const KINDS: usize = 4;
+
+/// Up to the first level, quanta are compressed with the second: most of what they have is ids, in which higher ones find
+/// nothing.
+const OF_QUANTA: (i32, i32) = (5, 1);
+
+/// The level at which blocks of a kind are compressed, and how long matches are at least.
+///
+/// Shorter ones come about by chance in ids: they take time, and more room than they save.
+fn parameters(kind: BlockKind, level: i32) -> (i32, u32) {
+    match kind {
+        BlockKind::Quanta if level <= OF_QUANTA.0 => (level.min(OF_QUANTA.1), 7),
+        _ => (level, 6),
+    }
+}
 
 /// Takes frames apart. Any number of threads may use it.
 pub(super) struct Frames {
@@ -83,29 +99,32 @@ impl std::fmt::Debug for Frames {
 pub(super) struct Compression {
     dictionary: Vec<u8>,
     level: i32,
-    idle: Mutex<Vec<Compressor<'static>>>,
+    /// Compressors that nobody uses at the moment, by kind.
+    idle: [Mutex<Vec<Compressor<'static>>>; KINDS],
 }
 
 impl Compression {
     /// For frames of one dictionary, which is empty if they have none.
     pub(super) fn new(dictionary: &[u8], level: i32) -> Self {
-        Self { dictionary: dictionary.to_owned(), level, idle: Mutex::default() }
+        Self { dictionary: dictionary.to_owned(), level, idle: Default::default() }
     }
 
-    /// A frame of some bytes.
-    pub(super) fn compress(&self, text: &[u8]) -> Vec<u8> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let compressor = idle.map_or_else(|| self.compressor(), Ok);
+    /// A frame of some bytes, which are what blocks of a kind have.
+    pub(super) fn compress(&self, kind: BlockKind, text: &[u8]) -> Vec<u8> {
+        let idle = || self.idle[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let compressor = kept.map_or_else(|| self.compressor(kind), Ok);
         let made = compressor.and_then(|mut compressor| Ok((compressor.compress(text)?, compressor)));
         let (frame, compressor) = made.expect("there is room for the largest frame of these bytes");
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
+        idle().push(compressor);
         frame
     }
 
     /// One that digests the dictionary when it is first used.
-    fn compressor(&self) -> std::io::Result<Compressor<'static>> {
-        let mut compressor = Compressor::with_dictionary(self.level, &self.dictionary)?;
-        compressor.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
+    fn compressor(&self, kind: BlockKind) -> std::io::Result<Compressor<'static>> {
+        let (level, shortest_match) = parameters(kind, self.level);
+        let mut compressor = Compressor::with_dictionary(level, &self.dictionary)?;
+        compressor.set_parameter(CParameter::MinMatch(shortest_match))?;
         Ok(compressor)
     }
 }

@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::Path;
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use hashbrown::{HashMap, HashSet};
 
 use super::json::{self, Uuid};
@@ -14,8 +17,9 @@ use super::predicted::PredictedGraph;
 use super::provenance::BlockKind;
 use super::successes::{attempt_of, records_of};
 use super::writer::Block;
+use crate::arrow_columns::text_at;
 use crate::log::unpack;
-use crate::{Result, parallel};
+use crate::{Error, Result, parallel};
 
 /// Quanta that are worth a thread of their own.
 const SHARE: usize = 32;
@@ -51,6 +55,32 @@ pub struct Left<'a> {
     pub quantum_id: u128,
     /// Where they are.
     pub place: Place<'a>,
+}
+
+/// What provenance logs have of quanta, by rows of tables of contents.
+pub fn logged<'a>(quanta: &[u128], contents: &'a [RecordBatch]) -> Result<Vec<Left<'a>>> {
+    let unfit = |column, expected| Error::UnfitColumn { column, expected };
+    let mut left = Vec::with_capacity(quanta.len());
+    for batch in contents {
+        let text = |name| {
+            let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            column.ok_or(unfit(name, "strings"))
+        };
+        let dictionaries = batch.column_by_name("dictionary");
+        let dictionaries = dictionaries.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let dictionaries = dictionaries.ok_or(unfit("dictionary", "64-bit integers"))?;
+        let (metadata, log) = (text("metadata")?, text("log")?);
+        for (row, quantum_id) in
+            quanta.get(left.len()..).into_iter().flatten().take(batch.num_rows()).enumerate()
+        {
+            let packed = [text_at(metadata, row)?, text_at(log, row)?];
+            left.push(Left { quantum_id: *quantum_id, place: Place::Log(dictionaries.value(row), packed) });
+        }
+    }
+    if left.len() != quanta.len() || contents.iter().map(RecordBatch::num_rows).sum::<usize>() != left.len() {
+        return Err(unfit("dictionary", "a row for each quantum"));
+    }
+    Ok(left)
 }
 
 /// The metadata and the log that a quantum is to write.
@@ -138,7 +168,11 @@ impl Gatherer {
             left[range].iter().map(|one| this.told(one)).collect::<Result<Vec<_>>>()
         };
         let mut gathered = Gathered::default();
-        for share in parallel::shares(left.len(), SHARE, share) {
+        let shares = match left.first().map(|one| one.place) {
+            Some(Place::Files(_)) => parallel::shares(left.len(), SHARE, share),
+            Some(Place::Log(..)) | None => parallel::busy_shares(left.len(), SHARE, share),
+        };
+        for share in shares {
             for told in share?.into_iter().flatten() {
                 gathered.taken.push(told.quantum_id);
                 gathered.blocks.extend(told.blocks);

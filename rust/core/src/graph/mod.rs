@@ -28,7 +28,7 @@ mod uniting;
 mod writer;
 
 pub use files::Files;
-pub use gathering::{Gathered, Gatherer, Left, Place, Planned};
+pub use gathering::{Gathered, Gatherer, Left, Place, Planned, logged};
 pub use json::{Key, Scalar, Time, Uuid};
 pub use models::{
     Attempt, BLOCKED, Connections, Dataset, Exception, Header, InitQuantum, PlannedDataset, PlannedQuantum,
@@ -41,4 +41,4 @@ pub use predicted_tables::{PlannedDatasetsReader, PlannedQuantaReader};
 pub use provenance::{BlockKind, ProvenanceGraph};
 pub use tables::{DatasetsReader, QuantaBatch, QuantaReader};
 pub use uniting::{Union, alike, unite};
-pub use writer::{Block, GraphWriter, train_dictionary};
+pub use writer::{Block, GraphWriter, Training, train_dictionary};

@@ -1,5 +1,6 @@
 //! What a graph's blocks tell: upstream's models, as far as a reader needs them.
 
+use hashbrown::DefaultHashBuilder;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -14,8 +15,11 @@ const STATUSES: std::ops::RangeInclusive<i8> = -4..=1;
 /// The status of an attempt that nothing is known of.
 const UNKNOWN: i8 = -3;
 
+/// Values by name, in the order of the file.
+pub(super) type Named<T> = IndexMap<String, T, DefaultHashBuilder>;
+
 /// Datasets by connection, in the order of the file.
-pub type Connections<T> = IndexMap<String, T>;
+pub type Connections<T> = IndexMap<String, T, DefaultHashBuilder>;
 
 /// What a graph says of itself.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{self, Key};
+use super::models::Connections;
 
 /// A task of the pipeline.
 #[derive(Debug)]
@@ -15,9 +16,9 @@ pub struct Task {
     /// What a data ID of its quanta has values of.
     pub dimensions: Dimensions,
     /// Dataset types that it reads and writes, by connection.
-    pub inputs: IndexMap<String, String>,
+    pub inputs: Connections<String>,
     /// The same of what it writes, metadata and log included.
-    pub outputs: IndexMap<String, String>,
+    pub outputs: Connections<String>,
 }
 
 /// A dataset type of the pipeline.

@@ -1,11 +1,10 @@
 //! Metadata and logs of quanta as upstream's executor writes them of a success at the first attempt, and of nothing else.
 
-use indexmap::IndexMap;
 use jiter::{Jiter, JiterError, NumberAny, NumberInt, Peek};
 use serde::Deserialize;
 
 use super::json::{self, Scalar, Time, Uuid};
-use super::models::{Attempt, Resources};
+use super::models::{Attempt, Named, Resources};
 use crate::log::{read_any_time, read_time};
 use crate::uuid_text;
 
@@ -21,11 +20,11 @@ const LOG_VERSION: i64 = 2;
 #[serde(deny_unknown_fields)]
 struct TaskMetadata {
     #[serde(default)]
-    scalars: IndexMap<String, Scalar>,
+    scalars: Named<Scalar>,
     #[serde(default)]
-    arrays: IndexMap<String, Vec<Scalar>>,
+    arrays: Named<Vec<Scalar>>,
     #[serde(default)]
-    metadata: IndexMap<String, TaskMetadata>,
+    metadata: Named<TaskMetadata>,
 }
 
 impl TaskMetadata {

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use hashbrown::HashSet;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -46,16 +47,34 @@ struct Blocks {
     size: u64,
 }
 
+/// A dictionary that is yet to be trained.
+#[derive(Debug, Clone, Copy)]
+pub struct Training {
+    /// About so many bytes; with 0 there is none.
+    pub bytes: usize,
+    /// Quanta to wait for, and blocks of each kind that it is trained with.
+    pub samples: usize,
+}
+
+/// Blocks that wait for the dictionary.
+struct Waiting {
+    training: Training,
+    blocks: Vec<Block>,
+}
+
 /// Writes a provenance graph.
 ///
 /// Until it is finished there is nothing of that name but what was there before.
 pub struct GraphWriter {
     path: PathBuf,
     folder: PathBuf,
+    level: i32,
     compression: Compression,
     dictionary: Vec<u8>,
+    waiting: Option<Waiting>,
     blocks: [Blocks; KINDS],
     addresses: Sorter,
+    datasets: HashSet<u128>,
 }
 
 impl GraphWriter {
@@ -71,25 +90,92 @@ impl GraphWriter {
         Ok(Self {
             path: path.to_owned(),
             folder: folder.to_owned(),
+            level,
             compression,
             dictionary,
+            waiting: None,
             blocks: [make()?, make()?, make()?, make()?],
             addresses: Sorter::new(folder, memory),
+            datasets: HashSet::new(),
         })
+    }
+
+    /// Begins a graph whose dictionary is trained with the first blocks.
+    pub fn with_training(
+        path: &Path,
+        folder: &Path,
+        training: Training,
+        level: i32,
+        memory: usize,
+    ) -> Result<Self> {
+        let waiting = Some(Waiting { training, blocks: Vec::new() });
+        Ok(Self { waiting, ..Self::new(path, folder, Vec::new(), level, memory)? })
     }
 
     /// Writes blocks, in order.
     pub fn add(&mut self, blocks: &[Block]) -> Result<()> {
+        self.datasets.extend(blocks.iter().filter(|one| one.kind == BlockKind::Datasets).map(|one| one.id));
+        if let Some(waiting) = &mut self.waiting {
+            let all = waiting.blocks.iter().chain(blocks);
+            if all.filter(|one| one.kind == BlockKind::Quanta).count() < waiting.training.samples {
+                waiting.blocks.extend_from_slice(blocks);
+                return Ok(());
+            }
+            self.train(blocks)?;
+        }
+        self.compress(blocks)
+    }
+
+    /// How many datasets there are.
+    pub fn datasets(&self) -> usize {
+        self.datasets.len()
+    }
+
+    /// Whether a dataset is there.
+    pub fn has_dataset(&self, id: u128) -> bool {
+        self.datasets.contains(&id)
+    }
+
+    /// Trains the dictionary with what has waited for it and what comes next, and writes what has waited.
+    fn train(&mut self, next: &[Block]) -> Result<()> {
+        let Some(Waiting { training, blocks }) = self.waiting.take() else { return Ok(()) };
+        if training.bytes > 0 {
+            let mut taken = [0; KINDS];
+            let mut samples = Vec::new();
+            for block in blocks.iter().chain(next) {
+                let taken = &mut taken[block.kind as usize];
+                *taken += 1;
+                if *taken <= training.samples {
+                    samples.push(block.text.clone());
+                }
+            }
+            self.dictionary = train_dictionary(&samples, training.bytes);
+            self.compression = Compression::new(&self.dictionary, self.level);
+        }
+        self.compress(&blocks)
+    }
+
+    fn compress(&mut self, blocks: &[Block]) -> Result<()> {
         let compression = &self.compression;
+        // The frames of a share are in one piece of memory: each for itself would take as much as its text.
         let compress = |range: std::ops::Range<usize>| {
-            blocks[range].iter().map(|block| compression.compress(&block.text)).collect::<Vec<_>>()
+            let (mut frames, mut ends) = (Vec::new(), Vec::with_capacity(range.len()));
+            for block in &blocks[range] {
+                frames.extend_from_slice(&compression.compress(block.kind, &block.text));
+                ends.push(frames.len());
+            }
+            (frames, ends)
         };
-        let frames = parallel::shares(blocks.len(), SHARE, compress);
-        for (block, frame) in blocks.iter().zip(frames.into_iter().flatten()) {
-            let address = self.add_frame(block.kind, &frame)?;
-            self.point(block.kind, block.id, address)?;
-            if let Some(dataset) = block.dataset {
-                self.point(block.kind, dataset, address)?;
+        let mut blocks = blocks.iter();
+        for (frames, ends) in parallel::busy_shares(blocks.len(), SHARE, compress) {
+            let mut start = 0;
+            for (end, block) in ends.into_iter().zip(blocks.by_ref()) {
+                let address = self.add_frame(block.kind, &frames[start..end])?;
+                start = end;
+                self.point(block.kind, block.id, address)?;
+                if let Some(dataset) = block.dataset {
+                    self.point(block.kind, dataset, address)?;
+                }
             }
         }
         Ok(())
@@ -108,7 +194,7 @@ impl GraphWriter {
 
     /// Writes a block that is text.
     pub(super) fn add_text(&mut self, kind: BlockKind, text: &[u8]) -> Result<Address> {
-        self.add_frame(kind, &self.compression.compress(text))
+        self.add_frame(kind, &self.compression.compress(kind, text))
     }
 
     /// Has an id find a block.
@@ -126,8 +212,9 @@ impl GraphWriter {
     }
 
     /// Writes the file: what it says of itself, and other members that are one frame each, of a name and a text.
-    pub fn finish(self, header: &[u8], members: &[(&str, &[u8])]) -> Result<()> {
-        let Self { path, folder, compression, dictionary, mut blocks, addresses } = self;
+    pub fn finish(mut self, header: &[u8], members: &[(&str, &[u8])]) -> Result<()> {
+        self.train(&[])?;
+        let Self { path, folder, compression, dictionary, mut blocks, addresses, .. } = self;
         let (mut table, rows) = write_rows(addresses, &folder)?;
         let temporary = temporary_name(&path);
         let written = (|| {
@@ -139,10 +226,10 @@ impl GraphWriter {
                 archive.start_file(name, options)?;
                 archive.write_all(bytes)
             };
-            put("header.json.zst", &compression.compress(header))?;
+            put("header.json.zst", &compression.compress(BlockKind::Metadata, header))?;
             put("compression_dict", &dictionary)?;
             for (name, text) in members {
-                put(&format!("{name}.json.zst"), &compression.compress(text))?;
+                put(&format!("{name}.json.zst"), &compression.compress(BlockKind::Metadata, text))?;
             }
             for kind in MEMBERS {
                 archive.start_file(format!("{}.mb", kind.member()), options)?;

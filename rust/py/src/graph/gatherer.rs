@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyList};
 use quantum_butler_core::graph::{self as core, BlockKind, Left, Place, PlannedDataset};
 
 use super::detached;
 use super::values::key;
+use crate::arrow_columns::read_table;
 use crate::error;
 use crate::lock::Shared;
 
@@ -19,9 +19,6 @@ const LONG: usize = usize::MAX;
 /// Makes blocks of quanta that have succeeded.
 #[pyclass(frozen, module = "quantum_butler._core")]
 pub(crate) struct Gatherer(Shared<core::Gatherer>);
-
-/// Id of a quantum, number of the dictionary, and metadata and log as they were packed.
-type LoggedTuple = (u128, i64, Option<PyBackedStr>, Option<PyBackedStr>);
 
 /// Id of a quantum, and the files of its metadata and its log.
 type StoredTuple = (u128, PathBuf, PathBuf);
@@ -64,13 +61,11 @@ impl Gatherer {
         plans.iter().map(tuple).collect()
     }
 
-    #[pyo3(signature = (logged, /))]
-    fn gather(&self, py: Python<'_>, logged: Vec<LoggedTuple>) -> PyResult<GatheredBlocks> {
-        let left = logged.iter().map(|(quantum_id, dictionary, metadata, log)| Left {
-            quantum_id: *quantum_id,
-            place: Place::Log(*dictionary, [metadata.as_deref(), log.as_deref()]),
-        });
-        self.gather_left(py, &left.collect::<Vec<_>>())
+    #[pyo3(signature = (quanta, contents, /))]
+    fn gather(&self, py: Python<'_>, quanta: &[u8], contents: &Bound<'_, PyAny>) -> PyResult<GatheredBlocks> {
+        let (quanta, contents) = (ids(quanta)?, read_table(contents)?);
+        let gathered = self.0.write(py, LONG, |gatherer| gatherer.gather(&core::logged(&quanta, &contents)?));
+        gathered.map(GatheredBlocks).map_err(error::to_python)
     }
 
     #[pyo3(signature = (stored, /))]
@@ -79,13 +74,8 @@ impl Gatherer {
             quantum_id: *quantum_id,
             place: Place::Files([metadata, log]),
         });
-        self.gather_left(py, &left.collect::<Vec<_>>())
-    }
-}
-
-impl Gatherer {
-    fn gather_left(&self, py: Python<'_>, left: &[Left<'_>]) -> PyResult<GatheredBlocks> {
-        let gathered = self.0.write(py, LONG, |gatherer| gatherer.gather(left));
+        let left = left.collect::<Vec<_>>();
+        let gathered = self.0.write(py, LONG, |gatherer| gatherer.gather(&left));
         gathered.map(GatheredBlocks).map_err(error::to_python)
     }
 }
@@ -98,10 +88,6 @@ pub(crate) struct GatheredBlocks(pub(super) core::Gathered);
 impl GatheredBlocks {
     fn quanta(&self) -> Vec<u128> {
         self.0.taken.clone()
-    }
-
-    fn datasets(&self) -> Vec<u128> {
-        self.0.blocks.iter().filter(|one| one.kind == BlockKind::Datasets).map(|one| one.id).collect()
     }
 
     fn written<'py>(&self, py: Python<'py>) -> PyResult<Vec<DatasetTuple<'py>>> {

@@ -42,6 +42,33 @@ impl GraphWriter {
         Ok(Self(Shared::new(Some(writer.map_err(error::to_python)?))))
     }
 
+    #[staticmethod]
+    #[pyo3(signature = (path, folder, bytes, samples, level, memory, /))]
+    fn training(
+        path: PathBuf,
+        folder: PathBuf,
+        bytes: usize,
+        samples: usize,
+        level: i32,
+        memory: usize,
+    ) -> PyResult<Self> {
+        let training = core::Training { bytes, samples };
+        let writer = core::GraphWriter::with_training(&path, &folder, training, level, memory);
+        Ok(Self(Shared::new(Some(writer.map_err(error::to_python)?))))
+    }
+
+    fn datasets(&self, py: Python<'_>) -> PyResult<usize> {
+        let datasets = self.0.read(py, LONG, |writer| Some(writer.as_ref()?.datasets()));
+        datasets.ok_or_else(used_up)
+    }
+
+    #[pyo3(signature = (ids, /))]
+    fn without(&self, py: Python<'_>, ids: Vec<u128>) -> PyResult<Vec<u128>> {
+        let is_new =
+            |writer: &core::GraphWriter| ids.iter().copied().filter(|id| !writer.has_dataset(*id)).collect();
+        self.0.read(py, LONG, |writer| writer.as_ref().map(is_new)).ok_or_else(used_up)
+    }
+
     #[pyo3(signature = (blocks, /))]
     fn add(&self, py: Python<'_>, blocks: Vec<BlockTuple>) -> PyResult<()> {
         let blocks = blocks.into_iter().map(block).collect::<PyResult<Vec<_>>>()?;

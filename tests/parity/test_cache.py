@@ -48,6 +48,20 @@ def test_cache_stands_in_for_the_file(run: Run, cache: pytest.MonkeyPatch) -> No
     run.error(butler.get, ref)
 
 
+@pytest.mark.parametrize("name", ["grouped", "zipped"])
+@scenario("cached")
+def test_one_of_several_datasets_in_a_file_is_cached(run: Run, cache: pytest.MonkeyPatch, name: str) -> None:
+    # Upstream answers for one of them, and looks for the others where they would be alone.
+    cache.setenv("DAF_BUTLER_CACHE_DIRECTORY", str(run.folder))
+    refs, other = run.refs(name), run.ref("measured")
+    path = run.repository.paths(refs[0])[0]
+    _cached(run, refs[0], b"{}", extension=path.name.partition("#")[0].rpartition(".")[2])
+    butler = run.butler(inputs=[*refs, other])
+    _scan(butler)
+    for asked in ([*refs, other], [other, *reversed(refs)], refs[:1], refs[1:], [refs[0], other]):
+        assert any(run(butler.stored_many, asked).values())
+
+
 @scenario("cached")
 def test_cache_is_read_before_the_file(run: Run, cache: pytest.MonkeyPatch) -> None:
     cache.setenv("DAF_BUTLER_CACHE_DIRECTORY", str(run.folder))

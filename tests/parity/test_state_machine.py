@@ -481,11 +481,18 @@ class Comparison(RuleBasedStateMachine):
 
     @call(1, names=some_datasets, predict=st.booleans(), allow_missing=st.booleans())
     def uris(self, names: list[str], predict: bool, allow_missing: bool) -> None:
-        self.step(
-            lambda side: side.butler.get_many_uris(
-                side.some(names), predict=predict, allow_missing=allow_missing
-            )
-        )
+        def call(side: Side) -> Any:
+            try:
+                return side.butler.get_many_uris(
+                    side.some(names), predict=predict, allow_missing=allow_missing
+                )
+            except FileNotFoundError:
+                # Upstream asks a store in several threads, and names whichever it hears of first.
+                if isinstance(side.files, Bucket):
+                    return "something is missing"
+                raise
+
+        self.step(call)
 
     @call(1, name=dataset, predict=st.booleans())
     def uri(self, name: str, predict: bool) -> None:

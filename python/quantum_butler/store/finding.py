@@ -61,14 +61,27 @@ def all_exist(
         raise NotOurs
     if store.may_be_cached(refs):
         # Upstream takes a file in the cache for one in the datastore.
-        if store.has_words(logging.DEBUG):
-            raise NotOurs
         cached = [ref for ref in refs if store.may_be_cached([ref])]
+        if store.has_words(logging.DEBUG) or _share_places(store, refs, cached):
+            raise NotOurs
         ids = set(map(dataset_key, cached))
         existence = upstreams(cached)
         existence.update(_exist(store, [ref for ref in refs if dataset_key(ref) not in ids], upstreams))
         return existence
     return _exist(store, refs, upstreams)
+
+
+def _share_places(store: FileStore, refs: Sequence[DatasetRef], cached: Sequence[DatasetRef]) -> bool:
+    """Return whether datasets in the cache may be in one place with others.
+
+    Upstream answers for only one of them, so that they have to be asked about together.
+    """
+    artifacts = store.records.artifacts(refs)
+    paths = [path for found in artifacts for path in {path for _, path in found}]
+    if store.is_trusting and not all(store.records.known(cached)):
+        unrecorded = [ref for ref, found in zip(refs, artifacts, strict=True) if not found]
+        paths += [path for ref in unrecorded for path, _ in store.expected(store.as_registered(ref))]
+    return len(set(paths)) < len(paths)
 
 
 def _exist(

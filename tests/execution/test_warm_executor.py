@@ -7,13 +7,11 @@ import ctypes
 import functools
 import importlib
 import json
-import logging
 import os
 import random
 import selectors
 import signal
 import sys
-import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -21,24 +19,13 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from lsst.daf.butler import DimensionUniverse
-from lsst.daf.butler import QuantumBackedButler as StockButler
 from lsst.pipe.base import InvalidQuantumError, RepeatableQuantumError
 from lsst.pipe.base.mp_graph_executor import MPGraphExecutor, MPGraphExecutorError, MPTimeoutError
 from lsst.pipe.base.quantum_graph import ProvenanceQuantumGraphReader
-from lsst.pipe.base.quantum_reports import ExecutionStatus
-from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 
 import quantum_butler
 from graph_runs import Deeds, Left, NewRun, interrupting, left_behind, make_executor, misbehaving
-from quantum_butler.execution import (
-    ForkRefusedError,
-    Isolation,
-    WarmGraphExecutor,
-    forking,
-    rehearsing,
-    warming,
-)
+from quantum_butler.execution import ForkRefusedError, Isolation, WarmGraphExecutor, forking
 from quantum_butler.upstream import executors
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")]
@@ -98,55 +85,21 @@ def test_all_is_as_upstream_leaves_it(new_run: NewRun, isolation: Isolation) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="advice on memory is Linux' own")
-def test_preparations_for_many_quanta_change_nothing(
-    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    advised, rehearsed = [], []
-    rehearse = warming.rehearse
-    monkeypatch.setattr(warming, "rehearse", lambda *given: rehearsed.append(rehearse(*given)))
+def test_large_pages_change_nothing(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    advised = []
     use_large_pages = forking._use_large_pages
     monkeypatch.setattr(forking, "_use_large_pages", lambda: advised.append(use_large_pages()))
     plain, raised = run(new_run, {})
-    assert raised is None and not advised and not rehearsed
+    assert raised is None and not advised
     # As with a graph that has so many quanta that it is worth the while.
     monkeypatch.setattr(forking, "_FORKS_TO_PAY", 8)
     assert run(new_run, {}) == (plain, None)
-    assert len(advised) == len(rehearsed) == 1
+    assert len(advised) == 1
     # Most of what belongs to this process alone is there.
     lines = Path("/proc/self/status").read_text().splitlines()
     resident = next(line for line in lines if line.startswith("RssAnon:"))
     areas = sum(end - begin for begin, end in forking._writable_areas())
     assert areas > int(resident.split()[1]) * 1024 / 2
-
-
-@pytest.mark.parametrize("kind", [quantum_butler.QuantumBackedButler, StockButler])
-def test_a_rehearsal_leaves_nothing(
-    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for folder in ("temporary", "log"):
-        (tmp_path / folder).mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setenv("QUANTUM_BUTLER_PROVENANCE", str(tmp_path / "log"))
-    monkeypatch.chdir(tmp_path)
-    results: list[Any] = []
-    written = []
-    execute = SingleQuantumExecutor.execute
-
-    def noted(*given: Any, **more: Any) -> Any:
-        results.append(execute(*given, **more))
-        written.append({path for path in tmp_path.rglob("*.*") if f"run{len(written)}" in path.parts})
-        return results[-1]
-
-    monkeypatch.setattr(SingleQuantumExecutor, "execute", noted)
-    caplog.set_level(logging.INFO)
-    levels = [handler.level for handler in logging.getLogger().handlers]
-    rehearsing.rehearse(kind, DimensionUniverse())
-    assert len(results) >= 8 and all(not one.skipped_existing for one in results)
-    assert all(one.report.status is ExecutionStatus.SUCCESS for one in results)
-    # Dataset, metadata and log.
-    assert [len(paths) for paths in written] == [3] * len(results)
-    assert not caplog.records and levels == [one.level for one in logging.getLogger().handlers]
-    assert [path for path in tmp_path.rglob("*") if path.parent != tmp_path] == []
 
 
 @pytest.mark.parametrize("isolation", SEPARATE)

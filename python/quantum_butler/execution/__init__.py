@@ -3,9 +3,8 @@
 `executor` is upstream's executor of graphs with another way to run quanta.
 `scheduling` decides which quantum runs when, and keeps the report.  `worker` is
 one forked process as its parent sees it, `child` what happens inside.
-`forking` checks that a process may be forked, and prepares it, `warming` and
-`rehearsing` have it know what its children will ask for.  `watching` is what
-others are told as it goes on.
+`forking` checks that a process may be forked, and prepares it.  `watching` is
+what others are told as it goes on.
 
 Each quantum is run by upstream's own executor of single quanta.  Nothing here
 is needed by a butler: the package needs ``lsst.pipe.base``.

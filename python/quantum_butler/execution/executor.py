@@ -15,7 +15,7 @@ from ..switches import contents_wanted, wanted_log_folder
 from ..upstream.executors import GraphExecutor
 from ..upstream.sharing import has_full_butler
 from .child import Settings
-from .forking import are_many, prepare_fork, undo_preparation
+from .forking import prepare_fork, undo_preparation
 from .scheduling import GraphRun
 from .warming import warm_up
 from .watching import Watcher
@@ -169,10 +169,9 @@ class WarmGraphExecutor(GraphExecutor):
                 )
         disable_implicit_threading()
         quanta = dict(graph.nodes.items())
-        # With more quanta a process, processes are forked now and then.
-        forks = len(quanta) if self._quanta_per_process == 1 else 0
-        warm_up(self._quantum_executor, quanta, thoroughly=are_many(forks))
-        is_ours = prepare_fork(forks)
+        warm_up(self._quantum_executor, quanta)
+        # Otherwise processes are forked now and then.
+        is_ours = prepare_fork(len(quanta) if self._quanta_per_process == 1 else 0)
         try:
             GraphRun(
                 graph,

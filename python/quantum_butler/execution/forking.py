@@ -8,14 +8,7 @@ prepared, is not forked.
 
 from __future__ import annotations
 
-__all__ = (
-    "ForkRefusedError",
-    "are_many",
-    "end_with_parent",
-    "prepare_fork",
-    "settle_in_child",
-    "undo_preparation",
-)
+__all__ = ("ForkRefusedError", "end_with_parent", "prepare_fork", "settle_in_child", "undo_preparation")
 
 import ctypes
 import gc
@@ -32,11 +25,9 @@ from ..upstream.executors import forget_connections
 _PREPARED = ("jemalloc_bg_thd",)
 _OPENBLAS = "openblas"
 
-# Linux' madvise(MADV_COLLAPSE), and the size of the pages that it makes.
+# Linux' madvise(MADV_COLLAPSE), the size of the pages that it makes, and how many forks pay for it.
 _COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
-
-# How many forks pay for preparations that take a while.
 _FORKS_TO_PAY = 50
 
 # Linux' prctl(PR_SET_PDEATHSIG): the signal that a child gets when its parent ends.
@@ -45,11 +36,6 @@ _PARENT_DEATH_SIGNAL = 1
 
 class ForkRefusedError(RuntimeError):
     """Raised when a process has threads that must not live across a fork."""
-
-
-def are_many(forks: int) -> bool:
-    """Return whether so many forks pay for preparations that take a while."""
-    return forks >= _FORKS_TO_PAY
 
 
 def prepare_fork(forks: int = 1) -> bool:
@@ -65,7 +51,7 @@ def prepare_fork(forks: int = 1) -> bool:
         # What is there now is shared with the children as long as the collector does not touch it.
         gc.collect()
         gc.freeze()
-    if are_many(forks):
+    if forks >= _FORKS_TO_PAY:
         _use_large_pages()
     return is_ours
 

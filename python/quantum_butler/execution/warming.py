@@ -8,33 +8,26 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lsst.daf.butler import DatasetProvenance, QuantumBackedButler
+from lsst.daf.butler import DatasetProvenance
 from lsst.pipe.base import TaskMetadata
 from lsst.pipe.base.quantum_reports import QuantumReport
 from lsst.utils.iteration import ensure_iterable
 from lsst.utils.logging import getLogger
 
 from ..upstream.executors import make_butler
-from .rehearsing import rehearse
 
 if TYPE_CHECKING:
-    from lsst.daf.butler import DimensionUniverse
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
 
 _LOG = getLogger(__name__)
 
 
-def warm_up(
-    executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, Any]], *, thoroughly: bool = False
-) -> None:
+def warm_up(executor: QuantumExecutor, quanta: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
     """Import and read what quanta will ask for, as far as one quantum of each task tells.
 
-    Thoroughly, a quantum of our own runs with such a butler besides.  What cannot be had now is left to the
-    quanta, which say what is wrong with it.
+    What cannot be had now is left to the quanta, which say what is wrong with it.
     """
     _use_models()
-    kind: type[QuantumBackedButler] | None = None
-    universe: DimensionUniverse | None = None
     examples = {attributes["task_label"]: attributes for attributes in quanta.values()}
     for label, attributes in examples.items():
         try:
@@ -50,15 +43,8 @@ def warm_up(
                     list(ensure_iterable(ref))
                 # Places are worked out once for each type.  The butler is not asked, lest it note that.
                 butler._datastore.mexists(refs)
-                if isinstance(butler, QuantumBackedButler):
-                    kind, universe = type(butler), butler.dimensions
         except Exception as error:
             _LOG.verbose("Task %s could not be prepared: %s: %s", label, type(error).__name__, error)
-    if thoroughly and kind is not None and universe is not None:
-        try:
-            rehearse(kind, universe)
-        except Exception as error:
-            _LOG.verbose("Nothing was rehearsed: %s: %s", type(error).__name__, error)
 
 
 def _use_models() -> None:

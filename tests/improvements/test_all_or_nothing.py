@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy.exc
-from lsst.daf.butler import DatasetRef
+from lsst.daf.butler import DatasetRef, QuantumBackedButler
 from lsst.daf.butler.datastore.record_data import DatastoreRecordData
 
 import quantum_butler
@@ -184,3 +184,25 @@ def test_import_in_a_transaction_that_fails(repository: Repository) -> None:
         # And it works the next time.
         butler._datastore.import_records(repository.records_of([ref]))
         assert butler._datastore.knows(ref) is True
+
+
+@pytest.mark.parametrize("name", ["derived", "parts_out"])
+def test_put_in_a_transaction_that_fails(
+    repository: Repository, is_ours: bool, butler_class: type[QuantumBackedButler], name: str
+) -> None:
+    first, second = repository.predicted[name][:2]
+    with repository.butler(butler_class, outputs=[first, second]) as butler:
+        before = repository.artifacts()
+        with pytest.raises(RuntimeError, match="too late"), butler._datastore.transaction():
+            butler.put(_value(first), first)
+            with butler._datastore.transaction():
+                butler.put(_value(second), second)
+            raise RuntimeError("too late")
+        assert repository.artifacts() == before
+        assert butler.stored_many([first, second]) == {first: False, second: False}
+        assert butler._actual_output_refs == {first, second}
+        # Stock remembers what is no longer there.
+        assert butler._datastore.knows_these([first, second]) == {first: not is_ours, second: not is_ours}
+        if is_ours:
+            butler.put(_value(second), second)
+            assert butler.get(second) == _value(second)

@@ -596,6 +596,34 @@ def test_subclass(run: Run) -> None:
     run.note("the files", None)
 
 
+@scenario
+def test_methods_that_ask_another(run: Run) -> None:
+    # What a caller has put in the place of that other is asked, be it of a subclass or of the object.
+    class Mine(run.butler_class):  # type: ignore[misc, name-defined]
+        """A butler for which nothing is there."""
+
+        def stored_many(self, refs: Any) -> Any:
+            return dict.fromkeys(super().stored_many(refs), False)
+
+    ref, output = run.ref("measured"), run.ref("derived")
+    mine = run(run.repository.butler, Mine, inputs=[ref])
+    assert run(mine.stored, ref) is False
+    mine.close()
+    butler = run.butler(inputs=[ref], outputs=[output])
+    butler.put({"a": 1}, output)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(butler._datastore, "mexists", lambda refs: dict.fromkeys(refs, False))
+        assert run(butler.stored, ref) is False
+        assert butler._unavailable_inputs == {ref.id}
+    assert run(butler.stored, ref) is True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(butler._datastore, "export_records", lambda refs: {})
+        assert run(butler.extract_provenance_data).datastore_records == {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(butler, "stored_many", lambda refs: dict.fromkeys(refs, "perhaps"))
+        assert run(butler.stored, ref) == "perhaps"
+
+
 def test_every_way_gives_the_same(our_class: type, template: Callable[[str], Repository]) -> None:
     # Whatever the way the configuration is given, predictions agree.
     repository = template("file")

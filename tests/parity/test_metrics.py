@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pydantic
 from lsst.daf.butler import ButlerMetrics
 from scenarios import Run, scenario
 
@@ -70,3 +75,34 @@ def test_metrics_can_be_set(run: Run) -> None:
     assert mine.n_get == 1
     mine.reset()
     assert butler._metrics.n_get == 0
+
+
+class _Loud(ButlerMetrics):
+    """Metrics that are told when something begins, too."""
+
+    begun: list[str] = pydantic.Field(default_factory=list)
+
+    @contextlib.contextmanager
+    def instrument_get(self, *args: Any, **options: Any) -> Iterator[None]:
+        self.begun.append("get")
+        with super().instrument_get(*args, **options):
+            yield
+
+    @contextlib.contextmanager
+    def instrument_put(self, *args: Any, **options: Any) -> Iterator[None]:
+        self.begun.append("put")
+        with super().instrument_put(*args, **options):
+            yield
+
+
+@scenario
+def test_metrics_of_another_class(run: Run) -> None:
+    ref, output = run.ref("measured"), run.ref("derived")
+    mine = _Loud()
+    butler = run.butler(inputs=[ref], outputs=[output], metrics=mine)
+    run(butler.get, ref)
+    run(butler.put, {}, output)
+    run.error(butler.get, run.ref("log"))
+    run(butler.getDeferred(ref).get)
+    assert mine.begun == ["get", "put", "get", "get"]
+    assert (mine.n_get, mine.n_put) == (2, 1)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lsst.daf.butler import DatasetRef, LimitedButler
+from lsst.daf.butler import ButlerMetrics, DatasetRef, LimitedButler
 
 from ..datastore.file import NativeFileDatastore
 from .state import ButlerState, counting, part_of_butler, require_id
@@ -66,9 +66,9 @@ class ReadingMethods(ButlerState):
         predicted; one that cannot be found is unavailable in any case.
         """
         require_id(ref)
-        datastore = self._datastore
+        datastore, metrics = self._datastore, self._metrics
         try:
-            if _GET_LOG.isEnabledFor(logging.DEBUG):
+            if type(metrics) is not ButlerMetrics or _GET_LOG.isEnabledFor(logging.DEBUG):
                 # Not upstream's override, whose bookkeeping this one replaces.
                 obj = LimitedButler.get(self, ref, parameters=parameters, storageClass=storageClass)
             else:
@@ -76,7 +76,7 @@ class ReadingMethods(ButlerState):
                 obj = datastore.get(ref, parameters=parameters, storageClass=storageClass)
                 duration = time.perf_counter() - start
                 with counting:
-                    self._metrics.increment_get(duration)
+                    metrics.increment_get(duration)
         except (LookupError, OSError):
             self._tracker.note_read_failed(ref)
             raise
@@ -147,7 +147,9 @@ class ReadingMethods(ButlerState):
             Raised if the butler has been closed.
         """
         datastore = self._datastore
-        if type(datastore) is NativeFileDatastore:
+        # As upstream's, this is a question to `stored_many`; somebody may have put another in its place.
+        is_usual = getattr(self.stored_many, "__func__", None) is _STORED_MANY
+        if is_usual and type(datastore) is NativeFileDatastore and "mexists" not in vars(datastore):
             require_id(ref)
             exists = datastore.stored(ref)
             self._tracker.note_stored(ref, exists)
@@ -289,3 +291,6 @@ class ReadingMethods(ButlerState):
             Raised if ``ref.id`` is `None`.
         """
         return self.getDeferred(ref, parameters=parameters, storageClass=storageClass)
+
+
+_STORED_MANY = ReadingMethods.stored_many

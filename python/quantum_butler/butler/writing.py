@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from lsst.daf.butler import ButlerMetrics
 from sqlalchemy.exc import IntegrityError
 
 from .. import record_file
@@ -104,15 +105,16 @@ class WritingMethods(ButlerState):
         if not self._tracker.is_predicted_output(ref):
             raise RuntimeError("Cannot `put` dataset that was not predicted as an output.")
         put = self._put_telling if tells else self._put
-        if LOG.isEnabledFor(logging.DEBUG):
-            with self._metrics.instrument_put(log=LOG, msg="Put QBB dataset"):
+        metrics = self._metrics
+        if type(metrics) is not ButlerMetrics or LOG.isEnabledFor(logging.DEBUG):
+            with metrics.instrument_put(log=LOG, msg="Put QBB dataset"):
                 put(datastore, obj, ref, provenance)
         else:
             start = time.perf_counter()
             put(datastore, obj, ref, provenance)
             duration = time.perf_counter() - start
             with counting:
-                self._metrics.increment_put(duration)
+                metrics.increment_put(duration)
         return ref
 
     def _put_telling(

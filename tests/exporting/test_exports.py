@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -53,8 +54,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that datasets are met again in another batch.
+    # So that datasets are met again in another batch, and in another document of the library's.
     monkeypatch.setattr(contents, "_AT_ONCE", 5)
+    monkeypatch.setattr(contents, "_MOST_NAMES", 1)
+    if importlib.util.find_spec("prov") is not None:
+        monkeypatch.setattr("quantum_butler.exporting.w3c._AT_ONCE", 2)
 
 
 def exported(place: Path, to: str, **options: Any) -> bytes:

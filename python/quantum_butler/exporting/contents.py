@@ -20,9 +20,9 @@ from ..archive.format import role_bit
 from ..archive.reader import Reader
 from .errors import ExportError, UnknownTaskError
 
-# Quanta that are held at once, and row groups of names.
+# Quanta that are held at once, and rows of names.
 _AT_ONCE = 4096
-_MOST_GROUPS = 32
+_MOST_NAMES = 1 << 22
 
 _VALUES = (
     "status",
@@ -243,6 +243,7 @@ class _Names:
         self._file: pq.ParquetFile | None = None
         self._ends: list[int] = []
         self._groups: OrderedDict[int, pyarrow.Table] = OrderedDict()
+        self._held = 0
         if archive.manifest.version > 1:
             self._file = self._checked(lambda: pq.ParquetFile(self._path, memory_map=True))
             end = 0
@@ -289,9 +290,11 @@ class _Names:
         else:
             assert self._file is not None
             file = self._file
-            self._groups[number] = self._checked(lambda: file.read_row_group(number, columns=list(_NAMES)))
-            if len(self._groups) > _MOST_GROUPS:
-                self._groups.popitem(last=False)
+            group = self._checked(lambda: file.read_row_group(number, columns=list(_NAMES)))
+            self._groups[number] = group
+            self._held += len(group)
+            while self._held > _MOST_NAMES and len(self._groups) > 1:
+                self._held -= len(self._groups.popitem(last=False)[1])
         return self._groups[number]
 
     def _checked(self, read: Callable[[], Any]) -> Any:

@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 import numpy
 from prov.constants import PROV
-from prov.identifier import Namespace
+from prov.identifier import Namespace, QualifiedName
 from prov.model import ProvDocument
+from prov.serializers.provjson import encode_json_document
 
 from .contents import Batch, Contents, DatasetName, QuantumRun, shown_data_id
 from .formats import Tell, status_of
@@ -30,6 +31,9 @@ _LSST = Namespace("lsst", "urn:lsst:term:")
 
 # How much of a section is held in memory.
 _MOST_HELD = 1 << 24
+
+# Quanta of one document: the library takes some ten kilobytes for each.
+_AT_ONCE = 256
 
 
 def write_prov_n(contents: Contents, stream: BinaryIO, tell: Tell) -> None:
@@ -48,7 +52,8 @@ def write_prov_json(contents: Contents, stream: BinaryIO, tell: Tell) -> None:
         sections: dict[str, IO[bytes]] = {}
         numbers: dict[str, int] = {}
         for document in _documents(contents, tell):
-            for section, members in json.loads(document.serialize(format="json") or "{}").items():
+            # Not as text first: the library encodes that in Python.
+            for section, members in encode_json_document(document).items():
                 if section == "prefix":
                     continue
                 if section not in sections:
@@ -60,7 +65,7 @@ def write_prov_json(contents: Contents, stream: BinaryIO, tell: Tell) -> None:
                     key = f"_:{section}{numbers[section]}" if name.startswith("_:") else name
                     line = f"    {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
                     sections[section].write((",\n" if numbers[section] > 1 else "").encode() + line.encode())
-        prefixes = json.loads(_document().serialize(format="json") or "{}")["prefix"]
+        prefixes = encode_json_document(_document())["prefix"]
         stream.write(f'{{\n  "prefix": {json.dumps(prefixes)}'.encode())
         for section, file in sections.items():
             stream.write(f",\n  {json.dumps(section)}: {{\n".encode())
@@ -83,28 +88,31 @@ def _documents(contents: Contents, tell: Tell) -> Iterator[ProvDocument]:
     seen = numpy.zeros(contents.datasets, bool)
     tasks: set[str] = set()
     for batch in contents.batches():
-        document = _document()
-        for row, dataset in batch.datasets.items():
-            if not seen[row]:
-                seen[row] = True
-                _add_dataset(document, dataset)
-        for quantum in batch.quanta:
-            if quantum.task_label is not None and quantum.task_label not in tasks:
-                tasks.add(quantum.task_label)
-                values: dict[Any, Any] = {
-                    "prov:type": PROV["SoftwareAgent"],
-                    "prov:label": quantum.task_label,
-                }
-                document.agent(_task(quantum.task_label), values)
-            _add_quantum(document, quantum, batch, is_plan=not contents.actual)
-        yield document
+        for start in range(0, len(batch.quanta), _AT_ONCE):
+            document = _document()
+            quanta = batch.quanta[start : start + _AT_ONCE]
+            for row in sorted({row for quantum in quanta for row in (*quantum.inputs, *quantum.outputs)}):
+                if not seen[row]:
+                    seen[row] = True
+                    _add_dataset(document, batch.datasets[row])
+            for quantum in quanta:
+                if quantum.task_label is not None and quantum.task_label not in tasks:
+                    tasks.add(quantum.task_label)
+                    _add_task(document, quantum.task_label)
+                _add_quantum(document, quantum, batch, is_plan=not contents.actual)
+            yield document
         tell(batch)
+
+
+def _add_task(document: ProvDocument, label: str) -> None:
+    values: dict[Any, Any] = {"prov:type": PROV["SoftwareAgent"], "prov:label": label}
+    document.agent(_task(label), values)
 
 
 def _add_dataset(document: ProvDocument, dataset: DatasetName) -> None:
     label = " ".join(filter(None, (dataset.dataset_type, shown_data_id(dataset.data_id))))
     document.entity(
-        _DATASET[str(dataset.dataset_id)],
+        _dataset(dataset),
         _known(
             {
                 "prov:type": _LSST["Dataset"],
@@ -123,7 +131,7 @@ def _add_quantum(document: ProvDocument, quantum: QuantumRun, batch: Batch, *, i
     values = quantum.values
     label = " ".join(filter(None, (quantum.task_label, shown_data_id(quantum.data_id))))
     activity = document.activity(
-        _QUANTUM[str(quantum.quantum_id)],
+        QualifiedName(_QUANTUM, str(quantum.quantum_id)),
         quantum.begin,
         quantum.end,
         _known(
@@ -146,11 +154,16 @@ def _add_quantum(document: ProvDocument, quantum: QuantumRun, batch: Batch, *, i
         ),
     )
     for row in quantum.inputs:
-        document.used(activity, _DATASET[str(batch.datasets[row].dataset_id)])
+        document.used(activity, _dataset(batch.datasets[row]))
     for row in quantum.outputs:
-        document.wasGeneratedBy(_DATASET[str(batch.datasets[row].dataset_id)], activity)
+        document.wasGeneratedBy(_dataset(batch.datasets[row]), activity)
     if quantum.task_label is not None:
         document.wasAssociatedWith(activity, _task(quantum.task_label))
+
+
+def _dataset(dataset: DatasetName) -> QualifiedName:
+    # Not of the namespace's own making: it would keep each for ever.
+    return QualifiedName(_DATASET, str(dataset.dataset_id))
 
 
 def _task(label: str) -> Any:

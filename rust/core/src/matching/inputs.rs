@@ -149,3 +149,66 @@ pub fn lone_inputs(
 fn damaged(what: String) -> Error {
     Error::DamagedIndex { what }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, StructArray};
+    use arrow_buffer::OffsetBuffer;
+    use arrow_schema::{DataType, Field};
+
+    use super::*;
+
+    /// Lists of rows with roles, one for each quantum, in two batches.
+    fn lists(quanta: &[&[(u32, u8)]]) -> Lists {
+        let (first, second) = quanta.split_at(quanta.len() / 2);
+        Lists::new(&[batch(first), batch(second)]).unwrap()
+    }
+
+    fn batch(quanta: &[&[(u32, u8)]]) -> RecordBatch {
+        let all = || quanta.iter().copied().flatten();
+        let fields = [("row", DataType::UInt32), ("roles", DataType::UInt8)];
+        let fields = fields.map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
+        let columns: [ArrayRef; 2] = [
+            Arc::new(all().map(|(row, _)| *row).collect::<UInt32Array>()),
+            Arc::new(all().map(|(_, roles)| *roles).collect::<UInt8Array>()),
+        ];
+        let values = fields.into_iter().zip(columns).collect::<Vec<_>>();
+        let values = StructArray::from(values);
+        let item = Arc::new(Field::new("item", values.data_type().clone(), false));
+        let offsets = OffsetBuffer::from_lengths(quanta.iter().map(|one| one.len()));
+        let lists: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::new(values), None));
+        RecordBatch::try_from_iter([("datasets", lists)]).unwrap()
+    }
+
+    fn input(pair: u32, dataset: u32) -> LoneInput {
+        LoneInput { pair, dataset }
+    }
+
+    #[test]
+    fn inputs_of_one_side_are_told_by_role() {
+        let (used, planned) = (role_bit(Role::ActualInputs), role_bit(Role::PredictedInputs));
+        // Datasets 0 to 3 are 3 to 0 on the right; 4 is on either side alone.
+        let partners = [3, 2, 1, 0, NO_PARTNER];
+        let left = lists(&[&[(0, used | planned), (1, planned), (4, used)], &[(2, planned), (3, used)]]);
+        let right = lists(&[&[(0, used)], &[(2, used | planned), (3, used), (4, planned)]]);
+        let pair = |left, right, is_actual| QuantumPair { rows: [left, right], is_actual };
+        let pairs = [pair(1, 0, true), pair(0, 1, true), pair(0, 1, false)];
+        let found = lone_inputs([&left, &right], &pairs, [&partners, &partners]).unwrap();
+        // Left 3 is right 0. Left 0 is right 3, and right 2, which is left 1, was only planned on the left.
+        assert_eq!(found[0], [input(2, 0), input(1, 4)]);
+        assert_eq!(found[1], [input(1, 2), input(2, 4)]);
+    }
+
+    #[test]
+    fn damaged_lists_are_refused() {
+        let used = role_bit(Role::ActualInputs);
+        let pairs = [QuantumPair { rows: [0, 0], is_actual: true }];
+        let fit = lists(&[&[(0, used)]]);
+        for damaged in [lists(&[&[(1, used)]]), lists(&[&[(0, used), (0, used)]]), lists(&[])] {
+            assert!(lone_inputs([&fit, &damaged], &pairs, [&[0], &[0]]).is_err());
+            assert!(lone_inputs([&damaged, &fit], &pairs, [&[0], &[0]]).is_err());
+        }
+    }
+}

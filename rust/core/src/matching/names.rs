@@ -87,3 +87,55 @@ fn sum(numbers: &mut [u128], column: &dyn Array, of: impl Fn(usize) -> u128) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
+
+    use super::*;
+
+    fn numbers<const COUNT: usize>(columns: [(&str, ArrayRef); COUNT], texts: &[&str]) -> Vec<u128> {
+        let mut names = Names::default();
+        let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
+        names.add(&RecordBatch::try_from_iter(columns).unwrap(), &texts).unwrap();
+        names.0
+    }
+
+    fn integers(values: [Option<i64>; 3]) -> ArrayRef {
+        Arc::new(values.into_iter().collect::<Int64Array>())
+    }
+
+    fn texts(values: [Option<&str>; 3]) -> ArrayRef {
+        Arc::new(values.into_iter().collect::<StringArray>())
+    }
+
+    #[test]
+    fn a_name_is_its_values_by_column_in_any_order() {
+        let (visit, band) = (integers([Some(1), Some(2), Some(1)]), texts([Some("r"), Some("r"), None]));
+        let one = numbers([("visit", visit.clone()), ("band", band.clone())], &[]);
+        assert_eq!(one, numbers([("band", band.clone()), ("visit", visit.clone())], &[]));
+        assert!(one[0] != one[1] && one[0] != one[2] && one[1] != one[2]);
+        // What is null is no value, and a value of another column another one.
+        assert_eq!(one[2], numbers([("visit", visit.clone())], &[])[0]);
+        assert_ne!(numbers([("exposure", visit.clone())], &[]), numbers([("visit", visit)], &[]));
+    }
+
+    #[test]
+    fn integers_are_texts_only_where_that_is_wanted() {
+        let (numeric, text) = (integers([Some(-7), None, Some(70)]), texts([Some("-7"), None, Some("70")]));
+        assert_eq!(
+            numbers([("patch", numeric.clone())], &["patch"]),
+            numbers([("patch", text.clone())], &[])
+        );
+        assert_ne!(numbers([("patch", numeric)], &[]), numbers([("patch", text)], &[]));
+    }
+
+    #[test]
+    fn other_columns_are_refused() {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        let batch = RecordBatch::try_from_iter([("visit", column)]).unwrap();
+        assert!(Names::default().add(&batch, &[]).is_err());
+    }
+}

@@ -85,3 +85,38 @@ fn pair(left: &[(u128, u32)], right: &[(u128, u32)], pairs: &mut Vec<(u32, u32)>
         j += usize::from(one.0 >= other.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::*;
+
+    fn names(values: impl IntoIterator<Item = i64>) -> Names {
+        let column: ArrayRef = Arc::new(values.into_iter().map(Some).collect::<Int64Array>());
+        let mut names = Names::default();
+        names.add(&RecordBatch::try_from_iter([("visit", column)]).unwrap(), &[]).unwrap();
+        names
+    }
+
+    #[test]
+    fn of_several_with_one_name_the_first_has_the_first() {
+        let [left, right] = partners(&names([1, 2, 2, 3, 2]), &names([2, 3, 2, 4]));
+        assert_eq!(left, [NO_PARTNER, 0, 2, 1, NO_PARTNER]);
+        assert_eq!(right, [1, 3, 2, NO_PARTNER]);
+    }
+
+    #[test]
+    fn names_of_many_buckets_are_found_whatever_their_order() {
+        let count = 300_000;
+        let [left, right] = partners(&names(0..count), &names((1..=count).rev()));
+        assert_eq!((left[0], right[0]), (NO_PARTNER, NO_PARTNER));
+        for (row, partner) in left.iter().enumerate().skip(1) {
+            assert_eq!(*partner as usize, count as usize - row);
+            assert_eq!(right[*partner as usize] as usize, row);
+        }
+        assert_eq!(partners(&names([]), &names([1])), [vec![], vec![NO_PARTNER]]);
+    }
+}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from quantum_butler import collect
 from quantum_butler.cli.main import main
 from told_run import Told
 
@@ -154,3 +155,59 @@ def test_a_pipe_is_written_to(told: Told, tmp_path: Path) -> None:
         reader.join()
         assert read == [run(words, 0).stdout_bytes]
     assert pipe.is_fifo()
+
+
+def test_files_are_looked_at_before_any_work(told: Told, tmp_path: Path) -> None:
+    """In all options that name a file to write; a folder is made, but only where one can be."""
+    no, archive, graph = tmp_path / "no", str(told.archive), str(told.predicted)
+    (tmp_path / "file").write_text("before")
+    for words in (
+        ["run", str(told.run.root), graph, "--summary"],
+        ["run", str(told.run.root), graph, "--journal"],
+        ["run", str(told.run.root), graph, "--log-file"],
+        ["run", str(told.run.root), graph, "-o"],
+        ["report", archive, "--html"],
+        ["export", archive, "--to", "prov-n", "-o"],
+        ["rebuild", graph, "four_output", "detector=1", "-o"],
+        ["merge-graphs", str(told.provenance), "-o"],
+        ["aggregate", graph, str(told.run.root), "-o"],
+    ):
+        assert f"there is no folder {no}" in run([*words, str(no / "file")], 2).stderr
+    for words in (
+        ["report", archive, "--data-id-tables"],
+        ["collect", graph, "-o"],
+        ["plot", archive, "-o"],
+        ["demo", "--keep"],
+        ["aggregate", graph, str(told.run.root), "-o", str(tmp_path / "new.qg"), "--archive"],
+    ):
+        said = run([*words, str(tmp_path / "file" / "new")], 2).stderr
+        assert f"there is no folder {tmp_path / 'file'}" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_sources_of_an_archive_are_not_replaced(told: Told, tmp_path: Path) -> None:
+    graph, link = Path(shutil.copy(told.predicted, tmp_path / "graph.qg")), tmp_path / "link"
+    link.symlink_to(graph)
+    log = tmp_path / "log.jsonl"
+    log.write_text("")
+    collect([graph, log], tmp_path / "archive")
+    before = graph.read_bytes()
+    asked = [["find", str(tmp_path / "archive")], ["export", str(told.archive), "--to", "prov-n"]]
+    for words in (*asked, ["stats", str(told.archive)]):
+        for output in (graph, link):
+            assert "is a quantum graph, and is not replaced" in run([*words, "-o", str(output)], 2).stderr
+    said = run([*asked[0], "-o", str(log)], 2).stderr
+    assert f"is a source of {tmp_path / 'archive'}, and is not replaced" in said
+    for option in ("--html", "--data-id-tables"):
+        run(["report", str(told.archive), option, str(graph)], 2)
+    run(["run", str(told.run.root), str(told.predicted), "--summary", str(graph)], 2)
+    assert (graph.read_bytes(), log.read_bytes()) == (before, b"")
+    # What only is beside them is replaced.
+    for _ in range(2):
+        run([*asked[0], "-o", str(tmp_path / "answer.json")], 0)
+
+
+def test_two_options_do_not_name_one_file(told: Told, tmp_path: Path) -> None:
+    page = str(tmp_path / "page")
+    said = run(["report", str(told.archive), "--html", page, "-o", page], 2).stderr
+    assert "--output and --html name one file" in said and not os.listdir(tmp_path)

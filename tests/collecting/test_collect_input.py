@@ -292,3 +292,11 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         assert reason in rejected[name]["reason"], name
         assert rejected[name]["offset"] == 0
         assert rejected[name]["source"] == str(folder / name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no folder where nobody can write")
+def test_where_nothing_can_be_written_the_output_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_bytes(text(quantum(1)))
+    with pytest.raises(OSError, match="'/proc/archive'") as caught:
+        collect(tmp_path / "log.jsonl", "/proc/archive")
+    assert ".partial" not in str(caught.value)

@@ -461,7 +461,7 @@ def test_the_command_prints_or_writes(run: Exported, tmp_path: Path) -> None:
         (["--to", "prov-n", "--dataset", "three_output"], 2, "may be any of these"),
         (["--to", "prov-n", "--dataset", "three_output detector=99"], 1, "there is no"),
         (["--to", "prov-n", "--dataset", "three_output planet=3"], 2, "no dimension"),
-        (["--to", "prov-n", "-o", "nowhere/at/all"], 1, "nowhere"),
+        (["--to", "prov-n", "-o", "nowhere/at/all"], 2, "no folder nowhere/at"),
     ],
 )
 def test_the_command_says_what_is_wrong(run: Exported, arguments: list[str], status: int, said: str) -> None:

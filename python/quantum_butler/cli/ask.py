@@ -20,7 +20,7 @@ from .failures import failure_of
 from .find import find, missing, unused
 from .look import consumers, lineage, producer, show_named
 from .output import format_option, output_option, show
-from .paths import LocalPath
+from .paths import LocalPath, writable_folder
 
 if TYPE_CHECKING:
     from ..archive.archive import Archive
@@ -112,6 +112,7 @@ def diff(left: Path, right: Path, style: str) -> None:
     "--output",
     metavar="FOLDER",
     type=LocalPath(),
+    callback=writable_folder,
     required=True,
     help="Folder for the pictures; made if there is none.",
 )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import format_option, show, warn
-from .paths import LocalPath
+from .paths import LocalPath, writable_folder
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     metavar="ARCHIVE",
     required=True,
     type=LocalPath(is_text=True, file_okay=True),
+    callback=writable_folder,
     help="Folder of the archive.",
 )
 @click.option("--append", is_flag=True, help="Add to the archive that is there.")

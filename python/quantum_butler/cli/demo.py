@@ -18,7 +18,7 @@ import click
 
 from ..paths import is_there
 from .output import format_option, show
-from .paths import LocalPath
+from .paths import LocalPath, writable_folder
 
 _Step = Callable[[str], AbstractContextManager[object]]
 
@@ -35,12 +35,14 @@ _Step = Callable[[str], AbstractContextManager[object]]
 @click.option(
     "--keep",
     type=LocalPath(is_text=True),
+    callback=writable_folder,
     metavar="FOLDER",
     help="Work in this new or empty folder, and leave everything there to look at.",
 )
 @click.option(
     "--tutorial",
     type=LocalPath(is_text=True),
+    callback=writable_folder,
     metavar="FOLDER",
     help="Make the example of the tutorial in this new or empty folder, and stop: a repository, and a graph "
     "that fails in places.",

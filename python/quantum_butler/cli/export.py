@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from .names import told_in_words
-from .output import show, warn
-from .paths import LocalPath, is_standard_output
+from .output import require_replaceable, show, warn
+from .paths import LocalPath, in_folder, is_standard_output
 
 if TYPE_CHECKING:
     from ..exporting.driver import ExportReport
@@ -61,6 +61,7 @@ class _Printed:
     "-o",
     "--output",
     type=LocalPath(file_okay=True),
+    callback=in_folder,
     metavar="FILE",
     help="Where to; a file that is there is replaced. Of an RO-Crate a new folder, or a file that ends "
     "with .zip, or .json for its document alone.  [default: it is printed]",
@@ -122,6 +123,8 @@ def export(
         output = None
     if output is None and to == _BINARY:
         raise click.UsageError(f"{to} is no text: name a file with --output")
+    if output is not None:
+        require_replaceable(output, "--output")
     from ..archive.reports import plain
     from ..exporting.driver import export as write
     from ..exporting.errors import ExportError, UnknownTaskError

@@ -18,7 +18,7 @@ import click
 from ..paths import is_there
 from .options import new_graph_option, overwrite_graph_option
 from .output import format_option, show, warn
-from .paths import LocalPath
+from .paths import LocalPath, writable_folder, writable_graph
 
 if TYPE_CHECKING:
     from ..aggregating.driver import AggregateReport
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="FILE",
     type=LocalPath(file_okay=True),
+    callback=writable_graph,
     help="The provenance graph to write. With --ingest it need not be named: it is beside GRAPH, and moves "
     "into REPO at the end.",
 )
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     "--archive",
     metavar="FOLDER",
     type=LocalPath(is_text=True),
+    callback=writable_folder,
     help="Leave an archive of the run, too, as quantum-butler collect makes one of the graph.",
 )
 @click.option(

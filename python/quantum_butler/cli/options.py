@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import click
 
 from ..switches import log_policies
-from .paths import LocalPath
+from .paths import LocalPath, writable_graph
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -118,6 +118,7 @@ new_graph_option = click.option(
     metavar="FILE",
     required=True,
     type=LocalPath(file_okay=True),
+    callback=writable_graph,
     help="The provenance graph to write.",
 )
 

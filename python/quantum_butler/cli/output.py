@@ -9,6 +9,8 @@ __all__ = (
     "fitted",
     "format_option",
     "output_option",
+    "require_replaceable",
+    "require_two_files",
     "show",
     "warn",
     "wide_option",
@@ -16,9 +18,11 @@ __all__ = (
 
 import contextlib
 import errno
+import fnmatch
 import functools
 import io
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -28,8 +32,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ..paths import is_folder, is_there, replaced
-from .paths import LocalPath, is_standard_output
+from ..paths import is_file, is_there, replaced
+from .paths import LocalPath, is_graph, is_standard_output, writable_graph
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -62,22 +66,17 @@ wide_option = click.option(
 
 _OUTPUT = f"{__name__}.output"
 
+# Names of logs, and of files of one quantum, which begin with its id.
+_PROVENANCE = re.compile(r"^[0-9A-Fa-f]{8}|\.jsonl(\.zst|\.gz)?$")
+
 # Characters or bytes of many parts that are printed together.
 _AT_ONCE = 1 << 16
 
 
 def _keep_output(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     """Keep the file for `show`, unless nothing can be written there."""
-    if path is None or is_standard_output(path):
-        return
-    try:
-        if is_folder(path):
-            raise click.BadParameter(f"{path} is a folder", context, parameter)
-        if not is_folder(path.parent):
-            raise click.BadParameter(f"there is no folder {path.parent}", context, parameter)
-    except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", context, parameter) from error
-    context.meta[_OUTPUT] = path
+    if path is not None and not is_standard_output(path):
+        context.meta[_OUTPUT] = writable_graph(context, parameter, path)
 
 
 output_option = click.option(
@@ -97,6 +96,13 @@ def _output() -> Path | None:
     """Return the file that the answer goes to, if it is not printed."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_OUTPUT)
+
+
+def require_two_files(path: Path, option: str) -> None:
+    """End the command if an option names the file of ``--output``, too."""
+    output = _output()
+    if output is not None and os.path.realpath(output) == os.path.realpath(path):
+        raise click.UsageError(f"--output and {option} name one file: {path}")
 
 
 def fitted(text: str, style: str, wide: bool = False) -> str:
@@ -137,14 +143,7 @@ def _together(parts: Iterable[str]) -> Iterator[str]:
 
 def _write(parts: Iterable[str | bytes], path: Path, failure: type[click.ClickException]) -> None:
     """Write an answer to a file that is nothing of what it was asked of."""
-    from ..archive.format import MANIFEST
-
-    target = Path(os.path.realpath(path))
-    given = _given(click.get_current_context())
-    if not given.isdisjoint(map(str, (target, *target.parents))):
-        raise click.UsageError(f"--output: {path} is what is asked, or in it, and is not replaced")
-    if is_there(target.parent / MANIFEST):
-        raise click.UsageError(f"--output: {path} is in an archive, which answers do not belong in")
+    require_replaceable(path, "--output")
 
     def done(step: Callable[..., _T], *arguments: Any) -> _T:
         # What goes wrong while the answer is found is no fault of the file.
@@ -160,10 +159,51 @@ def _write(parts: Iterable[str | bytes], path: Path, failure: type[click.ClickEx
         done(stack.pop_all().close)
 
 
-def _given(context: click.Context) -> set[str]:
-    """Return the files and folders among the arguments of a command, without links."""
+def require_replaceable(path: Path, option: str) -> None:
+    """End the command if a file that it would write is what it asks, or what that was made of."""
+    from ..archive.format import MANIFEST
+
+    target = Path(os.path.realpath(path))
+    given = _given(click.get_current_context(), option)
+    if not given.isdisjoint(map(str, (target, *target.parents))):
+        raise click.UsageError(f"{option}: {path} is what is asked, or in it, and is not replaced")
+    if is_there(target.parent / MANIFEST):
+        raise click.UsageError(f"{option}: {path} is in an archive, which answers do not belong in")
+    if is_graph(path):
+        raise click.UsageError(f"{option}: {path} is a quantum graph, and is not replaced")
+    for archive in given if is_there(target) else ():
+        if is_file(os.path.join(archive, MANIFEST)) and _is_source(target, Path(archive)):
+            raise click.UsageError(f"{option}: {path} is a source of {archive}, and is not replaced")
+
+
+def _is_source(target: Path, archive: Path) -> bool:
+    """Return whether an archive was made of a file, as far as its manifest tells."""
+    from ..archive.errors import ArchiveError
+    from ..archive.format import read_manifest
+
+    try:
+        sources = [str(one.get("source")) for one in read_manifest(archive).sources]
+    except ArchiveError:
+        return False
+    # Of folders and patterns, only what looks like provenance is a source.
+    above = {*map(str, target.parents)} if _PROVENANCE.search(target.name) else set()
+    for source in sources:
+        # Names are as they were given, and were relative to here or to where the archive is.
+        for name in (source, os.path.join(archive.parent, source)):
+            place = os.path.realpath(name)
+            if place == str(target) or place in above:
+                return True
+            if above and fnmatch.fnmatchcase(str(target), place):
+                return True
+    return False
+
+
+def _given(context: click.Context, option: str) -> set[str]:
+    """Return the files and folders among the arguments of a command but one option, without links."""
     found = set()
-    for value in context.params.values():
+    for name, value in context.params.items():
+        if name == option.removeprefix("--"):
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, str | os.PathLike):
                 found.add(os.path.realpath(one))

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ("LocalPath", "is_standard_output", "require_graph")
+__all__ = (
+    "LocalPath",
+    "in_folder",
+    "is_graph",
+    "is_standard_output",
+    "require_graph",
+    "writable_file",
+    "writable_folder",
+    "writable_graph",
+)
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..paths import PathError, is_there, is_uri, local_path, text_path
+from ..paths import PathError, is_folder, is_there, is_uri, local_path, text_path
 
 
 class LocalPath(click.Path):
@@ -39,6 +50,72 @@ class LocalPath(click.Path):
 def is_standard_output(path: Path) -> bool:
     """Return whether a name is one of standard output: of a file, perhaps, whose beginning must stay."""
     return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def in_folder(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return what an option names, unless there is no folder to put it in. A callback, as those below."""
+    for path in _each(value):
+        with _told(path, context, parameter):
+            _require_folder(path.parent, context, parameter)
+    return value
+
+
+def writable_graph(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the files that an option names, unless one of them is a folder, or in none."""
+    for path in _each(value):
+        with _told(path, context, parameter):
+            if is_folder(path):
+                raise click.BadParameter(f"{path} is a folder", context, parameter)
+    return in_folder(context, parameter, value)
+
+
+def writable_file(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the files that an option names, unless one of them cannot be written, or is a graph."""
+    for path in _each(value):
+        with _told(path, context, parameter):
+            if is_graph(path):
+                raise click.BadParameter(
+                    f"{path} is a quantum graph, and is not replaced", context, parameter
+                )
+    return writable_graph(context, parameter, value)
+
+
+def writable_folder(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the folder that an option names, unless it cannot be made, with those above it."""
+    for path in _each(value):
+        above = path.absolute().parent
+        with _told(path, context, parameter):
+            while not is_there(above):
+                if is_folder(above.parent) and not os.access(above.parent, os.W_OK):
+                    break
+                above = above.parent
+            _require_folder(above, context, parameter)
+    return value
+
+
+def is_graph(path: Path) -> bool:
+    """Return whether a file that is there has the name of a graph, or is a link to one."""
+    names = (os.fspath(path), os.path.realpath(path))
+    return any(name.endswith(".qg") for name in names) and is_there(path)
+
+
+def _each(value: Path | tuple[Path, ...] | None) -> tuple[Path, ...]:
+    paths = value if isinstance(value, tuple) else (value,)
+    return tuple(path for path in paths if path is not None and not is_standard_output(path))
+
+
+@contextlib.contextmanager
+def _told(path: Path, context: click.Context, parameter: click.Parameter) -> Iterator[None]:
+    """Turn what a file system says of a path into an error of the option."""
+    try:
+        yield
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", context, parameter) from error
+
+
+def _require_folder(folder: Path, context: click.Context, parameter: click.Parameter) -> None:
+    if not is_folder(folder):
+        raise click.BadParameter(f"there is no folder {folder}", context, parameter)
 
 
 def require_graph(graph: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from ..paths import is_there
 from .names import NAME_HELP, opened_run, split_names, split_words
 from .options import actual_option, limit_option
 from .output import fitted, format_option, show, warn, wide_option
-from .paths import LocalPath
+from .paths import LocalPath, writable_graph
 
 if TYPE_CHECKING:
     from ..archive.archive import Archive
@@ -53,6 +53,7 @@ _MOST_NAMED = 5
     "--output",
     metavar="SUB.qg",
     type=LocalPath(file_okay=True),
+    callback=writable_graph,
     help="Write the quanta as a graph of their own.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the graph that is there.")

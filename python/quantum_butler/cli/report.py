@@ -17,8 +17,8 @@ import click
 
 from .failures import failure_of
 from .options import limit_option, places_argument
-from .output import format_option, output_option, show
-from .paths import LocalPath
+from .output import format_option, output_option, require_replaceable, require_two_files, show
+from .paths import LocalPath, writable_file, writable_folder
 
 if TYPE_CHECKING:
     from ..reporting.counts import RunReport
@@ -48,12 +48,14 @@ def _plain_errors() -> Iterator[None]:
 @click.option(
     "--data-id-tables",
     type=LocalPath(is_text=True),
+    callback=writable_folder,
     metavar="FOLDER",
     help="Write the data IDs of failed quanta, a file TASK/STATUS/EXCEPTION.ecsv for each kind, for a rerun.",
 )
 @click.option(
     "--html",
     type=LocalPath(is_text=True, file_okay=True),
+    callback=writable_file,
     metavar="FILE",
     help="Write a page with all of this, with times and pictures, that any browser opens without a network.",
 )
@@ -77,6 +79,9 @@ def report(
     from ..reporting.counts import report as make
     from ..reporting.text import of_report
 
+    if html is not None:
+        require_two_files(html, "--html")
+        require_replaceable(html, "--html")
     with _plain_errors():
         made = make(*places)
         if data_id_tables is not None:

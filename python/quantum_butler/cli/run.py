@@ -20,7 +20,7 @@ from ..paths import is_uri, local_path
 from ..switches import FAILURE_SWITCH, LOG_SWITCH, SPILL_SWITCH, LogFailure
 from .options import log_failure_options, metadata_in_log_option, provenance_contents_option
 from .output import INTERRUPTED, format_option, show, warn
-from .paths import LocalPath, require_graph
+from .paths import LocalPath, require_graph, writable_file, writable_folder
 
 if TYPE_CHECKING:
     from ..running.campaign import Campaign
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--journal",
     type=LocalPath(file_okay=True),
+    callback=writable_file,
     metavar="FILE",
     help="What has been done is noted here, and read when the command is started again.  "
     "[default: GRAPH.journal, in the working folder if GRAPH is a URI]",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--logs",
     type=LocalPath(),
+    callback=writable_folder,
     envvar=LOG_SWITCH,
     metavar="FOLDER",
     help="Leave provenance logs in this folder.",
@@ -63,7 +65,11 @@ if TYPE_CHECKING:
 @metadata_in_log_option
 @log_failure_options(FAILURE_SWITCH, SPILL_SWITCH)
 @click.option(
-    "--summary", type=LocalPath(file_okay=True), metavar="FILE", help="Write upstream's report in JSON."
+    "--summary",
+    type=LocalPath(file_okay=True),
+    callback=writable_file,
+    metavar="FILE",
+    help="Write upstream's report in JSON.",
 )
 @click.option("--retry-failed", is_flag=True, help="Run quanta again that have failed earlier.")
 @click.option(
@@ -120,6 +126,7 @@ if TYPE_CHECKING:
     "--log-file",
     multiple=True,
     type=LocalPath(file_okay=True),
+    callback=writable_file,
     metavar="FILE",
     help="Append log messages to this file, in JSON if its name ends with .json.",
 )
@@ -127,6 +134,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=LocalPath(file_okay=True),
+    callback=writable_file,
     metavar="FILE",
     help="Append what quanta print to this file.  [default on a terminal: JOURNAL.output; else they print]",
 )

@@ -52,7 +52,11 @@ class Scratch:
         """Where tables of parts go (`str`)."""
         self.result = os.path.join(self._folder, "archive")
         """Where the new archive is made (`str`)."""
-        self._lock = self._make()
+        try:
+            self._lock = self._make()
+        except OSError as error:
+            # Nobody has given the names that are made here.
+            raise _named(error, self._archive) from error
         try:
             self._remove_leftovers()
             os.mkdir(self.parts)

@@ -14,10 +14,12 @@ from typing import Any
 import pydantic
 import pytest
 import yaml
+from click.testing import CliRunner
 from lsst.daf.butler import QuantumProvenanceData
 from made_up import CLASS, assert_same, lines, provenance_of, quantum, record, tables, text, write_log
 
-from quantum_butler import _core, collect
+from quantum_butler import QuantumButlerError, _core, collect
+from quantum_butler.cli.main import main
 from quantum_butler.collecting import sources as sources_module
 
 
@@ -96,6 +98,37 @@ def test_sources_elsewhere_are_fetched(tmp_path: Path, monkeypatch: pytest.Monke
     sys.modules.pop("elsewhere_with_logs", None)
     with pytest.raises(FileNotFoundError, match=r"other\.jsonl: there is no such file"):
         collect(root + "other.jsonl", tmp_path / "archive", overwrite=True)
+
+
+class _NoCredentialsError(Exception):
+    """What no part of this package knows, as the errors of libraries of stores."""
+
+
+@pytest.mark.parametrize("failing", ["exists", "size", "as_local", "findFileResources"])
+def test_whatever_a_store_raises_names_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    from lsst.resources import ResourcePath
+    from lsst.resources.packageresource import PackageResourcePath
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise _NoCredentialsError("Unable to locate\ncredentials")
+
+    package = tmp_path / "packages" / "store_without_credentials"
+    write_log(package / "a.jsonl", [quantum(1)])
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(package.parent))
+    is_folder = failing == "findFileResources"
+    monkeypatch.setattr(ResourcePath if is_folder else PackageResourcePath, failing, fail)
+    source = "resource://store_without_credentials/" + ("" if is_folder else "a.jsonl")
+    done = CliRunner().invoke(main, ["collect", source, "-o", str(tmp_path / "archive")])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert f"{source} cannot be read: Unable to locate credentials" in done.stderr
+    if failing != "as_local":
+        with pytest.raises(QuantumButlerError, match=source) as caught:
+            collect(source, tmp_path / "other")
+        assert isinstance(caught.value, OSError) and isinstance(caught.value.__cause__, _NoCredentialsError)
+    sys.modules.pop("store_without_credentials", None)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,8 @@ def collect(
         Raised if a source is not there, or has nothing to collect.
     NotASourceError
         Raised if a source is a file of another kind.
+    PlaceError
+        Raised if a store has no answer about a URI: an `OSError` that names it.
     ExistingArchiveError
         Raised if there is an archive and neither ``append`` nor ``overwrite``
         is given, or if something else is there.

@@ -13,11 +13,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .. import _core
 from ..quantum_graphs import QuantumGraphError
+from .elsewhere import elsewhere
 from .found import Piece
 from .graphs import read_graph
 from .parts import Part, PartWriter
@@ -242,7 +243,9 @@ def _local(piece: Piece, source: int = 0) -> Iterator[str]:
         return
     from lsst.resources import ResourcePath
 
-    with ResourcePath(piece.names[source]).as_local() as local:
+    with ExitStack() as stack:
+        with elsewhere(piece.names[source]):
+            local = stack.enter_context(ResourcePath(piece.names[source]).as_local())
         yield local.ospath
 
 

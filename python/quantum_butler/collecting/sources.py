@@ -16,6 +16,7 @@ from .. import _core
 from ..archive.format import MANIFEST
 from ..errors import QuantumButlerError
 from ..paths import is_file, is_there, is_uri, local_path, text_path
+from .elsewhere import elsewhere
 from .found import Found, Group, Kind, Listing, Piece
 
 if TYPE_CHECKING:
@@ -333,14 +334,19 @@ def _find_remote(source: str) -> Iterator[Found]:
     """Yield what a URI names."""
     from lsst.resources import ResourcePath
 
-    uri = ResourcePath(source)
-    if _kind(source) is not None:
-        if not uri.exists():
-            raise NoSuchSourceError(f"{source}: there is no such file")
-        uris = [uri]
-    else:
-        found = ResourcePath.findFileResources([uri], file_filter=_LOG_OR_FILE)
-        uris = sorted(found, key=str)
+    with elsewhere(source):
+        uri = ResourcePath(source)
+        is_one = _kind(source) is not None
+        uris = (
+            [uri]
+            if is_one
+            else sorted(ResourcePath.findFileResources([uri], file_filter=_LOG_OR_FILE), key=str)
+        )
+        is_missing = is_one and not uri.exists()
+    if is_missing:
+        raise NoSuchSourceError(f"{source}: there is no such file")
     for uri in uris:
         if (kind := _kind(uri.path)) is not None:
-            yield Found(kind, "", "", (str(uri),), _remote_size(uri), source)
+            with elsewhere(str(uri)):
+                size = _remote_size(uri)
+            yield Found(kind, "", "", (str(uri),), size, source)

@@ -186,5 +186,14 @@ def reading(graph: str) -> Iterator[None]:
     except ImportError as error:
         raise RunError(f"{graph}: a task of the graph cannot be imported: {error}") from error
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
-        reason = str(error) or type(error).__name__
-        raise RunError(f"{graph} cannot be read as a graph of quanta that are to be run: {reason}") from error
+        raise _unreadable(graph, error) from error
+    except Exception as error:
+        # Of a store elsewhere it may be anything.
+        if not is_uri(graph):
+            raise
+        raise _unreadable(graph, error) from error
+
+
+def _unreadable(graph: str, error: Exception) -> RunError:
+    reason = str(error) or type(error).__name__
+    return RunError(f"{graph} cannot be read as a graph of quanta that are to be run: {reason}")

@@ -213,7 +213,8 @@ def _make_executor(
     types = {node.name: node.dataset_type for node in pipeline.dataset_types.values()}
     try:
         make_butler = QuantumBackedButlerFactory(repository, pipeline.universe, types)
-    except (OSError, LookupError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # Of a store elsewhere it may be anything.
         raise RunError(f"{repository} cannot be opened as a repository: {error}") from error
     return SingleQuantumExecutor(
         limited_butler_factory=make_butler,

@@ -197,7 +197,8 @@ def open_graph(graph: Graph) -> Iterator[GraphOutputs]:
     else:
         try:
             uri = ResourcePath(graph, forceDirectory=False)
-        except (ValueError, NotImplementedError) as error:
+        except Exception as error:
+            # The library of a store may be missing.
             raise GraphError(f"{graph!r} is no path or URI of a quantum graph: {error}") from error
         if uri.getExtension() == ".qgraph":
             with _reading(uri):
@@ -217,4 +218,9 @@ def _reading(uri: ResourcePath) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile) as error:
+        raise GraphError(f"{uri} cannot be read as a quantum graph: {error}") from error
+    except Exception as error:
+        # Of a store elsewhere it may be anything.
+        if uri.isLocal:
+            raise
         raise GraphError(f"{uri} cannot be read as a quantum graph: {error}") from error

@@ -450,6 +450,21 @@ def test_the_command_prints_or_writes(run: Exported, tmp_path: Path) -> None:
     assert done.exit_code == 0 and RUN in done.stdout
 
 
+def test_what_is_no_graph_is_refused_as_by_other_commands(run: Exported, tmp_path: Path) -> None:
+    fake, torn = tmp_path / "fake.qg", tmp_path / "torn.qg"
+    fake.write_text("no graph")
+    data = bytearray(run.graph.read_bytes())
+    data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
+    torn.write_bytes(data)
+    found = CliRunner().invoke(main, ["find", str(fake)])
+    for graph, said in ((fake, found.stderr), (torn, str(torn))):
+        done = CliRunner().invoke(main, ["export", str(graph), "--to", "prov-n", "--predicted"])
+        assert (done.exit_code, done.stdout) == (found.exit_code, "") and isinstance(
+            done.exception, SystemExit
+        )
+        assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

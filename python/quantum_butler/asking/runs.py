@@ -16,6 +16,7 @@ from ..paths import Name as FileName
 from ..paths import is_folder, local_path
 from ..quantum_graphs import GraphQuantum, PredictedGraph, ProvenanceGraph, QuantumGraphError
 from ..quantum_graphs.named import GraphRows
+from ..quantum_graphs.opening import open_graph
 from ..queries.found import DATASET, QUANTUM, Name
 from ..queries.resolving import Source
 from .walk import GraphNeighbours, GraphNodes, Walk
@@ -239,10 +240,4 @@ def open_run(*places: FileName) -> Archive | GraphRun:
         return Archive(places[0])
     if folders := [path for path in paths if is_folder(path)]:
         raise ArchiveError(f"{folders[0]}: one archive, or graphs; several archives are merged first")
-    try:
-        return GraphRun(ProvenanceGraph(*places))
-    except QuantumGraphError as error:
-        try:
-            return GraphRun(PredictedGraph(*places))
-        except QuantumGraphError:
-            raise error from None
+    return GraphRun(open_graph(*places))

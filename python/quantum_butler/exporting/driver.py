@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from ..archive import Archive, ArchiveError
-from ..collecting.driver import collect
+from ..collecting.driver import RejectedInputError, collect
 from ..paths import Name, absolute_path, is_file, is_folder, is_there, replaced
 from ..progress import Progress
+from ..quantum_graphs import QuantumGraphError
+from ..quantum_graphs.opening import open_graph
 from .contents import Batch, Contents, Selection
 from .errors import ExportError
 
@@ -185,7 +187,14 @@ def _opened(place: Archive | Name, more: Sequence[Name], *, may_be_graph: bool) 
             "(--predicted), or an archive of logs"
         )
     with tempfile.TemporaryDirectory(prefix="quantum-butler-export-") as folder:
-        collect(paths, os.path.join(folder, "archive"), strict=True)
+        for path in paths:
+            # What is no graph is refused in the words of those who ask it.
+            open_graph(path)
+        try:
+            collect(paths, os.path.join(folder, "archive"), strict=True)
+        except RejectedInputError as error:
+            first = error.report.rejections[0]
+            raise QuantumGraphError(f"{first['source']}: {first['reason']}") from error
         yield Archive(os.path.join(folder, "archive"))
 
 

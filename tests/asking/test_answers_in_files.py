@@ -207,6 +207,22 @@ def test_sources_of_an_archive_are_not_replaced(told: Told, tmp_path: Path) -> N
         run([*asked[0], "-o", str(tmp_path / "answer.json")], 0)
 
 
+def test_repositories_are_looked_at_before_any_work(told: Told, tmp_path: Path) -> None:
+    graph = Path(shutil.copy(told.predicted, tmp_path / "graph.qg"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for words in (
+        ["run", "REPO", str(graph)],
+        ["run", "REPO", str(graph), "--dry-run"],
+        ["transfer", str(told.archive), "REPO", "--graph", str(graph)],
+        ["aggregate", str(graph), "REPO", "-o", str(tmp_path / "new.qg")],
+    ):
+        for repo, message in ((tmp_path / "nowhere", "no such repository"), (empty, "has no butler.yaml")):
+            said = run([str(repo) if word == "REPO" else word for word in words], 2).stderr
+            assert message in said and str(repo) in said and "quanta done" not in said
+    assert sorted(os.listdir(tmp_path)) == ["empty", "graph.qg"]
+
+
 def test_two_options_do_not_name_one_file(told: Told, tmp_path: Path) -> None:
     page = str(tmp_path / "page")
     said = run(["report", str(told.archive), "--html", page, "-o", page], 2).stderr

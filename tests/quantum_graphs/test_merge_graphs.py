@@ -213,6 +213,6 @@ def test_command(plain_graph: Path, other_visit: Path, tmp_path: Path) -> None:
     assert "all-2.qg" in run(night, "-o", tmp_path / "all.qg", "--by-pipeline")
     (tmp_path / "empty").mkdir()
     assert "there is no graph (.qg) in this folder" in run(
-        tmp_path / "empty", "-o", path, "--overwrite", status=1
+        tmp_path / "empty", "-o", path, "--overwrite", status=2
     )
     assert "does not exist" in run(tmp_path / "nowhere.qg", "-o", path, status=2)

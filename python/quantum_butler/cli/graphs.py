@@ -18,7 +18,7 @@ import click
 from ..paths import is_there
 from .options import new_graph_option, overwrite_graph_option
 from .output import format_option, show, warn
-from .paths import LocalPath, writable_folder, writable_graph
+from .paths import LocalPath, require_repository, writable_folder, writable_graph
 
 if TYPE_CHECKING:
     from ..aggregating.driver import AggregateReport
@@ -214,6 +214,7 @@ def aggregate(
     for name, given in context.params.items():
         if name in _OF_INGEST and not ingest and given != _default(context, name):
             raise click.UsageError(f"--{name.replace('_', '-')} is for --ingest")
+    require_repository(repo)
     options = IngestOptions(
         graph=not keep_files,
         batch=batch,
@@ -348,7 +349,7 @@ def merge_graphs(
     logs and metadata. Graphs of other pipelines or runs are refused, unless --by-pipeline is given.
     """  # noqa: D301 - click wants the character \b itself
     from ..progress import shown
-    from ..quantum_graphs.merging import DifferentGraphsError
+    from ..quantum_graphs.merging import DifferentGraphsError, NoGraphError
     from ..quantum_graphs.merging import merge_graphs as run
 
     try:
@@ -361,6 +362,8 @@ def merge_graphs(
                 scratch=scratch,
                 progress=progress,
             )
+    except NoGraphError as error:
+        raise click.UsageError(str(error)) from error
     except DifferentGraphsError as error:
         raise click.UsageError(f"{error} (--by-pipeline makes one of each)") from error
     except FileExistsError as error:

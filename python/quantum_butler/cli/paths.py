@@ -8,6 +8,7 @@ __all__ = (
     "is_graph",
     "is_standard_output",
     "require_graph",
+    "require_repository",
     "writable_file",
     "writable_folder",
     "writable_graph",
@@ -122,3 +123,26 @@ def require_graph(graph: str | os.PathLike[str]) -> None:
     """End the command if a graph is a local file that does not exist; of a URI its reader tells."""
     if not is_uri(graph) and not is_there(local_path(graph)):
         raise click.UsageError(f"{graph}: there is no such graph")
+
+
+def require_repository(repo: str) -> None:
+    """End the command if a repository is neither there nor known by this name; of a URI its reader tells."""
+    if is_uri(repo):
+        return
+    path = local_path(repo)
+    if is_folder(path):
+        if is_there(os.path.join(path, "butler.yaml")) or _is_known(repo):
+            return
+        raise click.UsageError(f"{repo}: this is no repository, as it has no butler.yaml")
+    if not is_there(path) and not _is_known(repo):
+        raise click.UsageError(f"{repo}: there is no such repository")
+
+
+def _is_known(repo: str) -> bool:
+    """Return whether the index of repositories has a label, if there is one."""
+    try:
+        from lsst.daf.butler import Butler
+    except ModuleNotFoundError:
+        # The command tells that later.
+        return True
+    return repo in Butler.get_known_repos()

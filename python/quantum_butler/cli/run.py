@@ -20,7 +20,7 @@ from ..paths import is_uri, local_path
 from ..switches import FAILURE_SWITCH, LOG_SWITCH, SPILL_SWITCH, LogFailure
 from .options import log_failure_options, metadata_in_log_option, provenance_contents_option
 from .output import INTERRUPTED, format_option, show, warn
-from .paths import LocalPath, require_graph, writable_file, writable_folder
+from .paths import LocalPath, require_graph, require_repository, writable_file, writable_folder
 
 if TYPE_CHECKING:
     from ..running.campaign import Campaign
@@ -199,6 +199,7 @@ def run(
     if metadata_in_log and logs is None:
         raise click.UsageError("--metadata-in-log needs --logs, the folder where they are kept")
     require_graph(graph)
+    require_repository(_absolute(repo))
     try:
         from ..running.campaign import Campaign
         from ..running.errors import RunError, SelectionError

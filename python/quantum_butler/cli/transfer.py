@@ -17,7 +17,7 @@ import click
 
 from .failures import failure_of
 from .output import format_option, show, warn
-from .paths import LocalPath, require_graph
+from .paths import LocalPath, require_graph, require_repository
 
 if TYPE_CHECKING:
     from ..transferring.report import TransferReport
@@ -88,6 +88,7 @@ def transfer(
     --scan they are taken in, whether they are whole or not.
     """  # noqa: D301 - click wants the character \b itself
     require_graph(graph)
+    require_repository(repo)
     try:
         from lsst.daf.butler import Butler, ButlerUserError
         from sqlalchemy.exc import SQLAlchemyError
@@ -105,7 +106,8 @@ def transfer(
 
     try:
         opened = Butler.from_config(repo, writeable=not dry_run)
-    except (OSError, LookupError, RuntimeError, ValueError, SQLAlchemyError) as error:
+    except Exception as error:
+        # Of a store elsewhere it may be anything.
         raise click.ClickException(f"{repo} cannot be opened as a repository: {error}") from error
     try:
         with opened as butler, shown() as progress:

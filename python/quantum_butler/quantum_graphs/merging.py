@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("DifferentGraphsError", "MergedGraph", "merge_graphs")
+__all__ = ("DifferentGraphsError", "MergedGraph", "NoGraphError", "merge_graphs")
 
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +16,10 @@ from .errors import QuantumGraphError, errors_of_graphs
 
 # About so much memory is used, however many quanta there are.
 _MEMORY = 256 << 20
+
+
+class NoGraphError(QuantumGraphError):
+    """A folder without a graph."""
 
 
 class DifferentGraphsError(QuantumGraphError):
@@ -134,7 +138,7 @@ def _found(files: Sequence[Name]) -> list[str]:
             continue
         inside = sorted(str(one) for one in path.rglob("*.qg") if is_file(one))
         if not inside:
-            raise QuantumGraphError(f"{path}: there is no graph (.qg) in this folder")
+            raise NoGraphError(f"{path}: there is no graph (.qg) in this folder")
         found.update(dict.fromkeys(inside))
     if not found:
         raise QuantumGraphError("no file is given")

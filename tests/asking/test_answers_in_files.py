@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -227,3 +229,32 @@ def test_two_options_do_not_name_one_file(told: Told, tmp_path: Path) -> None:
     page = str(tmp_path / "page")
     said = run(["report", str(told.archive), "--html", page, "-o", page], 2).stderr
     assert "--output and --html name one file" in said and not os.listdir(tmp_path)
+
+
+def test_what_was_used_is_unknown_without_logs(told: Told, tmp_path: Path) -> None:
+    """Of graphs alone, and of a task that no log tells of."""
+    line = {
+        "quantum_id": str(uuid.UUID(int=1)),
+        "task_label": "alone",
+        "available_inputs": [],
+        "predicted_inputs": [],
+        "actual_inputs": [],
+        "predicted_outputs": [],
+        "actual_outputs": [],
+        "datastore_records": {},
+    }
+    (tmp_path / "log.jsonl").write_text(json.dumps(line))
+    collect([told.planned, tmp_path / "log.jsonl"], tmp_path / "both")
+    for archive in (told.planned, told.archive, tmp_path / "both"):
+        found = json.loads(run(["stats", str(archive), "--format", "json"], 0).stdout)
+        for task in found["tasks"] if archive.name == "both" else [*found["tasks"], found["total"]]:
+            expected = 0 if task.get("task_label") == "alone" else None
+            for role in ("available_input", "actual_input"):
+                assert task["datasets"][role] == task["bytes"][role] == expected
+            assert task["unused_inputs"] == expected and isinstance(task["datasets"]["predicted_input"], int)
+        assert (found["total"]["unused_inputs"] is None) == (archive.name != "both")
+    shown = run(["stats", str(told.planned)], 0).stdout
+    (total, of_bytes) = (line.split() for line in shown.splitlines() if line.startswith("total"))
+    assert total[3:6] == ["unknown"] * 3 and of_bytes[-3:-2] == ["unknown"]
+    assert run(["plot", str(told.planned), "-o", str(tmp_path / "pictures")], 0)
+    assert "used: unknown" in (tmp_path / "pictures" / "inputs.svg").read_text()

@@ -42,7 +42,7 @@ def draw(statistics: Statistics, folder: Path) -> list[Path]:
 def _outputs(tasks: Sequence[TaskStatistics]) -> Figure:
     figure, axes = _figure("Outputs of each task", len(tasks), 0.42)
     for place, task in enumerate(tasks):
-        predicted, missing = task.datasets["predicted_output"], task.missing_outputs
+        predicted, missing = task.datasets["predicted_output"] or 0, task.missing_outputs
         made = predicted - missing
         first = place == 0
         axes.barh(place, made, 0.62, color=_BLUE, label="made" if first else None)
@@ -54,13 +54,18 @@ def _outputs(tasks: Sequence[TaskStatistics]) -> Figure:
 
 def _inputs(tasks: Sequence[TaskStatistics]) -> Figure:
     figure, axes = _figure("Inputs of each task", len(tasks), 0.78)
+    in_legend: set[str] = set()
     kinds = (("predicted", _GREY), ("available", _BLUE), ("used", _GREEN))
     for place, task in enumerate(tasks):
-        predicted = task.datasets["predicted_input"]
+        predicted = task.datasets["predicted_input"] or 0
         for number, (kind, colour) in enumerate(kinds):
             count = task.datasets["actual_input" if kind == "used" else f"{kind}_input"]
             down = place + 0.27 * (number - 1)
-            axes.barh(down, count, 0.25, color=colour, label=kind if place == 0 else None)
+            if count is None:
+                _note(axes, 0, down, f"{kind}: unknown")
+                continue
+            axes.barh(down, count, 0.25, color=colour, label=None if kind in in_legend else kind)
+            in_legend.add(kind)
             share = f" ({_percent(count, predicted)})" if number and predicted else ""
             _note(axes, count, down, f"{count:,} {kind}{share}")
     return _finish(figure, axes, tasks, "inputs (datasets, each counted once for a task)", 0.45)

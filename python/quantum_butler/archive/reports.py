@@ -144,7 +144,7 @@ def of_statistics(statistics: Statistics) -> Report:
         for name, task in named:
             *inputs, predicted, written = task.datasets.values()
             numbers = (task.quanta, *inputs, task.unused_inputs, predicted, written, task.missing_outputs)
-            datasets.append([name, *(f"{number:,}" for number in numbers)])
+            datasets.append([name, *("unknown" if number is None else f"{number:,}" for number in numbers)])
             # Nothing is known of the size of what was not written.
             sizes = (size for role, size in task.bytes.items() if role != "predicted_output")
             read.append([name, *map(size_text, sizes)])

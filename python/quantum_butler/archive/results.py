@@ -171,25 +171,26 @@ class TaskStatistics:
         Label of the task; `None` for quanta without, and for all tasks.
     quanta : `int`
         Number of quanta.
-    datasets : `dict` [`str`, `int`]
+    datasets : `dict` [`str`, `int` or `None`]
         Number of datasets in each role; each counts once, however many quanta
-        have it.
+        have it.  `None` for what was available and used, if no log tells.
     bytes : `dict` [`str`, `int` or `None`]
         Bytes of the datasets in each role, once for each quantum that has
         them: what is read and written, as far as the archive has records of
         their sizes.  `None` if there are datasets and it knows no size of
-        them.
-    unused_inputs : `int`
-        Number of datasets that some quantum expected and none used.
+        them, or if nobody knows whether there are any.
+    unused_inputs : `int` or `None`
+        Number of datasets that some quantum expected and none used; `None` if
+        no log tells what was used.
     missing_outputs : `int`
         Number of datasets that some quantum was to write and none wrote.
     """
 
     task_label: str | None
     quanta: int
-    datasets: dict[str, int]
+    datasets: dict[str, int | None]
     bytes: dict[str, int | None]
-    unused_inputs: int
+    unused_inputs: int | None
     missing_outputs: int
 
 

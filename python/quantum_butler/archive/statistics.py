@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .reader import Reader
 
 
+# Places of the roles that logs alone tell of.
+_OF_USE = [ROLES.index(role) for role in ("available_input", "actual_input")]
+
+
 def count(reader: Reader) -> Statistics:
     """Count quanta, datasets and bytes."""
     label_of, sizes = reader.tasks_and_sizes()
@@ -32,13 +36,16 @@ def count(reader: Reader) -> Statistics:
     for place, role in enumerate(ROLES):
         numpy.add.at(sums[:, place], task_of, sizes[role])
     known = _known(reader, task_of, sums, numpy.array([datasets for datasets, _, _ in counts]))
+    tells = _tells_of_use(reader, task_of, numpy.array([datasets for datasets, _, _ in counts]))
     tasks = [
-        _task(label, quanta[n], counts[n], sums[n].tolist(), known[n].tolist())
+        _task(label, quanta[n], counts[n], sums[n].tolist(), known[n].tolist(), bool(tells[n]))
         for n, label in enumerate(labels)
         if quanta[n]
     ]
     any_known = numpy.logical_or.reduce(known, axis=0)
-    total = _task(None, sum(quanta), all_counts, sums.sum(axis=0).tolist(), any_known.tolist())
+    sizes_in_all = sums.sum(axis=0).tolist()
+    is_told = not tasks or bool(tells.any())
+    total = _task(None, sum(quanta), all_counts, sizes_in_all, any_known.tolist(), is_told)
     return Statistics(tasks, total)
 
 
@@ -73,12 +80,24 @@ def _known(
     return known
 
 
+def _tells_of_use(
+    reader: Reader, task_of: numpy.ndarray[Any, Any], datasets: numpy.ndarray[Any, Any]
+) -> numpy.ndarray[Any, Any]:
+    """Return of which tasks a log tells what was used; the index has nothing where none does."""
+    tells: numpy.ndarray[Any, Any] = numpy.asarray((datasets[:, _OF_USE] > 0).any(axis=1))
+    if len(task_of) and not tells.all():
+        is_logged, _ = reader.names.quanta_that_tell()
+        tells[task_of[is_logged]] = True
+    return tells
+
+
 def _task(
     label: str | None,
     quanta: int,
     counts: tuple[list[int], int, int],
     sizes: Sequence[int],
     known: Sequence[bool],
+    tells_of_use: bool,
 ) -> TaskStatistics:
     numbers, unused, missing = counts
     # Of no datasets, the size is known to be nothing.
@@ -86,5 +105,9 @@ def _task(
         size if is_known or not number else None
         for number, size, is_known in zip(numbers, sizes, known, strict=True)
     ]
-    by_role, bytes_ = dict(zip(ROLES, numbers, strict=True)), dict(zip(ROLES, told, strict=True))
-    return TaskStatistics(label, quanta, by_role, bytes_, unused, missing)
+    by_role: dict[str, int | None] = dict(zip(ROLES, numbers, strict=True))
+    bytes_ = dict(zip(ROLES, told, strict=True))
+    if not tells_of_use:
+        for place in _OF_USE:
+            by_role[ROLES[place]] = bytes_[ROLES[place]] = None
+    return TaskStatistics(label, quanta, by_role, bytes_, unused if tells_of_use else None, missing)

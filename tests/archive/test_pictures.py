@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     archive = write(tmp_path / "archive", chain())
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(main, ["plot", str(archive), "--output", str(tmp_path / "file" / "x")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "Traceback" not in result.output and str(tmp_path / "file") in result.output
 
 

@@ -126,6 +126,10 @@ def test_errors_have_a_line_and_no_traceback(
     assert invoke(root, on_sqlite, tmp_path / "nowhere").exit_code == 2
     assert invoke(root, on_sqlite, None, "--batch", "0").exit_code == 2
     done = invoke(tmp_path / "nowhere", on_sqlite)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "there is no such repository" in done.stderr
+    (tmp_path / "butler.yaml").write_text("datastore: 1")
+    done = invoke(tmp_path, on_sqlite)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "cannot be opened as a repository" in done.stderr
     no_graph = tmp_path / "graph.qg"

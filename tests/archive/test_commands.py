@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from quantum_butler import Archive
 from quantum_butler.archive.format import ROLES
 from quantum_butler.archive.reports import plain, size_text
+from quantum_butler.archive.texts import counted
 from quantum_butler.cli.main import main
 
 COMMAND = [sys.executable, "-c", "from quantum_butler.cli.main import main; main()"]
@@ -349,6 +350,12 @@ def test_a_whole_process_does_not_import_pandas(archive: Path, command: str) -> 
     )
     arguments = [command, str(archive), *([str(dataset_id(200))] if command == "lineage" else [])]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_one_is_told_as_one() -> None:
+    assert counted(1, "quantum") == "1 quantum" and counted(0, "quantum") == "0 quanta"
+    assert counted(1, "entry", "is", "are") == "1 entry is" and counted(2, "entry") == "2 entries"
+    assert counted(1200, "dataset", "is there", "are there") == "1,200 datasets are there"
 
 
 def test_help_imports_little() -> None:

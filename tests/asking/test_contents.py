@@ -48,8 +48,16 @@ def test_all_failures_of_a_task(told: Told) -> None:
     text = run("log", told.provenance, "--task", "one", "--status", "failed").stdout
     assert "ValueError: Simulated failure" in text and "# attempt 1" in text
     assert text.count("# quantum one") == 1
-    short = run("log", told.provenance, "--task", "one", "--level", "CRITICAL").stdout
-    assert 0 < len(short) < len(run("log", told.provenance, "--task", "one").stdout)
+    whole = run("log", told.provenance, "--task", "one").stdout
+    short = run("log", told.provenance, "--task", "one", "--level", "ERROR").stdout
+    # Only quanta with such a record have a heading, and those that are named.
+    assert 0 < short.count("# quantum one") < whole.count("# quantum one")
+    for part in short.split("# quantum one")[1:]:
+        assert "\nERROR " in part
+    none = run("log", told.provenance, "--task", "one", "--level", "CRITICAL").stdout
+    assert none == "No quantum that is like that has a record of this level.\n"
+    named = run("log", told.provenance, "one", "detector=0", "--level", "CRITICAL").stdout
+    assert named.count("# quantum one") == 1
     assert run("log", told.provenance, "--task", "one", "--status", "aborted").stdout == (
         "No quantum is like that.\n"
     )

@@ -62,7 +62,7 @@ def test_rejected_input_is_told_and_is_status_1(folder: Path) -> None:
     done = run(folder, "bad.jsonl", "-o", "archive")
     assert done.returncode == 1
     assert "bad.jsonl, byte " in done.stderr
-    assert "1 entries could not be read; all are in archive/rejected.jsonl" in done.stderr
+    assert "1 entry could not be read; it is in archive/rejected.jsonl" in done.stderr
     assert len(tables(folder / "archive")["quanta"]) == 2
 
 

@@ -75,7 +75,7 @@ def test_quiet_and_verbose(pristine: tuple[Path, Path], tmp_path: Path) -> None:
     ("options", "status", "message"),
     [
         (("--isolation", "none", "-j", "2"), 2, "--jobs must be 1"),
-        (("--limit-tasks", "Frist", "--dry-run"), 2, "no quanta of task 'Frist'; there are first and others"),
+        (("--limit-tasks", "Frist", "--dry-run"), 2, "no quanta of task 'Frist'; there are first, second"),
         (("--where", "instrument = 'FooCam'", "--dry-run"), 2, "no quantum is chosen"),
         (("--where", "detector ="), 2, "--where 'detector ='"),
         (("--log-level", "LOUD"), 1, "'LOUD' is none of"),

@@ -35,7 +35,11 @@ def size_text(size: int | None) -> str:
     return f"{value:.1f} {unit}"
 
 
-def counted(number: int, word: str) -> str:
-    """Return a number with the word for what it counts."""
-    plural = "quanta" if word == "quantum" else f"{word}s"
-    return f"{number:,} {word if number == 1 else plural}"
+_PLURALS = {"quantum": "quanta", "entry": "entries"}
+
+
+def counted(number: int, word: str, one: str = "", several: str = "") -> str:
+    """Return a number with the word for what it counts, and with what is said of one and of several."""
+    noun = word if number == 1 else _PLURALS.get(word, f"{word}s")
+    rest = one if number == 1 else several
+    return f"{number:,} {noun}{rest and ' '}{rest}"

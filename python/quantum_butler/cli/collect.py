@@ -155,6 +155,7 @@ def _dask_executor(scheduler: str) -> Iterator[Executor]:
 def _warn_of_rejected(report: CollectReport, everything: Path | None) -> None:
     """Say what could not be read."""
     from ..archive.reports import plain
+    from ..archive.texts import counted
 
     for entry in report.rejections:
         warn(plain(f"{entry['source']}, byte {entry['offset']}: {entry['reason']}"))
@@ -162,7 +163,10 @@ def _warn_of_rejected(report: CollectReport, everything: Path | None) -> None:
     if more > 0:
         warn(f"and {more:,} more")
     if everything is not None:
-        warn(f"{report.rejected:,} entries could not be read; all are in {everything}")
+        said = counted(
+            report.rejected, "entry", "could not be read; it is in", "could not be read; all are in"
+        )
+        warn(f"{said} {everything}")
 
 
 def _text(report: CollectReport) -> str:

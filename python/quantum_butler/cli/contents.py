@@ -65,7 +65,7 @@ def _options(command: _F) -> _F:
 @click.option(
     "--level",
     type=click.Choice(["DEBUG", "VERBOSE", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
-    help="Only records of this level and above.",
+    help="Only records of this level and above. Of several quanta, those without one are left out.",
 )
 @format_option("json")
 def log(
@@ -105,7 +105,9 @@ def log(
 
         return [plain(line) for record in kept(records) for line in log_line(record).splitlines()]
 
-    _print(run, "logs", quantum, tasks, statuses, where, logs, style, kept, lines)
+    _print(
+        run, "logs", quantum, tasks, statuses, where, logs, style, kept, lines, bool(level and not quantum)
+    )
 
 
 @click.command(
@@ -165,6 +167,7 @@ def _print(
     style: str,
     kept: Callable[[Any], Any],
     lines: Callable[[Any], list[str]],
+    only_with_lines: bool = False,
 ) -> None:
     """Print what is asked for, one quantum after the other."""
     if bool(quantum) == bool(tasks or statuses or where):
@@ -179,18 +182,25 @@ def _print(
             if style == "json":
                 show(json.dumps(_content(one, kept)) + "\n" for one in found)
             else:
-                show(f"{line}\n" for line in _all(found, lines))
+                show(f"{line}\n" for line in _all(found, lines, only_with_lines))
         except NoContentsError as error:
             raise click.ClickException(str(error)) from error
 
 
-def _all(found: Iterator[QuantumContents], lines: Callable[[Any], list[str]]) -> Iterator[str]:
-    """Yield the lines of all quanta."""
-    one = None
+def _all(
+    found: Iterator[QuantumContents], lines: Callable[[Any], list[str]], only_with_lines: bool
+) -> Iterator[str]:
+    """Yield the lines of all quanta, or of those that have any."""
+    one, anything = None, False
     for one in found:
+        if only_with_lines and not any(lines(attempt) for attempt in one.attempts if attempt is not None):
+            continue
+        anything = True
         yield from _text(one, lines)
     if one is None:
         yield "No quantum is like that."
+    elif not anything:
+        yield "No quantum that is like that has a record of this level."
 
 
 def _content(one: QuantumContents, kept: Callable[[Any], Any]) -> dict[str, Any]:

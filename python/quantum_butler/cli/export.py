@@ -158,14 +158,22 @@ def export(
 
 def _tell(report: ExportReport) -> None:
     """Say what is not in what was written."""
-    for number, text in (
-        (report.left_out, "have not run, and are left out"),
+    from ..archive.texts import counted
+
+    for number, one, several in (
+        (report.left_out, "has not run, and is left out", "have not run, and are left out"),
         (
             report.without_use,
+            "is only known from graphs, which do not tell what was used: it has no inputs here; "
+            "--predicted has those that were planned",
             "are only known from graphs, which do not tell what was used: they have no inputs here; "
             "--predicted has those that were planned",
         ),
-        (report.without_time, "have no time, without which there is no event, and are left out"),
+        (
+            report.without_time,
+            "has no time, without which there is no event, and is left out",
+            "have no time, without which there is no event, and are left out",
+        ),
     ):
         if number:
-            warn(f"{number:,} quanta {text}")
+            warn(counted(number, "quantum", one, several))

@@ -276,40 +276,55 @@ def _default(context: click.Context, name: str) -> Any:
 
 def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
     """Warn of problems in logs. The exit status is 1 if logs contradict the files."""
+    from ..archive.texts import counted
+
     if report.untold:
         warn(
-            f"{report.untold:,} quanta have left outputs, but neither metadata nor a log; of those that were "
-            "run with --metadata-in-log, the provenance logs have both: --logs"
+            f"{counted(report.untold, 'quantum', 'has', 'have')} left outputs, but neither metadata nor a "
+            "log; of those that were run with --metadata-in-log, the provenance logs have both: --logs"
         )
     if report.foreign:
-        warn(f"the logs tell of {report.foreign:,} quanta that are not in the graph")
+        foreign = counted(report.foreign, "quantum", "that is not in the graph", "that are not in the graph")
+        warn(f"the logs tell of {foreign}")
     if report.rejected:
-        warn(f"{report.rejected:,} entries of the logs could not be read: {rejected}")
+        warn(f"{counted(report.rejected, 'entry')} of the logs could not be read: {rejected}")
     if report.wrong:
-        warn(f"of {report.wrong:,} quanta the logs do not tell what is there, which was believed: {rejected}")
+        warn(
+            f"of {counted(report.wrong, 'quantum')} the logs do not tell what is there, which was believed: "
+            f"{rejected}"
+        )
         sys.exit(1)
 
 
 def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool, restored: bool) -> str:
     """Return what has been done, a line for each thing."""
-    lines = [f"{report.restored:,} files were restored\n"] if restored else []
+    from ..archive.texts import counted
+
+    lines = [f"{counted(report.restored, 'file', 'was', 'were')} restored\n"] if restored else []
     if report.path is not None:
         lines.append(
-            f"{report.path}: {report.quanta:,} quanta ({report.failed:,} failed or blocked), "
-            f"{report.datasets:,} datasets\n"
+            f"{report.path}: {counted(report.quanta, 'quantum')} ({report.failed:,} failed or blocked), "
+            f"{counted(report.datasets, 'dataset')}\n"
         )
     if logs and (ingest or incomplete or report.path is not None):
-        lines.append(f"{report.logged:,} quanta were taken from logs\n")
+        lines.append(f"{counted(report.logged, 'quantum', 'was', 'were')} taken from logs\n")
     if incomplete:
+        waiting = report.failed - report.unfinished
         lines.append(
-            f"{report.quanta:,} quanta: {report.quanta - report.failed:,} have succeeded, "
-            f"{report.unfinished:,} have not yet, {report.failed - report.unfinished:,} wait for others\n"
+            f"{counted(report.quanta, 'quantum')}: {_have(report.quanta - report.failed)} succeeded, "
+            f"{_have(report.unfinished)} not yet, "
+            f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for others\n"
         )
     if ingest:
         lines.append(
-            f"{report.registered:,} datasets registered, {report.already_registered:,} were there already\n"
+            f"{counted(report.registered, 'dataset')} registered, {report.already_registered:,} "
+            f"{'was' if report.already_registered == 1 else 'were'} there already\n"
         )
     return "".join(lines)
+
+
+def _have(number: int) -> str:
+    return f"{number:,} {'has' if number == 1 else 'have'}"
 
 
 @click.command(
@@ -377,8 +392,11 @@ def merge_graphs(
 
 def _text(merged: list[MergedGraph]) -> str:
     """Return what has been written, a line for each graph."""
+    from ..archive.texts import counted
+
     return "".join(
-        f"{one.path}: {one.files:,} graphs, {one.quanta:,} quanta ({one.repeated_quanta:,} in several), "
-        f"{one.datasets:,} datasets ({one.repeated_datasets:,})\n"
+        f"{one.path}: {counted(one.files, 'graph')}, {counted(one.quanta, 'quantum')} "
+        f"({one.repeated_quanta:,} in several), {counted(one.datasets, 'dataset')} "
+        f"({one.repeated_datasets:,})\n"
         for one in merged
     )

@@ -7,6 +7,7 @@ __all__ = ("hints_of_nothing",)
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..archive.texts import counted
 from ..queries.choice import Choice, make_choice
 from ..queries.found import QUANTUM, Kind
 from ..queries.resolving import Source
@@ -29,7 +30,9 @@ def hints_of_nothing(source: Source, kind: Kind, choice: Choice) -> Iterator[str
     if kind == QUANTUM and choice.statuses is not None and blocked == choice.statuses:
         count = sum(map(len, source.scan(kind, replace(choice, statuses=unseen), ["status"])))
         if count:
+            them = "it" if count == 1 else "them"
             yield (
-                f"Of {count:,} quanta nothing tells what became of them: --status 'not seen' lists them. "
-                "Quanta that are blocked never start, and logs do not tell of them; provenance graphs do."
+                f"Of {counted(count, 'quantum')} nothing tells what became of {them}: --status 'not seen' "
+                f"lists {them}. Quanta that are blocked never start, and logs do not tell of them; "
+                "provenance graphs do."
             )

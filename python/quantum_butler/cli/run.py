@@ -235,7 +235,7 @@ def run(
         for name in campaign.blocked_by_choice:
             warn(f"{name} needs quanta that are not chosen and not done")
         if others := campaign.blocked_by_choice_count - len(campaign.blocked_by_choice):
-            warn(f"So do {others:,} others.")
+            warn(f"So do {others:,} others." if others > 1 else "So does 1 other.")
         if dry_run:
             show(_text(campaign, campaign.tally(), style))
             return

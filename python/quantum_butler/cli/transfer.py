@@ -137,14 +137,22 @@ def transfer(
 
 def _name_unrecorded(report: TransferReport) -> None:
     """Name the outputs that nobody tells of."""
+    from ..archive.texts import counted
+
     named = report.unrecorded_outputs[:_MOST_SHOWN]
     for output in named:
         warn(f"quantum {output.quantum_id}: {output.dataset_type} in {output.path}")
     if (more := report.unrecorded - len(named)) > 0:
         warn(f"and {more:,} more")
     warn(
-        f"{report.unrecorded:,} outputs are on disk, and neither archive nor repository knows of them. "
-        "Run their quanta again, clobbering, or take them in with --scan if they are whole."
+        counted(
+            report.unrecorded,
+            "output",
+            "is on disk, and neither archive nor repository knows of it. "
+            "Run its quantum again, clobbering, or take it in with --scan if it is whole.",
+            "are on disk, and neither archive nor repository knows of them. "
+            "Run their quanta again, clobbering, or take them in with --scan if they are whole.",
+        )
     )
 
 

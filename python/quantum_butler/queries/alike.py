@@ -27,6 +27,8 @@ def near(word: str, names: Iterable[str]) -> list[str]:
 
 
 def listing(word: str, names: Sequence[str]) -> str:
-    """Return the end of a message: the names that are like a word, or some of those that there are."""
-    some = near(word, names) or sorted(names)[:_MOST_NAMES]
+    """Return the end of a message: some of the names that there are, first those that are like a word."""
+    alike = near(word, names)
+    others = sorted({*names}.difference(alike))
+    some = [*alike, *others[: max(_MOST_NAMES - len(alike), 0)]]
     return f"; there are {', '.join(some)}{' and others' if len(some) < len(names) else ''}" if some else ""

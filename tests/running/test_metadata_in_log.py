@@ -190,7 +190,7 @@ def test_the_final_job(kept: Runs, root: Path, tmp_path: Path) -> None:
 
 
 def test_logs_that_are_forgotten(kept: Runs, root: Path, tmp_path: Path) -> None:
-    with pytest.raises(AggregateError, match=r"none of the 3 quanta that have outputs .* --logs"):
+    with pytest.raises(AggregateError, match=r"none of the 6 quanta that have outputs .* --logs"):
         aggregate(kept.graph, str(root), tmp_path / "ours.qg")
     with pytest.raises(AggregateError, match="--logs"):
         aggregate(kept.graph, str(root), ingest=IngestOptions())

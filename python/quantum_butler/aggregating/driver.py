@@ -36,6 +36,7 @@ from .restoring import restore_files as write_files
 from .scanning import Scanned, Scanner
 from .scratch import remove_leftovers
 from .sharing import Opening, Scan, chunks_of, scan_here, scan_there
+from .untold import Untold
 from .writing import GraphFile
 
 
@@ -54,6 +55,7 @@ def aggregate(
     ingest: IngestOptions | None = None,
     compression: Compression | None = None,
     restore_files: bool = False,
+    accept_killed: bool = False,
     mock_storage_classes: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> AggregateReport:
@@ -94,6 +96,9 @@ def aggregate(
     restore_files : `bool`, optional
         First write the files of metadata and logs that only provenance logs have, where quanta would have
         written them. Without ``output`` and ``ingest`` that is all.
+    accept_killed : `bool`, optional
+        Take quanta for failed that have left all their outputs, but neither metadata nor a log. Without, no
+        graph is written if there are any: it would be false if they were run with metadata in logs.
     mock_storage_classes : `bool`, optional
         Know the storage classes of upstream's mocked pipelines, in every process.
     progress : `~collections.abc.Callable`, optional
@@ -115,7 +120,8 @@ def aggregate(
     NoSuchSourceError
         Raised if there is no log.
     AggregateError
-        Raised if the repository does not take the datasets.
+        Raised if the repository does not take the datasets, or if a graph would call quanta failed that have
+        left all their outputs.
     ValueError
         Raised if there is nothing to do, or a run is to be followed without logs or without a graph to write.
 
@@ -208,7 +214,11 @@ def aggregate(
             if journal is not None:
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, believe=believe)
-            report = _scan_all(scanner, plan, scan, writing, registration, progress, logged, restored)
+            untold = Untold(
+                accept_killed=accept_killed or target is None,
+                as_upstream=ingest is not None and ingest.lenient,
+            )
+            report = _scan_all(scanner, plan, scan, writing, registration, progress, logged, restored, untold)
         if target is None or writing is None or journal is None:
             return report
         report = replace(report, path=str(target), datasets=writing.datasets)
@@ -347,10 +357,10 @@ def _scan_all(
     progress: Callable[[Progress], object] | None,
     logged: LoggedQuanta | None,
     restored: int,
+    untold: Untold,
 ) -> AggregateReport:
     """Scan the quanta of a graph, and hand on what they have left."""
     total, done, failed, unfinished = plan.graph.headers[0]["n_quanta"], 0, 0, 0
-    untold, has_told = 0, logged is not None
     lost: set[uuid.UUID] = set()
     for quanta in _by_task(scanner, plan):
         for scanned in scan(quanta, lost):
@@ -365,19 +375,14 @@ def _scan_all(
                 logged.note(scanned.logged, scanned.wrong)
             failed += len(scanned.failed)
             unfinished += len(scanned.abandoned)
-            untold += scanned.untold
-            has_told |= scanned.has_told
+            untold.add(scanned)
             done += scanned.quanta
             if progress is not None:
                 progress(Progress("scanning quanta", done, total, done, False))
-    if writing is not None and untold and not has_told:
-        raise AggregateError(
-            f"none of the {untold:,} quanta that have outputs has left metadata or a log; if they were run "
-            "with --metadata-in-log, their provenance logs have both: --logs"
-        )
+    untold.require_true_graph(None if logged is None else logged.without_contents)
     if writing is not None:
         writing.finish(scanner)
-    report = AggregateReport(None, done, 0, failed, unfinished, untold=untold)
+    report = AggregateReport(None, done, 0, failed, unfinished, untold=untold.count)
     if logged is not None:
         report = logged.told(report, restored)
     if registration is None:

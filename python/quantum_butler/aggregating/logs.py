@@ -70,6 +70,8 @@ class LoggedQuanta:
         if self.foreign and not in_graph.any():
             raise OtherGraphError(f"none of the {self.foreign:,} quanta in the logs is in the graph")
         self._known = known[in_graph]
+        self.without_contents = int(len(self._known) - self._contents.find(self._known)[0].sum())
+        """Of how many quanta of the graph the logs have lines, but no contents (`int`)."""
         self.check_all = False
         """Whether each quantum is looked at (`bool`)."""
 
@@ -100,6 +102,7 @@ class LoggedQuanta:
             wrong=len(self.wrong),
             rejected=len(self.rejected),
             restored=restored,
+            without_contents=self.without_contents,
         )
 
     def find(self, wanted: Any) -> tuple[Any, Any]:

@@ -43,6 +43,8 @@ class AggregateReport:
         Number of metadata and logs that only logs have, and that were not registered since no graph was.
     untold : `int`
         Number of quanta that have left outputs, but neither metadata nor a log.
+    without_contents : `int`
+        Number of quanta of the graph that logs have lines of, but no contents.
     """
 
     path: str | None
@@ -59,3 +61,4 @@ class AggregateReport:
     restored: int = 0
     without_files: int = 0
     untold: int = 0
+    without_contents: int = 0

@@ -75,6 +75,9 @@ class Scanned:
     untold: int = 0
     """How many have left outputs, but neither metadata nor a log."""
 
+    ended: list[uuid.UUID] = field(default_factory=list)
+    """Those of them that have left all their outputs, or have run although they seem to be blocked."""
+
     has_told: bool = False
     """Whether one of them has left metadata or a log."""
 
@@ -90,6 +93,13 @@ def _telling(predicted: PredictedQuantumDatasetsModel) -> tuple[Any, Any]:
     (log,) = predicted.outputs[acc.LOG_OUTPUT_CONNECTION_NAME]
     (metadata,) = predicted.outputs[acc.METADATA_OUTPUT_CONNECTION_NAME]
     return log, metadata
+
+
+def _results(predicted: PredictedQuantumDatasetsModel) -> Iterator[Any]:
+    """Yield the other outputs."""
+    for name, datasets in predicted.outputs.items():
+        if name not in (acc.LOG_OUTPUT_CONNECTION_NAME, acc.METADATA_OUTPUT_CONNECTION_NAME):
+            yield from datasets
 
 
 class Scanner:
@@ -160,6 +170,8 @@ class Scanner:
                 scanned.inputs[dataset.dataset_id] = dataset
             if any(one in lost for one in predicted.iter_input_dataset_ids()):
                 self._add_blocked(scanned, predicted)
+                if not self._incomplete and predicted.quantum_id not in logged:
+                    self._look_at_blocked(scanned, predicted)
             elif (place := logged.get(predicted.quantum_id)) is None:
                 self._add(scanned, predicted, *self._stored(predicted))
             else:
@@ -227,6 +239,14 @@ class Scanner:
         for dataset in chain.from_iterable(predicted.outputs.values()):
             scanned.outputs.append((predicted.quantum_id, self._output(predicted, dataset, False)))
 
+    def _look_at_blocked(self, scanned: Scanned, predicted: PredictedQuantumDatasetsModel) -> None:
+        """Find out whether a blocked quantum has run, of which nothing tells."""
+        if any(map(self._is_stored, _results(predicted))) and not any(
+            map(self._is_stored, _telling(predicted))
+        ):
+            scanned.untold += 1
+            scanned.ended.append(predicted.quantum_id)
+
     def _add_logged(
         self, scanned: Scanned, predicted: PredictedQuantumDatasetsModel, place: Place, check: bool
     ) -> None:
@@ -253,7 +273,7 @@ class Scanner:
             self._add(scanned, predicted, records, task_metadata)
         else:
             scanned.wrong.append((predicted.quantum_id, wrong))
-            self._add(scanned, predicted, *self._stored(predicted))
+            self._add(scanned, predicted, *self._stored(predicted), has_line=True)
 
     def kept(self, logged: Mapping[uuid.UUID, Place]) -> Iterator[tuple[uuid.UUID, list[tuple[Any, bytes]]]]:
         """Yield quanta of which logs alone have the log and the metadata, with these datasets as texts.
@@ -305,6 +325,8 @@ class Scanner:
         predicted: PredictedQuantumDatasetsModel,
         records: ButlerLogRecords | None,
         task_metadata: TaskMetadata | None,
+        *,
+        has_line: bool = False,
     ) -> None:
         log, metadata = _telling(predicted)
         models = ProvenanceQuantumScanModels.from_metadata_and_logs(
@@ -321,8 +343,10 @@ class Scanner:
         data = models.to_scan_data(predicted)
         if task_metadata is not None or records is not None:
             scanned.has_told = True
-        elif data.existing_outputs:
+        elif data.existing_outputs and not has_line:
             scanned.untold += 1
+            if all(dataset.dataset_id in data.existing_outputs for dataset in _results(predicted)):
+                scanned.ended.append(predicted.quantum_id)
         quantum = predicted.quantum_id.int
         scanned.blocks.append(("quantum", quantum, None, data.quantum))
         for kind, dataset, text in (("log", log, data.logs), ("metadata", metadata, data.metadata)):

@@ -73,6 +73,12 @@ if TYPE_CHECKING:
     "--output and --ingest that is all.",
 )
 @click.option(
+    "--accept-killed",
+    is_flag=True,
+    help="Take quanta for failed that have left all their outputs, but neither metadata nor a log, as "
+    "upstream does. Without, no graph is written if there are any: run --metadata-in-log leaves such quanta.",
+)
+@click.option(
     "--incomplete",
     is_flag=True,
     help="The run goes on: write no graph, and register what quanta have written that have succeeded.",
@@ -154,6 +160,7 @@ def aggregate(
     jobs: int,
     overwrite: bool,
     restore_files: bool,
+    accept_killed: bool,
     incomplete: bool,
     follow: bool,
     interval: float,
@@ -238,6 +245,7 @@ def aggregate(
                 ingest=options if ingest else None,
                 compression=Compression(level=zstd_level),
                 restore_files=restore_files,
+                accept_killed=accept_killed,
                 mock_storage_classes=mock_storage_classes,
                 progress=progress,
             )
@@ -258,7 +266,7 @@ def aggregate(
             f"{report.without_files:,} metadata and logs have no files, and are not registered: "
             "--restore-files writes their files from the logs"
         )
-    _warn_of_logs(report, f"{output or graph}.rejected.jsonl")
+    _warn_of_logs(report, f"{output or graph}.rejected.jsonl", has_logs=bool(logs))
     if report.without_files and keep_files:
         sys.exit(1)
 
@@ -274,14 +282,17 @@ def _default(context: click.Context, name: str) -> Any:
     return next(one.get_default(context) for one in context.command.params if one.name == name)
 
 
-def _warn_of_logs(report: AggregateReport, rejected: str) -> None:
+def _warn_of_logs(report: AggregateReport, rejected: str, *, has_logs: bool) -> None:
     """Warn of problems in logs. The exit status is 1 if logs contradict the files."""
     from ..archive.texts import counted
 
     if report.untold:
+        from ..aggregating.untold import advice
+
         warn(
-            f"{counted(report.untold, 'quantum', 'has', 'have')} left outputs, but neither metadata nor a "
-            "log; of those that were run with --metadata-in-log, the provenance logs have both: --logs"
+            f"{counted(report.untold, 'quantum', 'has', 'have')} left outputs, but neither metadata nor a log, "
+            f"and {'was' if report.untold == 1 else 'were'} taken for failed or blocked; "
+            f"{advice(report.without_contents if has_logs else None)}"
         )
     if report.foreign:
         foreign = counted(report.foreign, "quantum", "that is not in the graph", "that are not in the graph")
@@ -307,7 +318,11 @@ def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool
             f"{counted(report.datasets, 'dataset')}\n"
         )
     if logs and (ingest or incomplete or report.path is not None):
-        lines.append(f"{counted(report.logged, 'quantum', 'was', 'were')} taken from logs\n")
+        more = f"; the logs have lines of {report.without_contents:,} more, but no contents"
+        lines.append(
+            f"{counted(report.logged, 'quantum', 'was', 'were')} taken from logs"
+            f"{more if report.without_contents else ''}\n"
+        )
     if incomplete:
         waiting = report.failed - report.unfinished
         lines.append(

@@ -87,6 +87,8 @@ def test_the_graph_is_that_of_the_ended_run(
         assert scans[-3:] != [] and sum(scans) < 2 * 31
     expected = aggregate(made.graph_file, str(made.root), tmp_path / "plain.qg", logs=logs, check=check)
     assert (report.quanta, report.failed, report.datasets) == (31, expected.failed, expected.datasets)
+    # All that was taken from logs is counted, whenever that was.
+    assert report.logged == expected.logged > STEP
     found, plain = comparable_provenance(tmp_path / "ours.qg"), comparable_provenance(tmp_path / "plain.qg")
     assert found.keys() == plain.keys()
     for name, of in plain.items():
@@ -136,7 +138,7 @@ def test_interrupted_it_goes_on(
         return result
 
     follow = ("--logs", str(logs), "--follow")
-    assert "no such file or folder" in call(*follow, status=1).stderr
+    assert f"Error: {logs}: there is no such file or folder" in call(*follow, status=2).stderr
     # Here no quantum of the first lines is told of.
     growing = Growing(logs, lines, interrupted_at=4)
     monkeypatch.setattr(following, "_pause", growing)

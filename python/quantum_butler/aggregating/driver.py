@@ -213,7 +213,7 @@ def aggregate(
             scan = _gather_first(gathering, scan)
             if journal is not None:
                 # What it has is of the same logs.
-                scan = _scan_new(scanner, journal, scan, believe=believe)
+                scan = _scan_new(scanner, journal, scan, logged, believe=believe)
             untold = Untold(
                 accept_killed=accept_killed or target is None,
                 as_upstream=ingest is not None and ingest.lenient,
@@ -331,13 +331,20 @@ def _gather_first(gathering: Gathering, scan: Scan) -> Scan:
     return both
 
 
-def _scan_new(scanner: Scanner, journal: Journal, scan: Scan, *, believe: bool) -> Scan:
+def _scan_new(
+    scanner: Scanner, journal: Journal, scan: Scan, logged: LoggedQuanta | None, *, believe: bool
+) -> Scan:
     """Return a function that takes what a journal has from there, and notes what it has not."""
 
     def both(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
         entries, new = journal.known(quanta) if believe else ([], quanta)
         for number in entries:
-            yield scanner.restore(journal.entry(number), lost)
+            entry = journal.entry(number)
+            restored = scanner.restore(entry, lost)
+            if logged is not None:
+                # They were taken from there by an earlier look at the same logs.
+                restored.logged = len(logged.places(entry.quanta).keys() - restored.failed)
+            yield restored
         for scanned in scan(new, lost):
             # What is wrong with logs is told again by the one that goes on, and what was gathered from them
             # is gathered as quickly.

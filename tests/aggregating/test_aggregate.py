@@ -94,7 +94,8 @@ def test_command(run: MixedRun, tmp_path: Path) -> None:
     assert path.read_bytes() == before
     found = json.loads(call(run.graph_file, run.root, "-o", path, "--overwrite", "--format", "json"))
     assert found["quanta"] == 31
-    assert call(run.graph_file, tmp_path / "nowhere", "-o", tmp_path / "other.qg", status=2)
+    nowhere = tmp_path / "nowhere"
+    assert f"Error: {nowhere}: " in call(run.graph_file, nowhere, "-o", tmp_path / "other.qg", status=2)
     with pytest.raises(QuantumGraphError, match=r"nothing\.qg"):
         (tmp_path / "nothing.qg").write_text("")
         aggregate(tmp_path / "nothing.qg", str(run.root), tmp_path / "other.qg")

@@ -278,4 +278,8 @@ def test_command(run: MixedRun, logs: Path, tmp_path: Path) -> None:
     result = call("--logs", str(logs), "--check", "none", "--format", "json", status=0)
     assert json.loads(result.stdout)["wrong"] == 0
     assert not Path(f"{path}.rejected.jsonl").exists()
-    call("--logs", str(tmp_path / "nowhere"), status=1)
+    # Called wrongly; what the message begins with is what is wrong.
+    nowhere, empty = tmp_path / "nowhere", tmp_path / "empty"
+    assert f"Error: {nowhere}: there is no such" in call("--logs", str(nowhere), status=2).stderr
+    empty.mkdir()
+    assert f"Error: {empty}: there is no provenance log" in call("--logs", str(empty), status=2).stderr

@@ -20,6 +20,7 @@ from lsst.daf.butler import Butler, DataCoordinate, DatasetRef
 from lsst.daf.butler.datastore.stored_file_info import StoredFileInfo
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
+from ..collecting.sources import NoSuchSourceError
 from ..transferring.datasets import Datasets, predicted_records
 from ..transferring.report import TransferError, TransferReport
 from .errors import AggregateError
@@ -195,5 +196,8 @@ def errors_of_repositories(repository: str) -> Iterator[None]:
         raise AggregateError(
             f"{repository}: the registry does not take it: {' '.join(str(told).split())}"
         ) from error
+    except NoSuchSourceError:
+        # Of logs, which have names of their own.
+        raise
     except (AggregateError, TransferError, ConflictingDefinitionError, FileNotFoundError) as error:
         raise AggregateError(f"{repository}: {error}") from error

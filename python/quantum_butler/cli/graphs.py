@@ -197,6 +197,7 @@ def aggregate(
     from ..aggregating.driver import aggregate as run
     from ..aggregating.options import Compression, IngestOptions
     from ..collecting.driver import collect
+    from ..collecting.sources import NoSuchSourceError, NotASourceError
     from ..errors import QuantumButlerError
     from ..progress import shown
 
@@ -253,6 +254,8 @@ def aggregate(
                 collect([report.path], archive, overwrite=overwrite, jobs=jobs, progress=progress)
     except FileExistsError as error:
         raise click.UsageError(f"{error} (--overwrite replaces it)") from error
+    except (NoSuchSourceError, NotASourceError) as error:
+        raise click.UsageError(str(error)) from error
     except BrokenExecutor as error:
         raise click.ClickException(f"a process that reads has ended: {error}") from error
     except (QuantumButlerError, LookupError, ValueError, OSError) as error:

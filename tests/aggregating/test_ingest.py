@@ -10,8 +10,11 @@ import pytest
 
 pytest.importorskip("lsst.pipe.base.quantum_graph.aggregator")
 
+from click.testing import CliRunner
+
 from final_jobs import Finished, aggregated_by_upstream, final_state, read
 from quantum_butler import IngestOptions, aggregate
+from quantum_butler.cli.main import main
 from registries import DATABASES
 
 
@@ -87,9 +90,20 @@ def test_choices(on_sqlite: Finished, tmp_path: Path) -> None:
     before = final_state(mine)
     dry = ours(on_sqlite, mine, dry_run=True)
     assert final_state(mine) == before
-    Path(dry.path).unlink()
+    assert dry.path is None
+    assert not [one.name for one in on_sqlite.graph_file.parent.iterdir() if "provenance" in one.name]
     options = {"register_dataset_types": True, "update_output_chain": False, "dry_run": False}
     aggregated_by_upstream(theirs, on_sqlite.run, tmp_path, **options)
     report = ours(on_sqlite, mine, graph=False, **options)
     assert final_state(mine) == final_state(theirs)
     assert dry.registered < report.registered
+    # What is registered is found.
+    again = ours(on_sqlite, mine, dry_run=True)
+    assert (again.registered, again.already_registered) == (0, dry.registered)
+    arguments = ["aggregate", str(on_sqlite.graph_file), str(mine), "--ingest", "--dry-run"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "31 quanta (5 failed or blocked)\n" in result.stdout
+    assert f"0 datasets would be registered, {dry.registered} were there already\n" in result.stdout
+    result = CliRunner().invoke(main, [*arguments, "--archive", str(tmp_path / "archive")])
+    assert (result.exit_code, "none is written" in result.output) == (2, True)

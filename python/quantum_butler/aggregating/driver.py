@@ -215,7 +215,9 @@ def aggregate(
                 # What it has is of the same logs.
                 scan = _scan_new(scanner, journal, scan, logged, believe=believe)
             untold = Untold(
-                accept_killed=accept_killed or target is None,
+                accept_killed=accept_killed
+                or incomplete
+                or (output is None and (ingest is None or not ingest.graph)),
                 as_upstream=ingest is not None and ingest.lenient,
             )
             report = _scan_all(scanner, plan, scan, writing, registration, progress, logged, restored, untold)
@@ -411,7 +413,7 @@ def _target(source: str, output: Name | None, incomplete: bool, ingest: IngestOp
         return Path(local_path(output))
     if ingest is None:
         raise ValueError("there is nothing to do: no graph is to be written, and nothing to be registered")
-    if not ingest.graph:
+    if not ingest.graph or ingest.dry_run:
         return None
     path = Path(source)
     return path.with_name(f"{path.name.removesuffix('.qg')}.provenance.qg")

@@ -47,7 +47,7 @@ class IngestOptions:
     update_output_chain : `bool`, optional
         Put the output run at the beginning of the output chain, which is made if there is none.
     dry_run : `bool`, optional
-        Change nothing in the repository.
+        Change nothing in the repository. Where the graph has no name, none is written.
     promise_graph : `bool`, optional
         Leave out metadata, logs and configurations, since ``butler ingest-graph`` will register them.
     lenient : `bool`, optional

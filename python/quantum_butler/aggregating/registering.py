@@ -45,7 +45,8 @@ class Registration:
         self._butler = butler
         self._scanner = scanner
         self._options = options
-        self._defensive = defensive or options.defensive
+        # Where nothing is registered, no conflict shows what is there.
+        self._defensive = defensive or options.defensive or options.dry_run
         self._left_out = _of_graph(scanner) if options.promise_graph else frozenset()
         # Where logs tell of them, they need not have files.
         self._to_look_at = _of_graph(scanner) if logs and not options.promise_graph else frozenset()

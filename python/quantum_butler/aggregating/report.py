@@ -26,7 +26,7 @@ class AggregateReport:
         Number of those that have not succeeded yet and wait for nothing, where the run was not taken for
         complete.
     registered : `int`
-        Number of datasets that have been registered.
+        Number of datasets that have been registered, or would be, if nothing was to be changed.
     already_registered : `int`
         Number of datasets that were registered before.
     logged : `int`

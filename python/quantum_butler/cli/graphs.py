@@ -130,7 +130,12 @@ if TYPE_CHECKING:
     default=True,
     help="With --ingest: whether to put the run first in its output chain; by default it is.",
 )
-@click.option("--dry-run", is_flag=True, help="With --ingest: change nothing in REPO.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="With --ingest: change nothing in REPO, say what would be done, and leave no graph unless it has a "
+    "name by --output.",
+)
 @click.option(
     "--archive",
     metavar="FOLDER",
@@ -207,12 +212,13 @@ def aggregate(
         raise click.UsageError("--ingest would remove the files of --restore-files; --keep-files keeps them")
     if output is None and not (ingest or incomplete or restore_files):
         raise click.UsageError("say what to do: --output writes a graph, --ingest registers datasets")
+    writes_graph = not incomplete and (output is not None or (ingest and not (keep_files or dry_run)))
     if archive is not None:
-        if incomplete or (output is None and (keep_files or not ingest)):
+        if not writes_graph:
             raise click.UsageError("--archive is made of the graph, and none is written")
         if is_there(archive) and not overwrite:
             raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
-    if follow and (incomplete or not logs or (output is None and (keep_files or not ingest))):
+    if follow and not (logs and writes_graph):
         raise click.UsageError(
             "--follow needs --logs, and writes a graph: --output, or --ingest with its graph"
         )
@@ -263,7 +269,16 @@ def aggregate(
     if style == "json":
         show(f"{json.dumps(dataclasses.asdict(report))}\n")
     else:
-        show(_told(report, incomplete=incomplete, ingest=ingest, logs=bool(logs), restored=restore_files))
+        show(
+            _told(
+                report,
+                incomplete=incomplete,
+                ingest=ingest,
+                dry_run=dry_run,
+                logs=bool(logs),
+                restored=restore_files,
+            )
+        )
     if report.without_files and keep_files:
         warn(
             f"{report.without_files:,} metadata and logs have no files, and are not registered: "
@@ -310,7 +325,9 @@ def _warn_of_logs(report: AggregateReport, rejected: str, *, has_logs: bool) -> 
         sys.exit(1)
 
 
-def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool, restored: bool) -> str:
+def _told(
+    report: AggregateReport, *, incomplete: bool, ingest: bool, dry_run: bool, logs: bool, restored: bool
+) -> str:
     """Return what has been done, a line for each thing."""
     from ..archive.texts import counted
 
@@ -320,6 +337,8 @@ def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool
             f"{report.path}: {counted(report.quanta, 'quantum')} ({report.failed:,} failed or blocked), "
             f"{counted(report.datasets, 'dataset')}\n"
         )
+    elif dry_run and not incomplete:
+        lines.append(f"{counted(report.quanta, 'quantum')} ({report.failed:,} failed or blocked)\n")
     if logs and (ingest or incomplete or report.path is not None):
         more = f"; the logs have lines of {report.without_contents:,} more, but no contents"
         lines.append(
@@ -334,8 +353,9 @@ def _told(report: AggregateReport, *, incomplete: bool, ingest: bool, logs: bool
             f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for others\n"
         )
     if ingest:
+        would = " would be" if dry_run else ""
         lines.append(
-            f"{counted(report.registered, 'dataset')} registered, {report.already_registered:,} "
+            f"{counted(report.registered, 'dataset')}{would} registered, {report.already_registered:,} "
             f"{'was' if report.already_registered == 1 else 'were'} there already\n"
         )
     return "".join(lines)

@@ -52,6 +52,7 @@ def test_the_graph_is_that_of_upstream(
         progress=seen.append,
     )
     assert (report.path, report.quanta, report.failed) == (str(path), 31, 5)
+    assert not report.is_empty
     assert report.datasets == len(theirs["datasets"])
     assert (seen[-1].done, seen[-1].total) == (31, 31)
     found = comparable_provenance(path)
@@ -75,7 +76,10 @@ def test_a_run_that_has_not_begun(run: MixedRun, tmp_path: Path) -> None:
     path = tmp_path / "ours.qg"
     report = aggregate(run.graph_file, str(root), path)
     expected = comparable_provenance(upstream_aggregate(root, run.graph_file, tmp_path / "theirs.qg"))
-    assert (report.quanta, report.failed) == (31, 31)
+    assert (report.quanta, report.failed, report.is_empty) == (31, 31, True)
+    command = ["aggregate", str(run.graph_file), str(root), "-o", str(path), "--overwrite"]
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, f"nothing at all in {root}" in result.stderr) == (0, True)
     assert comparable_provenance(path) == expected
 
 

@@ -391,7 +391,8 @@ def _scan_all(
     untold.require_true_graph(None if logged is None else logged.without_contents)
     if writing is not None:
         writing.finish(scanner)
-    report = AggregateReport(None, done, 0, failed, unfinished, untold=untold.count)
+    is_empty = untold.found_nothing and next(scanner.stored_init_outputs(), None) is None
+    report = AggregateReport(None, done, 0, failed, unfinished, untold=untold.count, is_empty=is_empty)
     if logged is not None:
         report = logged.told(report, restored)
     if registration is None:

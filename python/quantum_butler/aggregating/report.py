@@ -45,6 +45,8 @@ class AggregateReport:
         Number of quanta that have left outputs, but neither metadata nor a log.
     without_contents : `int`
         Number of quanta of the graph that logs have lines of, but no contents.
+    is_empty : `bool`
+        Whether the run has left nothing at all in the repository, not even configurations.
     """
 
     path: str | None
@@ -62,3 +64,4 @@ class AggregateReport:
     without_files: int = 0
     untold: int = 0
     without_contents: int = 0
+    is_empty: bool = False

@@ -30,6 +30,11 @@ class Untold:
         if self._example is None and scanned.ended:
             self._example = scanned.ended[0]
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether no quantum has left anything (`bool`)."""
+        return not (self.count or self.has_told)
+
     def require_true_graph(self, without_contents: int | None) -> None:
         """Raise `AggregateError` if a graph would call quanta failed that have ended.
 

@@ -284,6 +284,11 @@ def aggregate(
             f"{report.without_files:,} metadata and logs have no files, and are not registered: "
             "--restore-files writes their files from the logs"
         )
+    if report.is_empty:
+        warn(
+            f"the run has left nothing at all in {repo}, not even configurations: either the graph is of "
+            "another repository, or the run has not begun"
+        )
     _warn_of_logs(report, f"{output or graph}.rejected.jsonl", has_logs=bool(logs))
     if report.without_files and keep_files:
         sys.exit(1)

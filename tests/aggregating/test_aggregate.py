@@ -125,7 +125,14 @@ def test_command_registers(on_sqlite: Finished, tmp_path: Path) -> None:
     assert "none is written" in call("--ingest", "--keep-files", "--archive", tmp_path / "archive", status=2)
     told = call("--ingest", "-o", path, "--zstd-level", 1, "--archive", tmp_path / "archive")
     assert Archive(tmp_path / "archive").quanta.count_rows() == 31
+    # The same command changes nothing; an archive of something else is refused.
+    manifest = (tmp_path / "archive" / "manifest.json").read_text()
+    again = call("--ingest", "-o", path, "--archive", tmp_path / "archive")
+    assert "31 quanta (5 failed or blocked), 106 datasets" in again
+    assert (tmp_path / "archive" / "manifest.json").read_text() == manifest
     assert "--overwrite replaces it" in call("--ingest", "--archive", tmp_path / "archive", status=2)
+    call("--ingest", "--archive", tmp_path / "second")
+    assert "0 datasets registered" in call("--ingest", "--archive", tmp_path / "second")
     assert "ours.qg: 31 quanta (5 failed or blocked), 106 datasets" in told
     assert path.exists()
     found = json.loads(call("--ingest", "--format", "json"))

@@ -6,16 +6,19 @@ and configurations and registers them anew, in the graph.  So the graph is read 
 
 from __future__ import annotations
 
-__all__ = ("finish_ingest", "registered_graph", "verify_graph")
+__all__ = ("finish_ingest", "is_archived", "registered_graph", "verify_graph")
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from lsst.daf.butler import Butler, MissingCollectionError, MissingDatasetTypeError
 from lsst.pipe.base.automatic_connection_constants import PROVENANCE_DATASET_TYPE_NAME
 
+from ..archive.errors import ArchiveError
+from ..archive.format import read_manifest
 from ..progress import Progress
-from ..quantum_graphs import ProvenanceGraph
+from ..quantum_graphs import PredictedGraph, ProvenanceGraph
 from ..upstream.ingesting import ingest_graph
 from .errors import AggregateError
 
@@ -34,6 +37,18 @@ def registered_graph(butler: Butler, run: str) -> str | None:
         return None
     uri = butler.getURI(ref)
     return str(uri.ospath if uri.isLocal else uri)
+
+
+def is_archived(graph: Path, repository: str, output: Path | None, archive: Path) -> bool:
+    """Return whether the graph of a run is registered, and an archive is of that graph alone."""
+    try:
+        sources = {os.path.abspath(one["source"]) for one in read_manifest(archive).sources}
+        with Butler.from_config(repository) as butler:
+            registered = registered_graph(butler, PredictedGraph(graph).headers[0]["output_run"])
+    except (ArchiveError, FileNotFoundError):
+        return False
+    # It was made of the graph where that was when it had just been written.
+    return registered is not None and sources in ({registered}, output and {os.path.abspath(output)})
 
 
 def verify_graph(

@@ -200,6 +200,7 @@ def aggregate(
     from concurrent.futures import BrokenExecutor
 
     from ..aggregating.driver import aggregate as run
+    from ..aggregating.finishing import is_archived
     from ..aggregating.options import Compression, IngestOptions
     from ..collecting.driver import collect
     from ..collecting.sources import NoSuchSourceError, NotASourceError
@@ -217,7 +218,10 @@ def aggregate(
         if not writes_graph:
             raise click.UsageError("--archive is made of the graph, and none is written")
         if is_there(archive) and not overwrite:
-            raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
+            if not (ingest and is_archived(graph, repo, output, archive)):
+                raise click.UsageError(f"{archive} is there already (--overwrite replaces it)")
+            # It is of this run, and all else is done.
+            archive = None
     if follow and not (logs and writes_graph):
         raise click.UsageError(
             "--follow needs --logs, and writes a graph: --output, or --ingest with its graph"

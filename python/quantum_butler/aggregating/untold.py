@@ -32,7 +32,7 @@ class Untold:
 
     @property
     def found_nothing(self) -> bool:
-        """Whether no quantum has left anything (`bool`)."""
+        """Absence of anything that quanta have left (`bool`)."""
         return not (self.count or self.has_told)
 
     def require_true_graph(self, without_contents: int | None) -> None:

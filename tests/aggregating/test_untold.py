@@ -1,4 +1,4 @@
-"""A graph that would call quanta failed that have succeeded is not written, unless they were killed."""
+"""A graph that would call all quanta failed is not written, unless they were killed."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ def test_logs_that_are_forgotten(on_sqlite: Finished, root: Path) -> None:
     assert list(root.rglob("one_log_*.json"))
     told = call(on_sqlite, root, status=1).stderr
     assert (
-        f"\nError: {root}: {count} quanta have left all their outputs, but neither metadata nor"
+        f"\nError: {root}: no quantum has metadata, but {count} have left all their outputs, such as"
         in f"\n{told}"
     )
     assert "give them with --logs" in told and "--accept-killed" in told
     assert [one.name for one in root.parent.iterdir()] == ["repo"]
-    with pytest.raises(AggregateError, match=f"{count} quanta .* such as .*--logs"):
+    with pytest.raises(AggregateError, match=f"{count} have left .* such as .*--logs"):
         aggregate(on_sqlite.graph_file, str(root), ingest=IngestOptions())
     # Two quanta were changed after the run, and their lines are lost.
     logged = ("--logs", on_sqlite.logs, "--check", "none", "--format", "json")
-    told = call(on_sqlite, root, *logged, status=1).stderr
-    assert "2 quanta have left all" in told and "give all with --logs" in told
+    told = call(on_sqlite, root, *logged, "--overwrite", status=0).stderr
+    assert "2 quanta have left outputs" in told and "give all with --logs" in told
     for kind in ("metadata", "log"):
         for path in on_sqlite.run.root.rglob(f"*_{kind}_*.json"):
             if path.name.startswith(("one_", "four_")):
                 shutil.copy2(path, root / path.relative_to(on_sqlite.run.root))
-    assert json.loads(call(on_sqlite, root, *logged, status=0).stdout)["untold"] == 0
+    assert json.loads(call(on_sqlite, root, *logged, "--overwrite", status=0).stdout)["untold"] == 0
 
 
 def test_lines_without_contents(on_sqlite: Finished, root: Path, tmp_path: Path) -> None:
@@ -93,13 +93,12 @@ def test_lines_without_contents(on_sqlite: Finished, root: Path, tmp_path: Path)
 
 
 def test_what_was_killed(on_sqlite: Finished, root: Path) -> None:
-    """Upstream takes it for failed. So do we in its place, and where we are told so."""
+    """Upstream takes it for failed. So do we, with a warning, since others have metadata."""
     without_files(root, "two")
     expected = comparable_provenance(
         upstream_aggregate(root, on_sqlite.graph_file, root.parent / "theirs.qg")
     )
-    call(on_sqlite, root, status=1)
-    told = call(on_sqlite, root, "--accept-killed", status=0)
+    told = call(on_sqlite, root, status=0)
     assert "quanta have left outputs, but neither metadata nor a log" in told.stderr
     assert comparable_provenance(root.parent / "ours.qg") == expected
     options = IngestOptions(graph=False, lenient=True)
@@ -109,18 +108,20 @@ def test_what_was_killed(on_sqlite: Finished, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "has_told", "message"),
+    ("ended", "has_told", "has_metadata", "message"),
     [
-        (0, True, None),
-        (0, False, "none of the 2 quanta"),
-        (1, True, "1 quanta have left all"),
+        (0, True, False, None),
+        (0, False, False, "none of the 2 quanta"),
+        (1, True, False, "no quantum has metadata, but 1 have left all"),
+        (1, True, True, None),
     ],
 )
-def test_rule(ended: int, has_told: bool, message: str | None) -> None:
-    """A quantum that has written a part of its outputs was killed, as long as others tell something."""
+def test_rule(ended: int, has_told: bool, has_metadata: bool, message: str | None) -> None:
     for accept in (False, True):
         untold = Untold(accept_killed=accept, as_upstream=False)
-        of_some = SimpleNamespace(untold=2, ended=["an id"] * ended, has_told=has_told)
+        of_some = SimpleNamespace(
+            untold=2, ended=["an id"] * ended, has_told=has_told, has_metadata=has_metadata
+        )
         untold.add(of_some)  # type: ignore[arg-type]
         if message is None or accept:
             untold.require_true_graph(None)

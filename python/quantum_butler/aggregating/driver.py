@@ -97,8 +97,8 @@ def aggregate(
         First write the files of metadata and logs that only provenance logs have, where quanta would have
         written them. Without ``output`` and ``ingest`` that is all.
     accept_killed : `bool`, optional
-        Take quanta for failed that have left all their outputs, but neither metadata nor a log. Without, no
-        graph is written if there are any: it would be false if they were run with metadata in logs.
+        Take quanta for failed that have left all their outputs, although not one quantum has metadata.
+        Without, no graph is written then: it would be false if they were run with metadata in logs.
     mock_storage_classes : `bool`, optional
         Know the storage classes of upstream's mocked pipelines, in every process.
     progress : `~collections.abc.Callable`, optional
@@ -120,8 +120,8 @@ def aggregate(
     NoSuchSourceError
         Raised if there is no log.
     AggregateError
-        Raised if the repository does not take the datasets, or if a graph would call quanta failed that have
-        left all their outputs.
+        Raised if the repository does not take the datasets, or if no quantum has metadata and a graph would
+        call quanta failed that have left all their outputs.
     ValueError
         Raised if there is nothing to do, or a run is to be followed without logs or without a graph to write.
 
@@ -326,7 +326,7 @@ def _gather_first(gathering: Gathering, scan: Scan) -> Scan:
         for gathered in gathering.gather(quanta, lost):
             if gathered.blocks is not None:
                 logged = len(gathered.blocks) if gathered.is_logged else 0
-                yield Scanned(gathered=gathered.blocks, logged=logged, has_told=True)
+                yield Scanned(gathered=gathered.blocks, logged=logged, has_told=True, has_metadata=True)
             rest += gathered.rest
         yield from scan(rest, lost)
 

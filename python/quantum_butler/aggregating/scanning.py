@@ -81,6 +81,9 @@ class Scanned:
     has_told: bool = False
     """Whether one of them has left metadata or a log."""
 
+    has_metadata: bool = False
+    """Whether one of them has left metadata, which only a success does."""
+
     @property
     def quanta(self) -> int:
         """Number of quanta."""
@@ -190,7 +193,7 @@ class Scanner:
             if any(one in lost for one in predicted.iter_input_dataset_ids()):
                 self._add_blocked(scanned, predicted)
                 continue
-            scanned.has_told = True
+            scanned.has_told = scanned.has_metadata = True
             scanned.blocks += blocks[predicted.quantum_id.int]
             for dataset in chain.from_iterable(predicted.outputs.values()):
                 output = self._output(predicted, dataset, dataset.dataset_id in entry.produced)
@@ -343,6 +346,7 @@ class Scanner:
         data = models.to_scan_data(predicted)
         if task_metadata is not None or records is not None:
             scanned.has_told = True
+            scanned.has_metadata |= task_metadata is not None
         elif data.existing_outputs and not has_line:
             scanned.untold += 1
             if all(dataset.dataset_id in data.existing_outputs for dataset in _results(predicted)):

@@ -19,6 +19,8 @@ class Untold:
         """How many there are (`int`)."""
         self.has_told = False
         """Whether any quantum has left metadata or a log (`bool`)."""
+        self.has_metadata = False
+        """Whether any quantum has left metadata (`bool`)."""
         self._ended = 0
         self._example: uuid.UUID | None = None
 
@@ -26,6 +28,7 @@ class Untold:
         """Count those of some quanta."""
         self.count += scanned.untold
         self.has_told |= scanned.has_told
+        self.has_metadata |= scanned.has_metadata
         self._ended += len(scanned.ended)
         if self._example is None and scanned.ended:
             self._example = scanned.ended[0]
@@ -36,9 +39,10 @@ class Untold:
         return not (self.count or self.has_told)
 
     def require_true_graph(self, without_contents: int | None) -> None:
-        """Raise `AggregateError` if a graph would call quanta failed that have ended.
+        """Raise `AggregateError` if a graph would call quanta failed that have most probably ended well.
 
-        Upstream never does; in its place it is refused only where no quantum has left anything else.
+        Where some have metadata, those without were killed, as far as anybody can tell.  Upstream always
+        takes them for failed; in its place that is refused only where no quantum has left anything else.
         """
         if self._accept_killed:
             return
@@ -47,11 +51,11 @@ class Untold:
                 f"none of the {self.count:,} quanta that have outputs has left metadata or a log; "
                 f"{advice(without_contents)}"
             )
-        if self._ended and not self._as_upstream:
+        if self._ended and not self.has_metadata and not self._as_upstream:
             raise AggregateError(
-                f"{self._ended:,} quanta have left all their outputs, but neither metadata nor a log, such "
-                f"as {self._example}, and a graph would call them failed; {advice(without_contents)}; if "
-                "they were killed: --accept-killed (accept_killed=True)"
+                f"no quantum has metadata, but {self._ended:,} have left all their outputs, such as "
+                f"{self._example}, and a graph would call them failed; {advice(without_contents)}; if they "
+                "were killed: --accept-killed (accept_killed=True)"
             )
 
 

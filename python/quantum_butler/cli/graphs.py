@@ -75,8 +75,8 @@ if TYPE_CHECKING:
 @click.option(
     "--accept-killed",
     is_flag=True,
-    help="Take quanta for failed that have left all their outputs, but neither metadata nor a log, as "
-    "upstream does. Without, no graph is written if there are any: run --metadata-in-log leaves such quanta.",
+    help="Take quanta for failed that have left all their outputs, although not one quantum has metadata. "
+    "Without, no graph is written then: run --metadata-in-log leaves such quanta.",
 )
 @click.option(
     "--incomplete",
@@ -317,8 +317,8 @@ def _warn_of_logs(report: AggregateReport, rejected: str, *, has_logs: bool) -> 
         from ..aggregating.untold import advice
 
         warn(
-            f"{counted(report.untold, 'quantum', 'has', 'have')} left outputs, but neither metadata nor a log, "
-            f"and {'was' if report.untold == 1 else 'were'} taken for failed or blocked; "
+            f"{counted(report.untold, 'quantum', 'has', 'have')} left outputs, but neither metadata nor a "
+            f"log, and {'was' if report.untold == 1 else 'were'} taken for failed or blocked; "
             f"{advice(report.without_contents if has_logs else None)}"
         )
     if report.foreign:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
+    "PRODUCED_WORDS",
     "Report",
     "columns",
     "counted",
@@ -56,7 +57,8 @@ if TYPE_CHECKING:
         TaskStatistics,
     )
 
-_PRODUCED_WORDS = {True: "written", False: "not written", None: ""}
+PRODUCED_WORDS = {True: "written", False: "not written", None: ""}
+"""Words for whether a dataset was written; none where nobody knows."""
 
 _ROLE_WORDS = dict(zip(ROLES, ("predicted", "available", "used", "predicted", "written"), strict=True))
 
@@ -294,7 +296,7 @@ def of_lineage(lineage: Lineage, limit: int | None = None) -> Report:
     empty = [""] * (len(QUANTUM_FIELDS) - 1)
     for dataset, far in zip(datasets, lineage.datasets.values(), strict=True):
         called = dataset_names(dataset)
-        status = _PRODUCED_WORDS[dataset.produced]
+        status = PRODUCED_WORDS[dataset.produced]
         cells.append((far, 1, ["dataset", *called, status, str(dataset.dataset_id), *dataset_cells(dataset)]))
         rows.append((far, 1, ["dataset", dataset.dataset_id, *empty, *dataset_fields(dataset)]))
     # Quanta come before the datasets that they lead to.
@@ -337,7 +339,7 @@ def of_lineage_summary(lineage: Lineage) -> Report:
         for one in lineage.describe_quanta()
     )
     counts.update(
-        ("dataset", one.dataset_type or "", one.run or "", _PRODUCED_WORDS[one.produced])
+        ("dataset", one.dataset_type or "", one.run or "", PRODUCED_WORDS[one.produced])
         for one in lineage.describe_datasets()
     )
     # As in `of_lineage`, quanta come first.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow
 
-from ..archive.reports import data_id_text, plain, size_text, table
+from ..archive.reports import PRODUCED_WORDS, data_id_text, plain, size_text, table
 from ..queries.choice import Choice
 from ..queries.found import QUANTUM, Kind, Use
 from ..queries.known import require_known
@@ -153,7 +153,7 @@ def _cells(row: _Row, kind: Kind) -> list[str]:
     ]
     if kind == QUANTUM:
         return [*map(plain, names), row["status"]]
-    written = {True: "written", False: "not written", None: ""}[row.get("produced")]
+    written = PRODUCED_WORDS[row.get("produced")]
     size = row.get("size")
     return [*map(plain, names), written, "" if size is None else size_text(size)]
 
@@ -168,9 +168,7 @@ def _summary(tables: Iterator[pyarrow.Table], kind: Kind, style: str) -> Iterato
         grouped = pyarrow.table(plain_columns).group_by([*names]).aggregate([([], "count_all")])
         for row in grouped.to_pylist():
             counts[tuple(row[name] for name in names)] += row["count_all"]
-    words: dict[Any, str] = (
-        dict(STATUS_WORDS) if kind == QUANTUM else {True: "written", False: "not written", None: ""}
-    )
+    words: dict[Any, str] = {**(STATUS_WORDS if kind == QUANTUM else PRODUCED_WORDS)}
     rows = sorted(
         (label or "(no name)", run or "", words.get(state, "unknown"), count)
         for (label, run, state), count in counts.items()

@@ -16,9 +16,11 @@ class PlaceError(QuantumButlerError, OSError):
 
 @contextmanager
 def elsewhere(uri: str) -> Iterator[None]:
-    """Turn whatever a store raises of a URI into a `PlaceError` that names it."""
+    """Turn whatever a store raises of a URI into a `PlaceError` that names it; our own errors stay."""
     try:
         yield
+    except QuantumButlerError:
+        raise
     except Exception as error:
         # Which exceptions there are, the library of each store decides.
         reason = " ".join(str(error).split()) or type(error).__name__

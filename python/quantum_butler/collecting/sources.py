@@ -336,15 +336,12 @@ def _find_remote(source: str) -> Iterator[Found]:
 
     with elsewhere(source):
         uri = ResourcePath(source)
-        is_one = _kind(source) is not None
-        uris = (
-            [uri]
-            if is_one
-            else sorted(ResourcePath.findFileResources([uri], file_filter=_LOG_OR_FILE), key=str)
-        )
-        is_missing = is_one and not uri.exists()
-    if is_missing:
-        raise NoSuchSourceError(f"{source}: there is no such file")
+        if _kind(source) is None:
+            uris = sorted(ResourcePath.findFileResources([uri], file_filter=_LOG_OR_FILE), key=str)
+        elif uri.exists():
+            uris = [uri]
+        else:
+            raise NoSuchSourceError(f"{source}: there is no such file")
     for uri in uris:
         if (kind := _kind(uri.path)) is not None:
             with elsewhere(str(uri)):

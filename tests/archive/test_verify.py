@@ -22,6 +22,7 @@ from quantum_butler import Archive, collect
 from quantum_butler.archive.checks import tables as checked_tables
 from quantum_butler.archive.checks.findings import Finding
 from quantum_butler.cli.main import main
+from quantum_butler.collecting import tables as written_tables
 
 FORMAT_1 = Path(__file__).parent / "data" / "format1"
 
@@ -102,6 +103,35 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def archive(sound: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sound, tmp_path / "archive")
+
+
+@pytest.fixture
+def in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an archive whose datasets fill several row groups."""
+    monkeypatch.setattr(written_tables, "_FEWEST_ROWS", 4)
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in map(_line, range(30))))
+    collect(log, tmp_path / "in groups")
+    assert pq.read_metadata(tmp_path / "in groups" / "datasets.parquet").num_row_groups > 4
+    return tmp_path / "in groups"
+
+
+def test_names_in_several_row_groups_are_sound(in_groups: Path) -> None:
+    assert Archive(in_groups).verify().findings == []
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["alone", "with-a-log"])
+def test_names_in_several_row_groups_are_collected_again(in_groups: Path, more: bool, tmp_path: Path) -> None:
+    log = tmp_path / "more.jsonl"
+    log.write_text(f"{json.dumps(_line(30))}\n")
+    collect([in_groups, *([log] if more else [])], tmp_path / "again")
+    before, after = (
+        {row["dataset_id"]: row for row in pq.read_table(folder / "datasets.parquet").to_pylist()}
+        for folder in (in_groups, tmp_path / "again")
+    )
+    assert len(after) == len(before) + 2 * more
+    assert after | before == after
+    assert Archive(tmp_path / "again").verify().is_sound
 
 
 def change(path: Path, column: str, edit: Callable[[list[Any]], Sequence[Any]]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ("TableFile", "column_kind", "in_one_piece", "require_columns", "whole")
+__all__ = ("TableFile", "batches_of", "column_kind", "in_one_piece", "require_columns", "whole")
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,16 @@ class TableFile:
         except self._errors as error:
             raise unreadable(self._path, error) from error
         return numpy.flatnonzero((whole(column) == 0) & _has_value(column))
+
+
+def batches_of(
+    file: pyarrow.parquet.ParquetFile, at_once: int, names: Sequence[str] | None = None
+) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the rows of all columns, or of some, at most so many at once."""
+    # One row group after the other: texts of a structure that come from two of them, which have two
+    # dictionaries, cannot be put into one batch ("Nested data conversions not implemented").
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(at_once, [group], None if names is None else list(names))
 
 
 def _has_value(column: pyarrow.ChunkedArray) -> numpy.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 
-from .columns import require_columns
+from .columns import batches_of, require_columns
 from .errors import ArchiveError, unreadable
 from .format import ROLES
 
@@ -108,7 +108,7 @@ class _TableRows:
         self._schema = pyarrow.schema([schema.field(name) for name in columns])
         # Of attempts that another one has told of, more is unknown.
         self._required = _NEVER_NULL if path.name != "attempts.parquet" else {"quantum_id"}
-        self._batches = file.iter_batches(_AT_ONCE, columns=list(columns))
+        self._batches = batches_of(file, _AT_ONCE, list(columns))
         self._left: list[pyarrow.RecordBatch] = []
 
     def take(self, rows: int) -> pyarrow.Table:

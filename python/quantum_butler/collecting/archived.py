@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import _core
+from ..archive.columns import batches_of
 from ..archive.errors import ArchiveError, unreadable
 from ..archive.format import ROLES, read_manifest
 from ..archive.rows import QuantumRows, read_quanta, read_rows
@@ -177,7 +178,7 @@ def _write_rest(archive: Path, number: int, folder: str) -> Part:
     path = archive / "datasets.parquet"
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_AT_ONCE):
+            for batch in batches_of(file, _AT_ONCE):
                 names = pa.table(batch)
                 names = names.filter(pc.is_valid(names["dataset_type"]))
                 data_ids = names["data_id"].combine_chunks()

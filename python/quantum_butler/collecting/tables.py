@@ -94,11 +94,14 @@ def layout_of(schema: pa.Schema, count: int) -> _Layout:
     for field in schema:
         if pa.types.is_struct(field.type):
             texts += [f"{field.name}.{one.name}" for one in field.type if pa.types.is_dictionary(one.type)]
-    return _Layout(schema, min(max(1 << 14, 1 << (count // _MOST_GROUPS).bit_length()), 1 << 17), texts)
+    return _Layout(schema, min(max(_FEWEST_ROWS, 1 << (count // _MOST_GROUPS).bit_length()), 1 << 17), texts)
 
 
 # Values that a dictionary may have without need.
 _SMALL = 1 << 8
+
+# Rows of a row group of such a table, if there are so many.
+_FEWEST_ROWS = 1 << 14
 
 # Row groups of a table whose rows are asked for here and there, unless it is very large.
 _MOST_GROUPS = 1 << 10

@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from ..archive import Archive
+from ..archive.columns import batches_of
 from ..archive.errors import unreadable
 from ..archive.format import role_bit
 from ..archive.reader import Reader
@@ -228,7 +229,7 @@ class Contents:
         try:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 there = [name for name in columns if name in file.schema_arrow.names]
-                for batch in file.iter_batches(_AT_ONCE, columns=there):
+                for batch in batches_of(file, _AT_ONCE, there):
                     yield pyarrow.Table.from_batches([batch])
         except (OSError, pyarrow.ArrowException) as error:
             raise unreadable(path, error) from error

@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from ..archive.archive import Archive
+from ..archive.columns import batches_of
 from ..archive.errors import ArchiveError, unreadable
 from ..archive.statuses import TELLING, statuses
 from ..paths import Name, is_folder, is_there, local_path
@@ -106,7 +107,7 @@ class Runs:
         try:
             with pq.ParquetFile(path) as file:
                 there = [name for name in {*columns, *TELLING} if name in file.schema_arrow.names]
-                for batch in file.iter_batches(_AT_ONCE, columns=there):
+                for batch in batches_of(file, _AT_ONCE, there):
                     table = pyarrow.Table.from_batches([batch])
                     if "status" in columns:
                         told = statuses(table, there)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..columns import batches_of
 from ..errors import unreadable
 from ..ids import ids_of
 from .findings import Findings
@@ -67,7 +68,7 @@ class CheckedTable:
         first = 0
         try:
             with pq.ParquetFile(self._path, pre_buffer=False) as file:
-                for batch in file.iter_batches(at_once, columns=list(names)):
+                for batch in batches_of(file, at_once, names):
                     table = pa.Table.from_batches([batch]).select(list(names))
                     yield first, table
                     first += len(table)

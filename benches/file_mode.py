@@ -5,6 +5,9 @@ Stock's class and ours, both in memory and with a file, ours with either durabil
 turns, each in every round with a new butler and a new file; times are medians of the rounds.  What
 a file adds is the difference to the same class in memory.  Before anything is timed, the stock
 tables of all files must have the same rows.
+
+Outputs wait elsewhere until all have been written, and only then are any removed:
+`operations.py` says why.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any
 
 from lsst.daf.butler import QuantumBackedButler
 
-from repository import CLASSES, Datasets, Repository, make_repository
+from repository import CLASSES, RUN, Datasets, Repository, make_repository
 
 # Class, whether there is a file, and options.
 WAYS: Mapping[str, tuple[str, bool, Mapping[str, Any]]] = {
@@ -62,6 +65,8 @@ class Round:
     ):
         name, has_file, options = WAYS[way]
         self._outputs = datasets.outputs
+        self._written = repository.root / RUN / self._outputs[0].datasetType.name
+        self._aside = file.with_suffix(".outputs")
         self._file = file if has_file else None
         self.microseconds: dict[str, float] = {}
         quantum = repository.quantum(datasets.inputs[:10], self._outputs, records)
@@ -85,14 +90,23 @@ class Round:
         self.microseconds[operation] = (time.perf_counter() - start) / count * 1e6
         return result
 
-    def run(self) -> dict[str, Any]:
-        """Put and prune everything; return the rows that the file had before that, if there is one."""
+    def put(self) -> dict[str, list[Any]] | None:
+        """Put everything, set it aside, and return the rows that the file has, if there is one."""
         butler, outputs = self._butler, self._outputs
-        half = len(outputs) // 2
 
         def put() -> None:
             for number, ref in enumerate(outputs):
                 butler.put({"data": number}, ref)
+
+        self._time("put", len(outputs), put)
+        self._written.rename(self._aside)
+        return self._rows()
+
+    def prune(self) -> dict[str, Any]:
+        """Prune everything, and return the rows that the file had before the end and has then."""
+        self._aside.rename(self._written)
+        butler, outputs = self._butler, self._outputs
+        half = len(outputs) // 2
 
         def prune_each() -> None:
             for ref in outputs[:half]:
@@ -101,15 +115,14 @@ class Round:
         def prune_many() -> None:
             butler.pruneDatasets(outputs[half:-1], disassociate=True, unstore=True, purge=True)
 
-        self._time("put", len(outputs), put)
-        after_put = self._rows()
         self._time("pruneDatasets of one", half, prune_each)
         self._time("pruneDatasets of many", len(outputs) - half - 1, prune_many)
         after_prune = self._rows()
-        # For the next round.
         butler.pruneDatasets(outputs[-1:], disassociate=True, unstore=True, purge=True)
         self._time("close", 1, butler.close)
-        return {"after put": after_put, "after pruneDatasets": after_prune, "at the end": self._rows()}
+        # For the next one.
+        self._written.rmdir()
+        return {"after pruneDatasets": after_prune, "at the end": self._rows()}
 
     def _rows(self) -> dict[str, list[Any]] | None:
         if self._file is None:
@@ -127,19 +140,26 @@ def measure(repository: Repository, folder: Path, outputs: int, rounds: int) -> 
     datasets = Datasets(everything.inputs[:10], everything.outputs[:outputs])
     records = repository.write(datasets.inputs)
     times: dict[str, dict[str, list[float]]] = {way: {name: [] for name in OPERATIONS} for way in WAYS}
-    for number in range(-1, rounds):
-        rows = []
+    with_file = [way for way, (_, has_file, _) in WAYS.items() if has_file]
+    done: list[dict[str, Round]] = []
+    # The first round is for the answers alone.
+    for number in range(rounds + 1):
+        done.append({})
+        rows = {}
         for count, way in enumerate(WAYS):
             gc.collect()
             one = Round(way, repository, datasets, records, folder / f"{number}-{count}.sqlite3")
-            found = one.run()
-            if WAYS[way][1]:
-                rows.append(found)
-            if number >= 0:
-                for name, microseconds in one.microseconds.items():
-                    times[way][name].append(microseconds)
-        if any(found != rows[0] for found in rows) or not rows[0]["after put"]["file_datastore_records"]:
+            done[-1][way], rows[way] = one, one.put()
+        first = rows[with_file[0]]
+        if not first or not first["file_datastore_records"] or any(rows[way] != first for way in with_file):
             raise SystemExit("The files differ; nothing was timed.")
+    for number, round_ in enumerate(done):
+        left = {way: one.prune() for way, one in round_.items()}
+        if any(left[way] != left[with_file[0]] for way in with_file):
+            raise SystemExit("The files differ; nothing was timed.")
+        for way, one in round_.items() if number else ():
+            for name, microseconds in one.microseconds.items():
+                times[way][name].append(microseconds)
     return {
         way: {name: statistics.median(values) for name, values in of_way.items()}
         for way, of_way in times.items()

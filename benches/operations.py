@@ -93,10 +93,14 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
     def prune(butler: QuantumBackedButler) -> None:
         butler.pruneDatasets(outputs, disassociate=True, unstore=True, purge=True)
 
-    def set_aside_and_close(butler: QuantumBackedButler) -> None:
+    def set_aside(_: Any) -> None:
         # Not removed: see above.
         folder = repository.root / RUN / outputs[0].datasetType.name
-        folder.rename(aside / f"{len(list(aside.iterdir()))}")
+        if folder.exists():
+            folder.rename(aside / f"{len(list(aside.iterdir()))}")
+
+    def set_aside_and_close(butler: QuantumBackedButler) -> None:
+        set_aside(butler)
         butler.close()
 
     def of_class(cls: type[QuantumBackedButler]) -> type[QuantumBackedButler]:
@@ -128,7 +132,7 @@ def operations(repository: Repository, formatter: str) -> Iterator[Operation]:
         of_class,
         lambda cls: whole_quantum(make_small(cls), small_in, small_out),
         lambda _, result: (result[0], plain_provenance(result[1]), files(repository)),
-        nothing,
+        set_aside,
     )
     yield each("get", lambda butler: [butler.get(ref) for ref in inputs])
     yield Operation(
@@ -347,7 +351,7 @@ def main() -> None:
                 if args.only in operation.name
             ]
         # Files are made before any are removed.
-        for name, operation in sorted(wanted, key=lambda pair: pair[1].name != "put"):
+        for name, operation in sorted(wanted, key=lambda pair: pair[1].name == "pruneDatasets"):
             # The collector need not look at the repository's refs each time.
             gc.collect()
             gc.freeze()

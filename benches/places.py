@@ -6,6 +6,8 @@ do everything once, and what comes out is compared; if anything differs nothing 
 and the exit status is 1.  Then they take turns.  A figure is the median over the rounds:
 wall time, and processor time of this process, in microseconds, and requests to the store,
 for each dataset or quantum.
+
+Each time has a root of its own, and files are removed last: `operations.py` says why.
 """
 
 from __future__ import annotations
@@ -25,15 +27,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lsst.daf.butler import ButlerConfig, QuantumBackedButler
+from lsst.daf.butler import ButlerConfig, DatasetRef, Quantum, QuantumBackedButler
 from lsst.daf.butler.tests import MetricsExample
 from lsst.resources import ResourcePath
 from lsst.resources.s3utils import getS3Client
 
-from repository import CLASSES, QUANTUM, Datasets, Repository, make_repository, whole_quantum
+from repository import CLASSES, QUANTUM, RUN, Datasets, Repository, make_repository, whole_quantum
 
 # How often one short operation is done in a round.
 REPEATS = 20
@@ -76,7 +79,7 @@ def store() -> Iterator[None]:
 
 
 def configuration(repository: Repository, place: str, folder: Path) -> ButlerConfig:
-    """Return the configuration for one place."""
+    """Return the configuration for one place, with the files and the cache in a folder of its own."""
     config = ButlerConfig(str(repository.root))
     # As where pipelines run: the list has inputs that are read often, and no outputs.
     config["datastore", "cached", "default"] = False
@@ -85,14 +88,14 @@ def configuration(repository: Repository, place: str, folder: Path) -> ButlerCon
     }
     config["datastore", "cached", "root"] = str(folder / "cache")
     config["datastore", "cached", "expiry"] = {"mode": "files", "threshold": 100_000}
-    if place.startswith("s3"):
-        config["datastore", "root"] = "s3://places/repository"
+    root = f"s3://places/{folder.name}" if place.startswith("s3") else str(folder / "files")
+    config["datastore", "root"] = root
     if place == "chain":
         formatters = dict(config["datastore", "formatters"])
         config["datastore", "cls"] = _CHAIN
         config["datastore", "datastores"] = [
             {"datastore": {"cls": _MEMORY}},
-            {"datastore": {"cls": _FILES, "root": "<butlerRoot>", "formatters": formatters}},
+            {"datastore": {"cls": _FILES, "root": root, "formatters": formatters}},
         ]
     return config
 
@@ -100,7 +103,7 @@ def configuration(repository: Repository, place: str, folder: Path) -> ButlerCon
 def operations(
     butler: QuantumBackedButler, inputs: list[Any], outputs: list[Any], wholes: list[Any]
 ) -> Mapping[str, Callable[[], Any]]:
-    """Return what is timed in one butler, in the order in which it is done."""
+    """Return what is timed in one butler before files are removed, in the order in which it is done."""
     components = [ref.makeComponentRef("summary") for ref in wholes]
     return {
         "get": lambda: [butler.get(ref) for ref in inputs],
@@ -110,61 +113,79 @@ def operations(
         "stored_many": lambda: butler.stored_many(inputs),
         "put": lambda: [butler.put({"data": number}, ref).id for number, ref in enumerate(outputs)],
         "extract + model_dump_json": lambda: len(butler.extract_provenance_data().model_dump_json()),
-        "pruneDatasets": lambda: butler.pruneDatasets(outputs, disassociate=True, unstore=True, purge=True),
     }
 
 
-def once(
-    cls: type[QuantumBackedButler],
-    repository: Repository,
-    datasets: Datasets,
-    wholes: list[Any],
-    config: ButlerConfig,
-    asked: Counter[str],
-) -> dict[str, tuple[float, float, float, Any]]:
-    """Do everything once; return wall time, processor time, requests and the answer of each operation."""
-    inputs, outputs = datasets.inputs, datasets.outputs
-    universe, types = repository.universe, repository.dataset_types
-    with cls.from_predicted(config, [], [ref.id for ref in inputs + wholes], universe, {}) as writer:
-        for number, (ref, whole) in enumerate(zip(inputs, wholes, strict=True)):
-            writer.put({"data": number}, ref)
-            writer.put(MetricsExample({"number": number}, {"a": [number]}, list(range(20))), whole)
-        records = writer._datastore.export_records(inputs + wholes)
-        few = writer._datastore.export_records(inputs[: QUANTUM[0]])
-    small = repository.quantum(inputs[: QUANTUM[0]], outputs[: QUANTUM[1]], few)
-    found: dict[str, tuple[float, float, float, Any]] = {}
+class Once:
+    """Everything done once by one class: wall time, processor time, requests and answers by operation."""
 
-    def start() -> QuantumBackedButler:
-        return cls.initialize(config, small, universe, dataset_types=types)
+    def __init__(
+        self,
+        cls: type[QuantumBackedButler],
+        repository: Repository,
+        datasets: Datasets,
+        wholes: list[Any],
+        config: ButlerConfig,
+        asked: Counter[str],
+    ):
+        self.found: dict[str, tuple[float, float, float, Any]] = {}
+        self._asked = asked
+        inputs, self._outputs = datasets.inputs, datasets.outputs
+        universe, types = repository.universe, repository.dataset_types
+        with cls.from_predicted(config, [], [ref.id for ref in inputs + wholes], universe, {}) as writer:
+            for number, (ref, whole) in enumerate(zip(inputs, wholes, strict=True)):
+                writer.put({"data": number}, ref)
+                writer.put(MetricsExample({"number": number}, {"a": [number]}, list(range(20))), whole)
+            records = writer._datastore.export_records(inputs + wholes)
+            few = writer._datastore.export_records(inputs[: QUANTUM[0]])
+        some = inputs[: QUANTUM[0]]
+        quanta = [
+            repository.quantum(some, [_of_run(ref, f"{RUN}/{n}") for ref in self._outputs[: QUANTUM[1]]], few)
+            for n in range(REPEATS)
+        ]
 
-    def start_and_close() -> None:
-        for _ in range(REPEATS):
-            with start():
-                pass
+        def start(quantum: Quantum) -> QuantumBackedButler:
+            return cls.initialize(config, quantum, universe, dataset_types=types)
 
-    def run_quanta() -> list[Any]:
-        # Ids in provenance come in any order, so that only its length is compared.
-        done = (whole_quantum(start(), inputs[: QUANTUM[0]], outputs[: QUANTUM[1]]) for _ in range(REPEATS))
-        return [(contents, len(text)) for contents, text in done]
+        def start_and_close() -> None:
+            for quantum in quanta:
+                with start(quantum):
+                    pass
 
-    def timed(name: str, items: int, operation: Callable[[], Any]) -> None:
-        before = asked.total()
+        def run_quanta() -> list[Any]:
+            done = (
+                whole_quantum(start(quantum), some, list(chain(*quantum.outputs.values())))
+                for quantum in quanta
+            )
+            # Ids in provenance come in any order, so that only its length is compared.
+            return [(contents, len(text)) for contents, text in done]
+
+        self._time("initialize, 10 in 5 out", REPEATS, start_and_close)
+        self._time("one whole quantum, 10 in 5 out", REPEATS, run_quanta)
+        self._butler = start(repository.quantum(inputs + wholes, self._outputs, records))
+        for name, operation in operations(self._butler, inputs, self._outputs, wholes).items():
+            self._time(name, len(inputs), operation)
+
+    def _time(self, name: str, items: int, operation: Callable[[], Any]) -> None:
+        before = self._asked.total()
         wall, processor = time.perf_counter(), time.process_time()
         answer = operation()
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        found[name] = (wall / items * 1e6, processor / items * 1e6, (asked.total() - before) / items, answer)
+        requests = self._asked.total() - before
+        self.found[name] = (wall / items * 1e6, processor / items * 1e6, requests / items, answer)
 
-    timed("initialize, 10 in 5 out", REPEATS, start_and_close)
-    timed(
-        "one whole quantum, 10 in 5 out",
-        REPEATS,
-        run_quanta,
-    )
-    quantum = repository.quantum(inputs + wholes, outputs, records)
-    with cls.initialize(config, quantum, universe, dataset_types=types) as butler:
-        for name, operation in operations(butler, inputs, outputs, wholes).items():
-            timed(name, len(inputs), operation)
-    return found
+    def prune(self) -> None:
+        """Remove the outputs of the last butler, and close it."""
+        with self._butler as butler:
+            self._time(
+                "pruneDatasets",
+                len(self._outputs),
+                lambda: butler.pruneDatasets(self._outputs, disassociate=True, unstore=True, purge=True),
+            )
+
+
+def _of_run(ref: DatasetRef, run: str) -> DatasetRef:
+    return DatasetRef(ref.datasetType, ref.dataId, run)
 
 
 def bare_requests(repository: Repository, config: ButlerConfig, n: int) -> dict[str, float]:
@@ -191,26 +212,29 @@ def measure(place: str, repository: Repository, folder: Path, rounds: int) -> li
             "before-send.s3", lambda event_name, **_: asked.update([event_name])
         )
     datasets, wholes = repository.datasets(), repository.datasets("whole").inputs
-    configs = {side: configuration(repository, place, folder / side) for side in CLASSES}
-    first = {
-        side: once(cls, repository, datasets, wholes, configs[side], asked) for side, cls in CLASSES.items()
-    }
-    for name, (*_, answer) in first["stock"].items():
-        if first["ours"][name][3] != answer:
-            raise SystemExit(f"{place}: {name}: the two classes answer differently; nothing was timed.")
-    taken: dict[str, list[Any]] = {side: [] for side in CLASSES}
+    done: dict[str, list[Once]] = {side: [] for side in CLASSES}
     bare: list[dict[str, float]] = []
-    for _ in range(rounds):
-        if place == "s3":
-            bare.append(bare_requests(repository, configs["ours"], len(datasets.inputs)))
-        for side, cls in CLASSES.items():
-            taken[side].append(once(cls, repository, datasets, wholes, configs[side], asked))
+    # The first time is for the answers, which are compared before any is timed.
+    for number in range(rounds + 1):
+        for turn, (side, cls) in enumerate(CLASSES.items()):
+            # Names of one length, since provenance has them.
+            own = folder / f"{PLACES.index(place)}-{number}-{turn}"
+            config = configuration(repository, place, own)
+            if place == "s3" and number and side == "ours":
+                bare.append(bare_requests(repository, config, len(datasets.inputs)))
+            done[side].append(Once(cls, repository, datasets, wholes, config, asked))
+        if not number:
+            compare(place, *(of_side[0].found for of_side in done.values()))
+    for stock, ours in zip(*done.values(), strict=True):
+        stock.prune()
+        ours.prune()
+        compare(place, stock.found, ours.found)
     return [
         {
             "place": place,
             "operation": name,
             **{
-                f"{side}_{what}": statistics.median(done[name][number] for done in taken[side])
+                f"{side}_{what}": statistics.median(one.found[name][number] for one in done[side][1:])
                 for side in CLASSES
                 for number, what in enumerate(("us", "cpu_us", "requests"))
             },
@@ -220,8 +244,15 @@ def measure(place: str, repository: Repository, folder: Path, rounds: int) -> li
                 else {}
             ),
         }
-        for name in first["stock"]
+        for name in done["stock"][0].found
     ]
+
+
+def compare(place: str, stock: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise `SystemExit` if the two classes answered differently."""
+    for name, (*_, answer) in stock.items():
+        if ours[name][3] != answer:
+            raise SystemExit(f"{place}: {name}: the two classes answer differently; nothing was timed.")
 
 
 def main() -> None:

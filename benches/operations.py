@@ -8,9 +8,11 @@ figure is the median over the rounds, a ratio the median of the rounds' ratios
 of stock to ours, so that more is better.  Setting up and clearing away are
 not timed, and the garbage collector waits meanwhile.
 
-Files are made in new folders, and before any are removed.  For five seconds ext4
-does not give the inode of a removed file to a new one: it tries one after the
-other, which would take many times as long as all else that either class does.
+Files are made in new folders, and before any are removed.  For minutes an ext4
+without a journal does not give the inode of a removed file to a new one: it tries
+one after the other, which would take many times as long as all else that either
+class does.  What other programs have removed counts as well, so that it is better
+to have `TMPDIR` on a file system with a journal, or in memory.
 """
 
 from __future__ import annotations

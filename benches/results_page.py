@@ -8,6 +8,7 @@ import datetime
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,19 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
 
 
+def file_system() -> str:
+    """Return the kind of file system that temporary files are on."""
+    device = Path(tempfile.gettempdir()).stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == number:
+            kind, place, *_ = fields[fields.index("-") + 1 :]
+            has_journal = any(Path("/proc/fs/jbd2").glob(f"{Path(place).name}-*"))
+            return f"{kind} without a journal" if kind == "ext4" and not has_journal else kind
+    return "a local disk"
+
+
 def source() -> str:
     """Return the commit that is measured, and whether there are changes on top."""
     dirty = output("git", "status", "--porcelain", "--", "python", "rust", "benches/*.py", "Cargo.lock")
@@ -66,7 +80,7 @@ def conditions(loads: Sequence[str]) -> list[str]:
     packages = ("lsst-daf-butler", "lsst-pipe-base", "lsst-ctrl-mpexec", "pydantic")
     return [
         f"date: {datetime.date.today()}",
-        f"machine: {machine()}; local disk",
+        f"machine: {machine()}; files on {file_system()}",
         f"load average before and after: {loads[0]} / {loads[1]}",
         f"commit: {source()}",
         f"Python {platform.python_version()}, {output('rustc', '--version').partition(' (')[0]}",

@@ -98,6 +98,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def time_of(microseconds: float) -> str:
     """Return a time in a unit that suits it."""
+    if microseconds >= 1e9:
+        return f"{microseconds / 1e6:,.0f} s"
     for unit, scale in (("s", 1e6), ("ms", 1e3), ("us", 1.0)):
         if microseconds >= scale:
             return f"{microseconds / scale:.3g} {unit}"

@@ -244,9 +244,7 @@ class Scanner:
 
     def _look_at_blocked(self, scanned: Scanned, predicted: PredictedQuantumDatasetsModel) -> None:
         """Find out whether a blocked quantum has run, of which nothing tells."""
-        if any(map(self._is_stored, _results(predicted))) and not any(
-            map(self._is_stored, _telling(predicted))
-        ):
+        if self._stored_of(_results(predicted)) and not self._stored_of(_telling(predicted)):
             scanned.untold += 1
             scanned.ended.append(predicted.quantum_id)
 
@@ -340,9 +338,10 @@ class Scanner:
             self._add_blocked(scanned, predicted)
             return
         outputs = list(chain.from_iterable(predicted.outputs.values()))
-        for dataset in outputs:
-            if dataset.dataset_id not in models.output_existence:
-                models.output_existence[dataset.dataset_id] = self._is_stored(dataset)
+        existence = models.output_existence
+        if unknown := [dataset for dataset in outputs if dataset.dataset_id not in existence]:
+            there = self._stored_of(unknown)
+            existence.update({one.dataset_id: one.dataset_id in there for one in unknown})
         data = models.to_scan_data(predicted)
         if task_metadata is not None or records is not None:
             scanned.has_told = True
@@ -375,6 +374,11 @@ class Scanner:
             return self._butler.get(self._reader.components.make_dataset_ref(dataset), **options)
         except FileNotFoundError:
             return None
+
+    def _stored_of(self, datasets: Iterable[Any]) -> set[uuid.UUID]:
+        """Return the ids of those of some datasets that have files; an object store is asked once."""
+        refs = list(map(self._reader.components.make_dataset_ref, datasets))
+        return {ref.id for ref, is_there in self._butler.stored_many(refs).items() if is_there}
 
     def _is_stored(self, dataset: Any) -> bool:
         return self._butler.stored(self._reader.components.make_dataset_ref(dataset))

@@ -53,7 +53,9 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
     Rows of records have the columns ``dataset_id``, ``storage_class``, ``component`` and ``file_size``.
     """
     with open(os.path.join(result, "lineage.arrow"), "rb") as opened:
-        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        # Where `mmap` has to find out the size itself, it takes an error for an empty file.
+        size = os.fstat(opened.fileno()).st_size
+        mapped = mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ)
     # What the tables and the lineage index took is kept by pyarrow for later.
     pool = pa.default_memory_pool()
     pool.release_unused()

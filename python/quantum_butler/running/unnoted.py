@@ -50,8 +50,12 @@ def find_logged(quanta: Collection[uuid.UUID], folder: str) -> set[uuid.UUID]:
         return logged
     wanted = re.compile(b"|".join(str(quantum_id).encode() for quantum_id in quanta))
     for entry in os.scandir(folder):
-        if entry.name.endswith(".jsonl") and entry.stat().st_size:
-            with open(entry.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as log:
+        # Where `mmap` has to find out the size itself, it takes an error for an empty file.
+        if entry.name.endswith(".jsonl") and (size := entry.stat().st_size):
+            with (
+                open(entry.path, "rb") as file,
+                mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as log,
+            ):
                 for match in wanted.finditer(log):
                     begin = log.rfind(b"\n", 0, match.start()) + 1
                     # The last line may be incomplete.

@@ -172,6 +172,42 @@ def test_an_archive_that_cannot_be_kept_is_taken_back(
     assert not list(tmp_path.glob("*.partial-*"))
 
 
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_an_archive_that_cannot_be_taken_back_is_no_error(
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    exchanges: bool,
+) -> None:
+    """An error says that the old archive is there as it was."""
+    log = write_log(tmp_path / "log.jsonl", [quantum(2), quantum(3)])
+    sync, exchange = module._sync, module._exchange
+    is_full = False
+
+    def fail(path: str) -> None:
+        nonlocal is_full
+        if path == str(tmp_path):
+            is_full = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        sync(path)
+
+    monkeypatch.setattr(module, "_sync", fail)
+    monkeypatch.setattr(module, "_exchange", lambda *paths: exchanges and not is_full and exchange(*paths))
+    rename = os.rename
+
+    def rename_unless_full(one: str, other: str) -> None:
+        if is_full and "replaced" not in one:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), other)
+        rename(one, other)
+
+    monkeypatch.setattr(module.os, "rename", rename_unless_full)
+    collect(log, archive, overwrite=True)
+    assert len(tables(archive)["quanta"]) == 2
+    assert "a power failure" in caplog.text
+    assert not list(tmp_path.glob("*.partial-*"))
+
+
 def test_folders_of_others_are_left_alone(archive: Path, tmp_path: Path) -> None:
     other = tmp_path / "archive.partial-notes"
     other.mkdir()

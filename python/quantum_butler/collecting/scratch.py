@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import glob
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ from typing import Self
 from ..errors import QuantumButlerError
 from ..locks import warn_of_no_locks
 from ..paths import is_there
+
+_LOG = logging.getLogger(__name__)
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -82,17 +85,19 @@ class Scratch:
         put_back = self._replace()
         try:
             _sync(os.path.dirname(self._archive))
-        except OSError:
-            put_back()
-            raise
+        except OSError as error:
+            if put_back():
+                raise
+            # It is whole, and the old one cannot be had again: an error would say that all is as it was.
+            _LOG.warning("%s is new, but a power failure now may undo that: %s", self._archive, error)
 
-    def _replace(self) -> Callable[[], object]:
-        """Put the new archive where the old one is; return what takes that back."""
+    def _replace(self) -> Callable[[], bool]:
+        """Put the new archive where the old one is; return what takes that back, if that can be done."""
         # Where the operating system can exchange two folders, there is one at any time.  Elsewhere there is
         # a moment without, and a process that is killed right then leaves the old one in the scratch folder.
         if not is_there(self._archive, follow=False):
             os.rename(self.result, self._archive)
-            return lambda: os.rename(self._archive, self.result)
+            return lambda: _renamed(self._archive, self.result)
         if _exchange(self.result, self._archive):
             return lambda: _exchange(self.result, self._archive)
         aside = os.path.join(self._folder, "replaced")
@@ -103,9 +108,13 @@ class Scratch:
             os.rename(aside, self._archive)
             raise
 
-        def put_back() -> None:
-            os.rename(self._archive, self.result)
-            os.rename(aside, self._archive)
+        def put_back() -> bool:
+            if not _renamed(self._archive, self.result):
+                return False
+            if _renamed(aside, self._archive):
+                return True
+            os.rename(self.result, self._archive)
+            return False
 
         return put_back
 
@@ -229,6 +238,15 @@ def _sync(path: str) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _renamed(one: str, other: str) -> bool:
+    """Rename a folder; `False` if that is not possible."""
+    try:
+        os.rename(one, other)
+    except OSError:
+        return False
+    return True
 
 
 def _exchange(one: str, other: str) -> bool:

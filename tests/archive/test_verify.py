@@ -449,6 +449,47 @@ BREAKS: dict[str, tuple[Break, str, str, int | None]] = {
         "no dataset has a type that it tells of: no",
         None,
     ),
+    "keys of quanta do not ascend": (
+        lambda a: rewrite(a / "quantum_names.arrow", lambda t: t.take([1, 0, *range(2, len(t))])),
+        "quantum_names.arrow",
+        "do not ascend",
+        1,
+    ),
+    "a row of no quantum": (
+        lambda a: rewrite(
+            a / "quantum_names.arrow",
+            lambda t: t.set_column(1, "row", pa.array([99, *t["row"].to_pylist()[1:]], pa.uint32())),
+        ),
+        "quantum_names.arrow",
+        "no such row of quanta.parquet",
+        0,
+    ),
+    "a name of a quantum is gone": (
+        lambda a: rewrite(a / "quantum_names.arrow", lambda t: t.slice(1)),
+        "quantum_names.arrow",
+        "not one row for each name",
+        None,
+    ),
+    "a task that nothing has": (
+        lambda a: rewrite(
+            a / "quantum_names.arrow", lambda t: told_values(t, b'"types":{', b'"types":{"no":{},')
+        ),
+        "quantum_names.arrow",
+        "no quantum is of a task that it tells of: no",
+        None,
+    ),
+    "an index of quanta that is cut off": (
+        lambda a: (a / "quantum_names.arrow").write_bytes(b"ARROW1"),
+        "quantum_names.arrow",
+        "cannot be opened",
+        None,
+    ),
+    "a data ID": (
+        lambda a: change(a / "quanta.parquet", "data_id", one_changed('{"tract": 98}', 1)),
+        "quanta.parquet",
+        "quantum_names.arrow does not lead to it",
+        1,
+    ),
     "an attempt at nothing": (
         lambda a: change(a / "attempts.parquet", "quantum_id", one_changed(uuid.uuid4().bytes)),
         "attempts.parquet",

@@ -178,7 +178,7 @@ def test_the_lineage_index(archive: Path, expected: dict[str, list[dict[str, Any
 def test_what_is_not_a_table(archive: Path) -> None:
     # Those with names have a test of their own.
     read = {"quanta.parquet", "edges.parquet", "records.parquet", "lineage.arrow"}
-    read |= {"datasets.parquet", "exceptions.parquet", "tasks.parquet", "names.arrow"}
+    read |= {"datasets.parquet", "exceptions.parquet", "tasks.parquet", "names.arrow", "quantum_names.arrow"}
     counts = {"quanta": len(QUANTA), "rejected": 1, "replaced": 1}
     manifest = archive / "manifest.json"
     [(found,)] = duckdb.sql(f"select counts from read_json_auto('{manifest}')").fetchall()

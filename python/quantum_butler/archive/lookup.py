@@ -55,7 +55,7 @@ class Lookup:
 
     def __init__(self, names: Rows, archive: Path):
         self._names = names
-        self.index = NameIndex(archive)
+        self.indexes = {kind: NameIndex(archive, kind) for kind in (QUANTUM, DATASET)}
         self._known: dict[tuple[Kind, uuid.UUID | Choice], list[Found]] = {}
 
     def by_id(self, kind: Kind, id_: uuid.UUID) -> Found | None:
@@ -66,8 +66,8 @@ class Lookup:
 
     def by_name(self, kind: Kind, choice: Choice) -> list[Found]:
         """Return what has a name, as far as it has been looked up, or the index knows."""
-        if (kind, choice) not in self._known and kind == DATASET:
-            self._look_up_indexed(self._plain([choice]))
+        if (kind, choice) not in self._known:
+            self._look_up_indexed(kind, self._plain([choice]))
         return self._known.get((kind, choice), [])
 
     def look_up(self, kind: Kind, ids: Sequence[uuid.UUID], choices: Sequence[Choice]) -> None:
@@ -76,22 +76,22 @@ class Lookup:
         found = self._found_in(kind, rows.values())
         self._known |= {(kind, id_): [found[row] for row in some] for id_, some in rows.items()}
         wanted = self._plain(choices)
-        if kind == DATASET:
-            self._look_up_indexed(wanted)
+        self._look_up_indexed(kind, wanted)
         if left := {
             one: values for one, values in wanted.items() if values and (kind, one) not in self._known
         }:
             self._note(kind, left, _scanned_rows(self._names, kind, left), is_whole=False)
 
-    def rows_among(self, choice: Choice) -> Any | None:
-        """Return rows, ascending, that all wanted datasets are among; `None` if the index does not know."""
+    def rows_among(self, kind: Kind, choice: Choice) -> Any | None:
+        """Return rows, ascending, that all that is wanted is among; `None` if the index does not know."""
         if choice.labels is None or len(choice.labels) > _MOST_LABELS:
             return None
         values = equalities(choice.where, self._names.dimensions)
-        keys = [self.index.keys(label, values) for label in choice.labels]
+        index = self.indexes[kind]
+        keys = [index.keys(label, values) for label in choice.labels]
         if any(some is None for some in keys):
             return None
-        (rows,) = self.index.rows([numpy.concatenate([numpy.zeros(0, numpy.uint64), *keys])])
+        (rows,) = index.rows([numpy.concatenate([numpy.zeros(0, numpy.uint64), *keys])])
         return rows
 
     def _plain(self, choices: Sequence[Choice]) -> dict[Choice, Values]:
@@ -103,24 +103,24 @@ class Lookup:
         }
         return {choice: known for choice, known in values.items() if known is not None}
 
-    def _look_up_indexed(self, wanted: Mapping[Choice, Values]) -> None:
-        """Find datasets by the index: those whose name is whole, else all with it, as far as it knows."""
-        for is_whole in (True, False):
-            left = {one: values for one, values in wanted.items() if (DATASET, one) not in self._known}
-            keys = {
-                one: keys_of(_label(one), [values]) if is_whole else self.index.keys(_label(one), values)
-                for one, values in left.items()
-            }
-            known = {choice: some for choice, some in keys.items() if some is not None}
-            found = dict(zip(known, self.index.rows([*known.values()]), strict=True))
-            # No more are listed of those that a name may mean.
-            rows = {
-                choice: some if choice.runs is not None else some[: MOST_CANDIDATES + 1]
-                for choice, some in found.items()
-            }
-            self._note(
-                DATASET, wanted, {choice: some.tolist() for choice, some in rows.items()}, is_whole=is_whole
-            )
+    def _look_up_indexed(self, kind: Kind, wanted: Mapping[Choice, Values]) -> None:
+        """Find what has a name, or a part of it, by the index, as far as it knows."""
+        index = self.indexes[kind]
+        # One of an earlier release leads only from whole names.
+        is_whole = index.labels is None
+        left = {one: values for one, values in wanted.items() if (kind, one) not in self._known}
+        keys = {
+            one: keys_of(_label(one), [values]) if is_whole else index.keys(_label(one), values)
+            for one, values in left.items()
+        }
+        known = {choice: some for choice, some in keys.items() if some is not None}
+        found = dict(zip(known, index.rows([*known.values()]), strict=True))
+        # No more are listed of those that a name may mean.
+        rows = {
+            choice: some if choice.runs is not None else some[: MOST_CANDIDATES + 1]
+            for choice, some in found.items()
+        }
+        self._note(kind, wanted, {choice: some.tolist() for choice, some in rows.items()}, is_whole=is_whole)
 
     def _note(
         self, kind: Kind, wanted: Mapping[Choice, Values], rows: Mapping[Choice, list[int]], *, is_whole: bool

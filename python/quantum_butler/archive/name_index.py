@@ -1,4 +1,4 @@
-"""The file that leads from a dataset type and a data ID, or a part of one, to rows of the datasets."""
+"""The file that leads from a task or dataset type and a data ID, or a part of one, to rows of a table."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ import pyarrow
 
 from ..paths import is_there
 from ..queries.arrays import numpy_of
+from ..queries.found import Kind
 from .errors import unreadable
 from .name_values import METADATA, NameValues
-from .naming import INDEX, keys_of
+from .naming import INDEXES, keys_of
 
 # With more numbers than that a scan of the table takes no longer.
 _MOST_KEYS = 1 << 14
 
 
 class NameIndex:
-    """Opened when it is asked; archives of the first format have none."""
+    """Opened when it is asked; archives of earlier releases have none."""
 
-    def __init__(self, archive: Path):
-        self._path = archive / INDEX
+    def __init__(self, archive: Path, kind: Kind):
+        self._path = archive / INDEXES[kind]
 
     @cached_property
-    def types(self) -> Sequence[str] | None:
-        """All dataset types, sorted; `None` if the file does not tell, as in archives of earlier releases."""
+    def labels(self) -> Sequence[str] | None:
+        """All tasks or dataset types, sorted; `None` if nobody tells, as in archives of earlier releases."""
         return None if self._values is None else sorted(self._values.known)
 
-    def keys(self, dataset_type: str, values: Mapping[str, int | str]) -> Any | None:
+    def keys(self, label: str, values: Mapping[str, int | str]) -> Any | None:
         """Return the numbers of all names with some values, and perhaps others; `None` if nobody knows."""
         if self._values is None:
             return None
-        data_ids = self._values.completions(dataset_type, values, _MOST_KEYS)
-        return None if data_ids is None else keys_of(dataset_type, data_ids)
+        data_ids = self._values.completions(label, values, _MOST_KEYS)
+        return None if data_ids is None else keys_of(label, data_ids)
 
     def rows(self, keys: Sequence[Any]) -> list[Any]:
         """Return of some numbers, and of others, and so on, the rows that have any of these, ascending."""

@@ -1,4 +1,4 @@
-"""Values that the dimensions of each dataset type have: a name without some of them can be completed."""
+"""Values that the dimensions of each task or dataset type have, by which a part of a name is completed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _NONE: Set[Value] = {None}
 
 
 class NameValues:
-    """The values of each dimension in each type; null is that of datasets without it, no set is too many."""
+    """The values of each dimension in each task or type: null if some lack it, no set if they are many."""
 
-    def __init__(self, known: dict[str, dict[str, set[Value] | None]] | None = None):
-        self.known = {} if known is None else known
+    def __init__(self, known: dict[str, dict[str, Set[Value] | None]] | None = None):
+        self.known: dict[str, dict[str, Set[Value] | None]] = {} if known is None else known
 
     @classmethod
     def read(cls, content: bytes) -> Self:
@@ -65,13 +65,19 @@ class NameValues:
         }
         return json.dumps({"types": types, "values": [*values]}, separators=(",", ":")).encode()
 
-    def add(self, dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> None:
-        """Add those of some datasets."""
-        for name, dimension, some in distinct_values(dataset_types, data_ids):
-            of_type = self.known.setdefault(name, {})
-            before = of_type.get(dimension, set())
-            whole = None if before is None or some is None else before | some
-            of_type[dimension] = None if whole is None or len(whole) > MOST_VALUES else whole
+    def add(self, labels: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> None:
+        """Add those of some rows; a dimension that has no column is one that all these rows lack."""
+        told: dict[str, dict[str, Set[Value] | None]] = {
+            name: {} for name in labels.unique().to_pylist() if name is not None
+        }
+        for name, dimension, some in distinct_values(labels, data_ids):
+            told[name][dimension] = some
+        for name, now in told.items():
+            before = self.known.setdefault(name, now)
+            self.known[name] = {
+                dimension: _together(before.get(dimension, _NONE), now.get(dimension, _NONE))
+                for dimension in before.keys() | now.keys()
+            }
 
     def completions(
         self, name: str, values: Mapping[str, int | str], most: int
@@ -94,10 +100,10 @@ class NameValues:
 
 
 def distinct_values(
-    dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]
+    labels: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]
 ) -> Iterator[tuple[str, str, set[Value] | None]]:
-    """Yield types of some datasets, dimensions and their values: `None` if they are too many."""
-    types = _encoded(dataset_types)
+    """Yield tasks or types of some rows, dimensions and their values: `None` if they are too many."""
+    types = _encoded(labels)
     names, type_of = types.dictionary.to_pylist(), _places(types)
     for dimension, column in data_ids.items():
         encoded = _encoded(column)
@@ -111,6 +117,13 @@ def distinct_values(
                 yield name, dimension, None
             elif len(own):
                 yield name, dimension, _at(encoded.dictionary, own)
+
+
+def _together(one: Set[Value] | None, other: Set[Value] | None) -> Set[Value] | None:
+    """Return the values of both, unless they are too many."""
+    if one is None or other is None or len(one | other) > MOST_VALUES:
+        return None
+    return one | other
 
 
 def _at(dictionary: pyarrow.Array, places: Any) -> set[Value]:

@@ -74,7 +74,7 @@ class NamedRows(Source):
     def labels(self, kind: Kind) -> Sequence[str]:
         """Return the tasks of the quanta, or the types of the datasets."""
         if kind not in self._labels:
-            known = self._lookup.index.types if kind == DATASET else None
+            known = self._lookup.indexes[kind].labels
             parts = self._labels_of_parts(kind) if known is None else [[*known]]
             self._labels[kind] = sorted({label for labels in parts for label in labels})
         return self._labels[kind]
@@ -126,8 +126,8 @@ class NamedRows(Source):
             raise ArchiveError(f"{self._path}: {_NO_NAMES}")
         self._require_dimensions(kind, choice)
         wanted = [name for name in columns or COLUMNS[kind]]
-        if among is None and kind == DATASET:
-            among = self._lookup.rows_among(choice)
+        if among is None:
+            among = self._lookup.rows_among(kind, choice)
             if among is not None and not len(among):
                 # What is wrong with a condition is told even if no row is looked at.
                 choice.met(lambda: self._fields(kind, self.empty(kind)["data_id"], choice), 0)

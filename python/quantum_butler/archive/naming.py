@@ -1,8 +1,8 @@
-"""Datasets by type and data ID: a number for each name, by which its row is found."""
+"""Quanta and datasets by task or type and data ID: a number for each name, by which its row is found."""
 
 from __future__ import annotations
 
-__all__ = ("INDEX", "keys_of", "mixed", "name_key", "name_keys")
+__all__ = ("INDEXES", "keys_of", "mixed", "name_key", "name_keys")
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,32 +12,34 @@ import numpy
 import pyarrow
 
 from ..queries.arrays import array_of, numpy_of, scalar_of
+from ..queries.found import DATASET, QUANTUM, Kind
 
-INDEX = "names.arrow"
-"""The file with the numbers in ascending order, and the rows of ``datasets.parquet`` that they stand for."""
+INDEXES: Mapping[Kind, str] = {DATASET: "names.arrow", QUANTUM: "quantum_names.arrow"}
+"""The files with the numbers in ascending order, and the rows that they stand for in the table of datasets
+and of quanta."""
 
 _Numbers: TypeAlias = numpy.ndarray[Any, numpy.dtype[numpy.uint64]]
 
 
-def name_key(dataset_type: str, data_id: Mapping[str, int | str]) -> int:
+def name_key(label: str, data_id: Mapping[str, int | str]) -> int:
     """Return the number of a name; another name may have the same, if rarely."""
-    return int(keys_of(dataset_type, [data_id])[0])
+    return int(keys_of(label, [data_id])[0])
 
 
-def keys_of(dataset_type: str, data_ids: Sequence[Mapping[str, int | str | None]]) -> _Numbers:
-    """Return the numbers of names of one type, whose data IDs have the same dimensions."""
+def keys_of(label: str, data_ids: Sequence[Mapping[str, int | str | None]]) -> _Numbers:
+    """Return the numbers of names of one task or type, whose data IDs have the same dimensions."""
     columns = {}
     for name in data_ids[0] if data_ids else ():
         values = [one[name] for one in data_ids]
         type_ = pyarrow.string() if any(isinstance(one, str) for one in values) else pyarrow.int64()
         columns[name] = array_of(values, type_)
-    return name_keys(array_of([dataset_type] * len(data_ids), pyarrow.string()), columns)
+    return name_keys(array_of([label] * len(data_ids), pyarrow.string()), columns)
 
 
-def name_keys(dataset_types: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> _Numbers:
-    """Return the numbers of names: dataset types, and values of dimensions, null where there is none."""
+def name_keys(labels: pyarrow.Array, data_ids: Mapping[str, pyarrow.Array]) -> _Numbers:
+    """Return the numbers of names: tasks or types, and values of dimensions, null where there is none."""
     # A sum does not depend on the order of the dimensions.
-    keys = _of_texts(dataset_types)
+    keys = _of_texts(labels)
     for name, column in data_ids.items():
         values = _of_texts(column) if _is_text(column.type) else mixed(_integers(column))
         values = mixed(values ^ numpy.uint64(_of_text(name)))

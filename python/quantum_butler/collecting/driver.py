@@ -29,7 +29,7 @@ import pyarrow as pa
 from .. import _core
 from ..archive.errors import ArchiveError
 from ..archive.format import FORMAT, MANIFEST, VERSION, Manifest, read_manifest
-from ..archive.naming import INDEX
+from ..archive.naming import INDEXES
 from ..errors import QuantumButlerError
 from ..paths import is_file, is_folder, text_path
 from ..progress import Progress
@@ -57,7 +57,7 @@ _MOST_SHOWN = 20
 
 # What every archive has.
 _TABLES = ("quanta", "edges", "records", "datasets", "attempts", "exceptions", "tasks")
-_FILES = {*(f"{name}.parquet" for name in _TABLES), "lineage.arrow", INDEX, MANIFEST}
+_FILES = {*(f"{name}.parquet" for name in _TABLES), "lineage.arrow", INDEXES["dataset"], MANIFEST}
 
 
 class ExistingArchiveError(QuantumButlerError, FileExistsError):

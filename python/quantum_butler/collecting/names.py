@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 
 from .. import _core
 from ..archive.columns import in_one_piece
-from ..archive.name_values import METADATA, NameValues
-from ..archive.naming import INDEX, name_keys
+from ..archive.name_columns import names_of_datasets
+from ..archive.naming import INDEXES
 from ..archive.schemas import DATASETS
 from ..paths import is_there
 from .ids import ids_of
+from .name_indexes import NameIndexWriter
 from .parts import Part, read_names
 from .tables import TableWriter
 
@@ -34,9 +35,6 @@ _RANGE = 1 << 18
 
 # What a name has besides dimensions; of graphs, also who is to write it.
 _FIXED = ("dataset_id", "dataset_type", "run", "storage_class", "producer")
-
-# A number of a name, and its row.
-_PAIR = np.dtype([("key", np.uint64), ("row", np.uint32)])
 
 # What the core has in place of a row.
 _NO_ROW = np.iinfo(np.uint32).max
@@ -73,12 +71,12 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
         for rows in records:
             ranges.add("records", rows.cast(_records_schema(rows)))
         schema = _schema(dimensions)
-        index = _IndexByName(datasets, folder)
+        index = NameIndexWriter(datasets, folder, "datasets")
         with TableWriter("datasets", result, schema, datasets) as writer:
             for number in range(ranges.count):
                 table = _in_order(ranges, number, known, dimensions)
                 writer.write(table.cast(schema))
-                index.add(table, dimensions)
+                index.add(names_of_datasets(table))
                 mapped.madvise(mmap.MADV_DONTNEED)
                 pool.release_unused()
             # What no quantum has, such as versions of software.
@@ -86,8 +84,8 @@ def write_datasets(parts: Sequence[Part], records: Iterable[pa.Table], folder: s
                 if (rest := ranges.rest(number)) is not None:
                     table = _table_rows(rest, dimensions)
                     writer.write(table.cast(schema))
-                    index.add(table, dimensions)
-        index.write(os.path.join(result, INDEX))
+                    index.add(names_of_datasets(table))
+        index.write(os.path.join(result, INDEXES["dataset"]))
         return writer.rows
 
 
@@ -314,45 +312,3 @@ def _of_records(tables: list[pa.Table], ids: pa.Table) -> tuple[pa.Array, pa.Arr
     rows[places[whole]] = np.flatnonzero(whole)
     classes = records["storage_class"].take(pa.array(np.maximum(rows, 0), mask=rows < 0))
     return pa.array(total, mask=~has_size), classes.combine_chunks()
-
-
-class _IndexByName:
-    """The index by name: numbers of names in files by their highest bits, each of which is put in order."""
-
-    def __init__(self, datasets: int, folder: str):
-        self._folder = folder
-        # One file is a sort in memory.
-        self._bits = max(datasets // _RANGE, 1).bit_length() - 1
-        self._values = NameValues()
-        self._rows = 0
-
-    def add(self, table: pa.Table, dimensions: dict[str, pa.DataType]) -> None:
-        """Add the names of the next rows of the table, and note the values in them."""
-        data_id = table["data_id"].combine_chunks()
-        fields = {name: data_id.field(name) for name in dimensions}
-        types = table["dataset_type"].combine_chunks()
-        self._values.add(types, fields)
-        named = np.flatnonzero(types.is_valid().to_numpy(zero_copy_only=False))
-        pairs = np.empty(len(named), _PAIR)
-        pairs["key"], pairs["row"] = name_keys(types, fields)[named], named + self._rows
-        self._rows += len(table)
-        files = pairs["key"] >> np.uint64(64 - self._bits) if self._bits else np.zeros(len(pairs), np.uint64)
-        order = np.argsort(files, kind="stable")
-        bounds = np.searchsorted(files[order], np.arange(1, 1 << self._bits, dtype=np.uint64))
-        for number, some in enumerate(np.split(order, bounds)):
-            with open(self._path(number), "ab") as stream:
-                pairs[some].tofile(stream)
-
-    def write(self, path: str) -> None:
-        """Write all numbers in ascending order, each with its row."""
-        schema = pa.schema({"key": pa.uint64(), "row": pa.uint32()}, {METADATA: self._values.content()})
-        with pa.ipc.new_file(path, schema) as file:
-            for number in range(1 << self._bits):
-                if is_there(self._path(number)):
-                    pairs = np.fromfile(self._path(number), _PAIR)
-                    pairs = pairs[np.argsort(pairs["key"], kind="stable")]
-                    columns = [np.ascontiguousarray(pairs[name]) for name in ("key", "row")]
-                    file.write_batch(pa.record_batch(columns, schema=schema))
-
-    def _path(self, number: int) -> str:
-        return os.path.join(self._folder, f"index{number}.keys")

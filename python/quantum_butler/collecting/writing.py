@@ -19,6 +19,7 @@ from ..paths import is_there
 from .details import Details
 from .duplicates import Duplicates
 from .found import Piece
+from .name_indexes import write_names_of_quanta
 from .names import write_datasets
 from .parts import Part, part_path
 from .supplements import supplemented
@@ -67,6 +68,7 @@ class ArchiveWriter:
             counts = {"datasets": datasets, "edges": edges.result(), "records": records.result()}
             quanta.result()
         counts["named"] = write_datasets(self._all, self._sized(), self._folder, self._result)
+        write_names_of_quanta(self._folder, self._result)
         counts.update(self._details.write(self._result, told_of_tasks))
         return counts
 

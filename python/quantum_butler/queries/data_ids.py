@@ -20,6 +20,9 @@ from .order import ordered
 
 _EMPTY = scalar_of("{}")
 
+# So few are parsed one by one.
+_FEW = 64
+
 
 def data_id_of(value: Any) -> dict[str, Any] | None:
     """Return a data ID as a dictionary, whether a row has it as JSON or as a struct; in upstream's order."""
@@ -48,16 +51,18 @@ def may_have(
     return pc.fill_null(pc.or_(found, has_all), FALSE)
 
 
-def parse_texts(texts: pyarrow.Array | pyarrow.ChunkedArray, dimensions: Iterable[str]) -> Columns:
-    """Return columns of some dimensions, from data IDs in JSON. A missing dimension is null."""
+def parse_texts(
+    texts: pyarrow.Array | pyarrow.ChunkedArray, dimensions: Iterable[str] | None = None
+) -> Columns:
+    """Return columns of some dimensions or all, from data IDs in JSON. A missing dimension is null."""
     whole = texts.combine_chunks() if isinstance(texts, pyarrow.ChunkedArray) else texts
-    found = _parsed(pc.fill_null(whole, _EMPTY).to_pylist() if len(whole) < 64 else whole, [*dimensions])
-    return found
+    names = None if dimensions is None else [*dimensions]
+    if len(whole) < _FEW:
+        return _slowly(pc.fill_null(whole, _EMPTY).to_pylist(), names)
+    return _parsed(whole, names)
 
 
-def _parsed(texts: Any, names: list[str]) -> Columns:
-    if isinstance(texts, list):
-        return _slowly(texts, names)
+def _parsed(texts: pyarrow.Array, names: list[str] | None) -> Columns:
     lines = pc.binary_join_element_wise(pc.fill_null(texts, _EMPTY), scalar_of(""), scalar_of("\n"))
     content = _bytes_of(lines)
     schema: dict[str, pyarrow.DataType] = {}
@@ -72,13 +77,16 @@ def _parsed(texts: Any, names: list[str]) -> Columns:
         except pyarrow.ArrowException:
             return _slowly(pc.fill_null(texts, _EMPTY).to_pylist(), names)
         # A text that looks like a date is a text all the same.
-        odd = [name for name in names if name in table.column_names and not _is_plain(table[name].type)]
+        there = set(table.column_names).intersection(table.column_names if names is None else names)
+        odd = [name for name in sorted(there) if not _is_plain(table[name].type)]
         if not odd or len(table) != len(texts):
             break
         schema = dict.fromkeys(odd, pyarrow.string())
     if len(table) != len(texts):
         return _slowly(pc.fill_null(texts, _EMPTY).to_pylist(), names)
-    return {name: table[name] if name in table.column_names else pyarrow.nulls(len(texts)) for name in names}
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    nothing = pyarrow.nulls(len(texts))
+    return columns if names is None else {name: columns.get(name, nothing) for name in names}
 
 
 def _is_plain(type_: pyarrow.DataType) -> bool:
@@ -96,9 +104,11 @@ def _bytes_of(lines: pyarrow.Array) -> pyarrow.Buffer:
     return lines.buffers()[2][first:last]
 
 
-def _slowly(texts: Iterable[str], names: list[str]) -> Columns:
+def _slowly(texts: Iterable[str], names: list[str] | None) -> Columns:
     try:
         rows = [json.loads(text) for text in texts]
+        if names is None:
+            names = [*dict.fromkeys(name for row in rows for name in row.keys())]
         return {name: _column([row.get(name) for row in rows]) for name in names}
     except (ValueError, RecursionError, AttributeError, pyarrow.ArrowException) as error:
         raise ConditionError(f"a data ID is not a JSON object of numbers and texts: {error}") from error

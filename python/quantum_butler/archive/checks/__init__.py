@@ -2,8 +2,8 @@
 
 - `findings`: what is wrong, a bounded number of each kind.
 - `tables`: one table: whether it can be read, has its columns, and ids once.
-- `graph`: quanta, edges, records and the lineage index; `names`: datasets and
-  the index by name; `others`: what is beside them.
+- `graph`: quanta, edges, records and the lineage index; `datasets`;
+  `indexes`: the indexes by name; `others`: what is beside them.
 - `whole`: all of these, one after the other.
 """
 

@@ -14,9 +14,10 @@ from ...paths import is_there
 from ...progress import Progress
 from ..format import MANIFEST, Manifest
 from ..schemas import ATTEMPTS, DATASETS, EDGES, EXCEPTIONS, QUANTA, RECORDS, SIZES, TASKS
+from .datasets import check_datasets
 from .findings import Findings, Verification
 from .graph import check_graph
-from .names import check_datasets
+from .indexes import check_indexes
 from .others import check_beside, check_lines, check_quanta, check_rows
 from .tables import CheckedTable
 
@@ -56,7 +57,8 @@ def verify(
     index = check_graph(folder, tables, findings, scratch, tell)
     if (datasets := tables.get("datasets")) is not None:
         check_rows(datasets, "dataset_id")
-        check_datasets(folder, datasets, tables["records"], index, findings, tell)
+        check_datasets(datasets, tables["records"], index, findings, tell)
+        check_indexes(folder, tables["quanta"], datasets, findings, tell)
     check_beside(tables, findings)
     rows = {table.file: table.rows for table in tables.values() if table.is_open}
     for name, members in _LINES.items():

@@ -142,7 +142,8 @@ def part_path(folder: str, number: int, name: str) -> str:
 def read_part(folder: str, number: int, name: TableName) -> Iterator[pa.Table]:
     """Give a table of a part, which must not be used afterwards."""
     with pa.memory_map(part_path(folder, number, name)) as mapped, pa.ipc.open_stream(mapped) as reader:
-        yield reader.read_all()
+        # Each batch has dictionaries of its own, and kernels that group or join want one.
+        yield reader.read_all().unify_dictionaries()
 
 
 def read_names(part: Part, folder: str) -> Iterator[pa.Table]:

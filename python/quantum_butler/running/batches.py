@@ -119,7 +119,9 @@ class BatchRun:
             # Alone it shows whether it is the reason.
             return first
         seconds = self._seconds.get(label, _SPAN)
-        more = self._frontier.take(min(_MOST_QUANTA, int(_SPAN / max(seconds, 1e-6))) - 1)
+        # A quantum that takes longer is a batch of its own.
+        most = min(_MOST_QUANTA, max(1, int(_SPAN / max(seconds, 1e-6))))
+        more = self._frontier.take(most - 1)
         # What is known of one task is not known of the next one.
         fit = [number for number in more if self._plan.labels[number] == label and not self._lost[number]]
         self._frontier.give_back(sorted(set(more).difference(fit)))

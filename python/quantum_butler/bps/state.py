@@ -54,6 +54,7 @@ class StateWriter:
         except OSError:
             # A file system without locks.
             pass
+        _cut_off_half_a_line(state_file(folder))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, _CANCEL))
 
@@ -74,6 +75,14 @@ class StateWriter:
         """Write no more."""
         with self._lock:
             self._stream.close()
+
+
+def _cut_off_half_a_line(path: str) -> None:
+    """Remove what a process that was killed, or a full disk, has left of its last line."""
+    with open(path, "rb+") as stream:
+        content = stream.read()
+        if not content.endswith(b"\n"):
+            stream.truncate(content.rfind(b"\n") + 1)
 
 
 @dataclass
@@ -157,7 +166,9 @@ def read_state(folder: str) -> RunState:
             if not line.endswith("\n"):
                 # Half a line, which was being written.
                 break
-            found.apply(json.loads(line))
+            # Where earlier releases went on after half a line, nobody knows what it told.
+            with contextlib.suppress(ValueError):
+                found.apply(json.loads(line))
     found.settle(is_alive=is_alive)
     return found
 

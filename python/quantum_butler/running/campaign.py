@@ -235,7 +235,8 @@ class Campaign:
         )
         blocked = self._blocked_by(set(numbers) | self._not_chosen)
         notes.blocked(self.plan.quantum_ids([number for number in self.to_run if number in blocked]))
-        self.to_run = [number for number in self.to_run if number not in blocked.union(numbers)]
+        over = blocked.union(numbers)
+        self.to_run = [number for number in self.to_run if number not in over]
 
     def report(self) -> Report:
         """Return upstream's report of all quanta that were chosen, from the journal."""

@@ -9,19 +9,15 @@ from __future__ import annotations
 __all__ = ("read_kept", "whole_ones")
 
 import itertools
-import json
-import os
-import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..upstream.executors import make_butler
+from .lines import lines_of
 
 if TYPE_CHECKING:
     from lsst.pipe.base.quantum_graph_executor import QuantumExecutor
-
-_ID = re.compile(rb'\{"quantum_id":"([0-9a-f-]{36})"')
 
 
 def read_kept(quanta: Collection[uuid.UUID], folders: Sequence[str]) -> dict[uuid.UUID, set[uuid.UUID]]:
@@ -29,22 +25,12 @@ def read_kept(quanta: Collection[uuid.UUID], folders: Sequence[str]) -> dict[uui
 
     The last line of several counts.
     """
-    wanted = {str(quantum_id).encode() for quantum_id in quanta}
     lines: dict[uuid.UUID, tuple[str, set[uuid.UUID]]] = {}
-    entries = itertools.chain.from_iterable(map(os.scandir, folders))
-    names = [entry.path for entry in entries if entry.name.endswith(".jsonl")] if wanted else []
-    for name in names:
-        with open(name, "rb") as log:
-            for line in log:
-                found = _ID.match(line)
-                # The last line may be incomplete.
-                if found is None or found[1] not in wanted or not line.endswith(b"\n"):
-                    continue
-                told = json.loads(line)
-                if not told.get("failed") and (told.get("contents") or {}).get("metadata") is not None:
-                    quantum_id, end = uuid.UUID(told["quantum_id"]), str(told.get("end"))
-                    if quantum_id not in lines or lines[quantum_id][0] <= end:
-                        lines[quantum_id] = end, _recorded(told)
+    for quantum_id, told in lines_of(quanta, folders):
+        if not told.get("failed") and (told.get("contents") or {}).get("metadata") is not None:
+            end = str(told.get("end"))
+            if quantum_id not in lines or lines[quantum_id][0] <= end:
+                lines[quantum_id] = end, _recorded(told)
     return {quantum_id: recorded for quantum_id, (_, recorded) in lines.items()}
 
 

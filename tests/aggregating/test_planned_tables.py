@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from quantum_butler import PredictedGraph, QuantumGraphError
+from quantum_butler.aggregating import sharing
 from quantum_butler.aggregating.plan import Plan
+from quantum_butler.aggregating.sharing import Opening, scan_there
 
 # Some end with zeros, as one of 256 does.
 QUANTA = [uuid.UUID(int=number << 8) for number in (1, 1 << 100, 3 << 16, 7)]
@@ -50,11 +53,39 @@ def test_ids(plan: Plan) -> None:
     assert plan.consumers_of(DATASETS[1]) == [QUANTA[1], QUANTA[3]]
     assert plan.consumers_of(DATASETS[0]) == []
     assert plan.consumers_of(DATASETS[2]) == [QUANTA[2]]
+    assert plan.readers_of(DATASETS) == {
+        QUANTA[1]: [DATASETS[1], DATASETS[1]],
+        QUANTA[3]: [DATASETS[1]],
+        QUANTA[2]: [DATASETS[2]],
+    }
+    assert plan.readers_of([]) == plan.readers_of([QUANTA[0]]) == {}
     assert plan.outputs.endswith(DATASETS[1].bytes + DATASETS[0].bytes)
     read, readers = plan.edges()
     found = [(read[n : n + 16], readers[n : n + 16]) for n in range(0, len(read), 16)]
     assert np.all(np.diff([int.from_bytes(one) for one, _ in found]) >= 0)
     assert found.count((DATASETS[1].bytes, QUANTA[1].bytes)) == 2
+
+
+def test_workers_are_told_of_the_lost_datasets_that_their_quanta_read(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, with each chunk, would take longer than the scan where many quanta have failed."""
+    given: dict[uuid.UUID, set[uuid.UUID]] = {}
+
+    class Recording(Executor):
+        def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Any:
+            _, [quantum_id], lost, _, _ = arguments
+            given[quantum_id] = set(lost)
+            future: Future[Any] = Future()
+            future.set_result(quantum_id)
+            return future
+
+    monkeypatch.setattr(sharing, "_CHUNK", 1)
+    others = {uuid.UUID(int=number) for number in range(1, 500)}
+    opening = Opening("graph", "repository", False, False, None)
+    scan = scan_there(Recording(), opening, plan, None)
+    assert list(scan(QUANTA, {*others, *DATASETS[:2]})) == QUANTA
+    assert given == {QUANTA[0]: set(), QUANTA[1]: {DATASETS[1]}, QUANTA[2]: set(), QUANTA[3]: {DATASETS[1]}}
 
 
 def test_a_task_that_is_not_in_the_pipeline(plan: Plan) -> None:

@@ -205,11 +205,11 @@ def aggregate(
                 logged.check_all = check == "all" or not believe
             scan = scan_here(scanner, logged)
             if executor is not None:
-                scan = scan_there(executor, opening.anywhere(), logged)
+                scan = scan_there(executor, opening.anywhere(), plan, logged)
             elif jobs > 1:
                 # A forked process would have its parent's threads and connections.
                 pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-                scan = scan_there(work.enter_context(pool), opening, logged)
+                scan = scan_there(work.enter_context(pool), opening, plan, logged)
             scan = _gather_first(gathering, scan)
             if journal is not None:
                 # What it has is of the same logs.

@@ -6,7 +6,7 @@ __all__ = ("Plan",)
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
@@ -67,6 +67,18 @@ class Plan:
         inputs, key = self._tables.inputs, _array([dataset_id.bytes])
         start, end = (int(np.searchsorted(inputs, key, side)[0]) for side in ("left", "right"))
         return list(dict.fromkeys(_uuids(self._tables.readers[start:end])))
+
+    def readers_of(self, datasets: Collection[uuid.UUID]) -> dict[uuid.UUID, list[uuid.UUID]]:
+        """Return the quanta that were to read some datasets, each with those of them that it was to read."""
+        found: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        wanted = list(datasets)
+        inputs, keys = self._tables.inputs, _array([one.bytes for one in wanted])
+        starts, ends = (np.searchsorted(inputs, keys, side).tolist() for side in ("left", "right"))
+        for dataset_id, start, end in zip(wanted, starts, ends, strict=True):
+            if start < end:
+                for quantum_id in _uuids(self._tables.readers[start:end]):
+                    found[quantum_id].append(dataset_id)
+        return dict(found)
 
     @cached_property
     def _tables(self) -> _Tables:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from ..collecting.contents import Place
 from ..paths import is_there
 from .logs import LoggedQuanta
+from .plan import Plan
 from .scanning import Scanned, Scanner
 
 # Quanta that are scanned at once.
@@ -55,14 +56,24 @@ def scan_here(scanner: Scanner, logged: LoggedQuanta | None) -> Scan:
     )
 
 
-def scan_there(executor: Executor, opening: Opening, logged: LoggedQuanta | None) -> Scan:
-    """Return a function that has the workers of an executor scan quanta, so many chunks at a time."""
+def scan_there(executor: Executor, opening: Opening, plan: Plan, logged: LoggedQuanta | None) -> Scan:
+    """Return a function that has the workers of an executor scan quanta, so many chunks at a time.
+
+    With each chunk goes which of the lost datasets its own quanta were to read: all of them may be many.
+    """
     most = _WAITING * (getattr(executor, "_max_workers", None) or _WORKERS)
 
     def scan(quanta: list[uuid.UUID], lost: set[uuid.UUID]) -> Iterator[Scanned]:
         # What is lost does not grow while the quanta of one task are scanned.
+        blocked = plan.readers_of(lost) if quanta else {}
         submitted = (
-            executor.submit(_scan_chunk, opening, chunk, lost, *_with_logs(chunk, logged))
+            executor.submit(
+                _scan_chunk,
+                opening,
+                chunk,
+                {dataset_id for quantum_id in chunk for dataset_id in blocked.get(quantum_id, ())},
+                *_with_logs(chunk, logged),
+            )
             for chunk in chunks_of(quanta)
         )
         waiting = list(itertools.islice(submitted, most))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("GraphTables", "read_graph")
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ class _Reader:
         )
         owned = np.zeros(len(ends), np.int64)
         place = {id_: number for number, id_ in enumerate(ids.tolist())}
-        for start, stop in zip(starts, [*starts[1:], len(ends)], strict=True):
+        for start, stop in itertools.pairwise([*starts, len(ends)]):
             owned[start:stop] = place[ends[start].item()]
         is_input = edges["is_input"].to_numpy()
         roles = np.where(is_input, _PREDICTED_INPUT, _PREDICTED_OUTPUT).astype(np.uint8)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from told_run import Told
 
 from quantum_butler import Archive, collect
 from quantum_butler.collecting import graphs
+from told_run import Told
 
 
 @pytest.mark.parametrize("at_once", [1, 3])

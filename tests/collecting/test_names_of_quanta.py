@@ -17,6 +17,7 @@ from made_up import quantum, tables, write_log
 
 from quantum_butler import AmbiguousNameError, Archive, collect
 from quantum_butler.archive.naming import name_key
+from quantum_butler.collecting import name_indexes
 
 INDEX = "quantum_names.arrow"
 
@@ -148,3 +149,13 @@ def test_data_ids_that_it_cannot_know_have_none(archive: Path, odd: dict[str, An
 def test_a_merge_has_it_too(archive: Path, without: Path, tmp_path: Path) -> None:
     collect([without], tmp_path / "merged")
     assert (tmp_path / "merged" / INDEX).read_bytes() == (archive / INDEX).read_bytes()
+
+
+def test_it_is_put_in_order_in_parts(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are too many for memory at once are sorted in files, and are one batch all the same."""
+    monkeypatch.setattr(name_indexes, "_OF_FILE", 4)
+    collect([archive], tmp_path / "again")
+    for name in (INDEX, "names.arrow"):
+        assert (tmp_path / "again" / name).read_bytes() == (archive / name).read_bytes()
+        with pa.ipc.open_file(archive / name) as file:
+            assert file.num_record_batches == 1

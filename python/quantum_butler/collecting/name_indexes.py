@@ -20,6 +20,7 @@ _OF_FILE = 1 << 18
 
 # A number of a name, and its row.
 _PAIR = np.dtype([("key", np.uint64), ("row", np.uint32)])
+_COLUMNS = {"key": pa.uint64(), "row": pa.uint32()}
 
 
 class NameIndexWriter:
@@ -50,14 +51,27 @@ class NameIndexWriter:
 
     def write(self, path: str) -> None:
         """Write all numbers in ascending order, each with its row."""
-        schema = pa.schema({"key": pa.uint64(), "row": pa.uint32()}, {METADATA: self._values.content()})
+        for number in range(1 << self._bits):
+            if is_there(self._file(number)):
+                pairs = np.fromfile(self._file(number), _PAIR)
+                pairs = pairs[np.argsort(pairs["key"], kind="stable")]
+                for name in _COLUMNS:
+                    with open(f"{self._path}.{name}", "ab") as stream:
+                        np.ascontiguousarray(pairs[name]).tofile(stream)
+        # One batch is found in without being put together, and is not in memory while it is written.
+        schema = pa.schema(_COLUMNS, {METADATA: self._values.content()})
+        columns = [self._mapped(f"{self._path}.{name}", type_) for name, type_ in _COLUMNS.items()]
         with pa.ipc.new_file(path, schema) as file:
-            for number in range(1 << self._bits):
-                if is_there(self._file(number)):
-                    pairs = np.fromfile(self._file(number), _PAIR)
-                    pairs = pairs[np.argsort(pairs["key"], kind="stable")]
-                    columns = [np.ascontiguousarray(pairs[name]) for name in ("key", "row")]
-                    file.write_batch(pa.record_batch(columns, schema=schema))
+            file.write_batch(pa.record_batch(columns, schema=schema))
+
+    def _mapped(self, path: str, type_: pa.DataType) -> pa.Array:
+        """Map a file of numbers into memory; without any there is no file."""
+        if not is_there(path):
+            return pa.array([], type_)
+        with pa.memory_map(path) as file:
+            return pa.Array.from_buffers(
+                type_, file.size() * 8 // type_.bit_width, [None, file.read_buffer()]
+            )
 
     def _file(self, number: int) -> str:
         return f"{self._path}{number}.keys"

@@ -1,4 +1,4 @@
-"""What provenance logs tell of some quanta, line by line."""
+"""Lines of provenance logs that tell of some quanta."""
 
 from __future__ import annotations
 

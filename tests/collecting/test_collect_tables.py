@@ -237,3 +237,26 @@ def test_lsst_is_not_imported(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "log.jsonl"), str(tmp_path / "archive")], check=True
     )
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.zst", ".jsonl.gz"])
+def test_tasks_of_a_log_that_is_read_in_several_steps(tmp_path: Path, ending: str) -> None:
+    """Each step, of some megabytes, has other tasks, types and states than the one before."""
+    quanta = []
+    for n in range(6):
+        long = {"type": f"a.Error{n // 2}", "message": f"{n}" * (3 << 20)}
+        connections = {"inputs": {"i": f"raw{n // 2}"}, "outputs": {"o": f"image{n // 2}"}}
+        more = {"execution": {"status": -1, "exception": long}, "connections": connections}
+        quanta.append(quantum(n, task_label=f"task{n // 2}", **more))
+    write_log(tmp_path / f"log{ending}", quanta)
+    collect(tmp_path / f"log{ending}", tmp_path / "archive")
+    told = pq.read_table(tmp_path / "archive" / "tasks.parquet").to_pylist()
+    assert [tuple(row.values()) for row in told] == [
+        (f"task{n}", *connection)
+        for n in range(3)
+        for connection in (("inputs", "i", f"raw{n}"), ("outputs", "o", f"image{n}"))
+    ]
+    assert_says(tmp_path / "archive", quanta)
+    assert Archive(tmp_path / "archive").verify().is_sound
+    again = collect(tmp_path / "archive", tmp_path / "again")
+    assert again.quanta == 6 and Archive(tmp_path / "again").verify().is_sound

@@ -66,6 +66,9 @@ wide_option = click.option(
 
 _OUTPUT = f"{__name__}.output"
 
+# The width of the terminal, if lines were cut there.
+_CUT = f"{__name__}.cut"
+
 # Names of logs, and of files of one quantum, which begin with its id.
 _PROVENANCE = re.compile(r"^[0-9A-Fa-f]{8}|\.jsonl(\.zst|\.gz)?$")
 
@@ -92,10 +95,15 @@ output_option = click.option(
 """What every command that lists something has; `show` does the rest."""
 
 
+def _meta() -> dict[str, Any]:
+    """Return what is kept while a command runs."""
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.meta
+
+
 def _output() -> Path | None:
     """Return the file that the answer goes to, if it is not printed."""
-    context = click.get_current_context(silent=True)
-    return None if context is None else context.meta.get(_OUTPUT)
+    return _meta().get(_OUTPUT)
 
 
 def require_two_files(path: Path, option: str) -> None:
@@ -110,8 +118,11 @@ def fitted(text: str, style: str, wide: bool = False) -> str:
     if style != "table" or wide or _output() is not None or not sys.stdout.isatty():
         return text
     width = max(shutil.get_terminal_size().columns, 40)
-    lines = (line if len(line) <= width else f"{line[: width - 3]}..." for line in text.split("\n"))
-    return "\n".join(lines)
+    lines = text.split("\n")
+    if all(len(line) <= width for line in lines):
+        return text
+    _meta()[_CUT] = width
+    return "\n".join(line if len(line) <= width else f"{line[: width - 3]}..." for line in lines)
 
 
 def show(
@@ -127,6 +138,9 @@ def show(
         return
     for part in parts:
         _print(part, failure)
+    # A column that is cut off may be the one that was asked for.
+    if (width := _meta().pop(_CUT, None)) is not None:
+        warn(f"Lines are cut to the {width} columns of the terminal; --wide prints whole ones.")
 
 
 def _together(parts: Iterable[str]) -> Iterator[str]:

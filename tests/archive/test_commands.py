@@ -291,6 +291,25 @@ def test_what_is_no_archive_takes_one_line(tmp_path: Path) -> None:
     assert "missing' does not exist" in run("stats", tmp_path / "missing", status=2).stderr
 
 
+def test_a_file_in_the_place_of_an_archive_is_told_what_it_is(archive: Path, tmp_path: Path) -> None:
+    graph, log, other = (tmp_path / name for name in ("graph.qg", "log.jsonl.zst", "notes.txt"))
+    for path in (graph, log, other):
+        path.touch()
+    for path, said in (
+        (graph, f"it is a quantum graph; quantum-butler collect {graph} -o ARCHIVE makes an archive of it"),
+        (log, f"it is a provenance log; quantum-butler collect {log} -o ARCHIVE makes an archive of it"),
+        (archive / "quanta.parquet", f"it is a file of the archive {archive}; name that folder"),
+        (other, "it is a file"),
+    ):
+        for arguments in (
+            ["stats", path],
+            ["diff", archive, path],
+            ["verify", path],
+            ["plot", path, "-o", tmp_path / "x"],
+        ):
+            assert f"{path} is not a provenance archive: {said}\n" in run(*arguments, status=2).stderr
+
+
 def test_text_of_strangers_does_nothing_to_a_terminal(tmp_path: Path) -> None:
     hostile = 'a\x1b[2J"\n<b>&\u202e\\'
     made = Made(1, {**used(1), **wrote(2)}, hostile, {"x\n": hostile}, [File(2, f"{hostile}.fits")])

@@ -99,7 +99,7 @@ def test_what_was_read_and_what_was_predicted(tmp_path: Path) -> None:
     edges = archive.to_networkx().edges
     assert (dataset_id(12), quantum_id(3)) not in edges and (quantum_id(3), dataset_id(14)) not in edges
     assert len(edges) == 8 and (quantum_id(3), dataset_id(14)) in archive.to_networkx(actual=False).edges
-    with pytest.raises(NotMadeError, match="never written; ask for what was predicted"):
+    with pytest.raises(NotMadeError, match="never written; --predicted"):
         archive.rebuild(dataset_id(14))
     assert len(archive.rebuild(dataset_id(14), actual=False).quanta) == 3
     with pytest.raises(NotMadeError, match=r"no quantum makes .*overall input"):

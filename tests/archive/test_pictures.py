@@ -117,6 +117,16 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert "Traceback" not in result.output and str(tmp_path / "file") in result.output
 
 
+def test_pictures_do_not_go_into_an_archive(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    archive = write(tmp_path / "archive", chain())
+    names = sorted(path.name for path in archive.iterdir())
+    for folder in (archive, archive / "pictures"):
+        result = CliRunner().invoke(main, ["plot", str(archive), "--output", str(folder)])
+        assert result.exit_code == 2 and "is not replaced" in result.output
+    assert names == sorted(path.name for path in archive.iterdir())
+
+
 def test_without_matplotlib_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -82,7 +82,7 @@ class Manifest:
 def _what_it_is(folder: Path) -> str:
     """Return what a path is that is no archive, and what can be done with it."""
     if not is_folder(folder):
-        return "it is a file" if is_there(folder) else "there is no such folder"
+        return _what_file_it_is(folder) if is_there(folder) else "there is no such folder"
     try:
         with os.scandir(folder) as entries:
             names = [*islice((entry.name for entry in entries), _MOST_LOOKED_AT)]
@@ -103,6 +103,17 @@ def _what_it_is(folder: Path) -> str:
     if any(name.endswith(".qg") for name in names):
         return "it has quantum graphs; name these files"
     return f"it has no {MANIFEST}"
+
+
+def _what_file_it_is(path: Path) -> str:
+    """Return what a file is, and what can be done with it."""
+    if is_there(path.parent / MANIFEST):
+        return f"it is a file of the archive {path.parent}; name that folder"
+    if path.name.endswith((".qg", ".jsonl", ".jsonl.zst")):
+        what = "quantum graph" if path.suffix == ".qg" else "provenance log"
+        collect = f"quantum-butler collect {shlex.quote(str(path))} -o ARCHIVE"
+        return f"it is a {what}; {collect} makes an archive of it"
+    return "it is a file"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -143,7 +143,7 @@ class Reader:
         if actual and not self.names.has_lines():
             raise ArchiveError(
                 f"{self._path}: no log tells what was used, and graphs do not know; "
-                "ask for what was predicted"
+                "--predicted (actual=False) asks for what was expected"
             )
         return _ArchiveNeighbours(self)
 

@@ -250,7 +250,7 @@ class Connected(Place):
 def _made_starts(place: str, neighbours: Neighbours, found: Found, actual: bool) -> list[Any]:
     """Return what a name stands for, all of which some quantum makes."""
     starts = neighbours.starts(found, actual)
-    advice = "ask for what was predicted to get the quanta that were to write it"
+    advice = "--predicted (actual=False) gets the quanta that were to write it"
     if not starts and found.kind == QUANTUM:
         raise NotMadeError(f"{place}: {found} has written nothing; {advice}")
     if not starts or any(neighbours.maker(one, actual) is None for one in starts):

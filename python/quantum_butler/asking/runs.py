@@ -208,8 +208,8 @@ class GraphRun(Connected):
     def _refuse_actual(self, actual: bool | None) -> None:
         if actual:
             raise QuantumGraphError(
-                f"{self._rows.shown()}: a graph does not know what was used; ask for what was predicted, "
-                "or ask an archive of our logs"
+                f"{self._rows.shown()}: a graph does not know what was used; ask without --actual "
+                "(actual=True), or ask an archive of our logs"
             )
 
     @cached_property

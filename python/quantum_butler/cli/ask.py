@@ -19,13 +19,14 @@ import click
 from .failures import failure_of
 from .find import find, missing, unused
 from .look import consumers, lineage, producer, show_named
-from .output import format_option, output_option, show
+from .output import format_option, output_option, require_replaceable, show
 from .paths import LocalPath, writable_folder
 
 if TYPE_CHECKING:
     from ..archive.archive import Archive
 
-_ARCHIVE = LocalPath(exists=True, is_text=True)
+# What an archive is not, its reader tells best: of a file, too.
+_ARCHIVE = LocalPath(exists=True, is_text=True, file_okay=True)
 
 _format = format_option("json", "csv")
 _archive = click.argument("archive", type=_ARCHIVE)
@@ -133,6 +134,7 @@ def plot(archive: Path, output: Path) -> None:
         ) from error
 
     with _opened(archive) as (opened,):
+        require_replaceable(output / "outputs.png", "--output")
         statistics = opened.stats()
     try:
         output.mkdir(parents=True, exist_ok=True)

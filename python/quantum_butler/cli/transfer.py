@@ -33,7 +33,7 @@ _MOST_SHOWN = 20
     "archive, the command failed, or the result could not be printed; 2 when it was called wrongly; 3 when "
     "there are outputs on disk of which neither archive nor repository knows.",
 )
-@click.argument("archive", type=LocalPath(exists=True, is_text=True))
+@click.argument("archive", type=LocalPath(exists=True, is_text=True, file_okay=True))
 @click.argument("repo")
 @click.option(
     "--graph", required=True, metavar="GRAPH.qg", help="Path or URI of the quantum graph that was run."

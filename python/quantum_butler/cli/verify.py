@@ -37,7 +37,7 @@ class _NoArchiveError(click.ClickException):
     epilog="Exit status: 0 when the archive is sound; 1 when something is wrong; 2 when it is no archive, "
     "or the command was called wrongly.",
 )
-@click.argument("archive", type=LocalPath(exists=True, is_text=True))
+@click.argument("archive", type=LocalPath(exists=True, is_text=True, file_okay=True))
 @limit_option("findings", _MOST_LINES, " At most 100 of each kind are kept for each file.")
 @click.option(
     "--scratch",

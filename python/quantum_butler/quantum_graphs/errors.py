@@ -21,13 +21,22 @@ class UnknownNameError(QuantumGraphError, LookupError):
     """A quantum, a dataset, a task, a dataset type or a dimension that a graph does not have."""
 
 
+# Of those who name a graph that was only planned, most want to know what became of it.
+_PLANNED = 'this is a "predicted" graph, not a "provenance" one'
+_PLANNED_ADVICE = (
+    "it has what was planned; what became of it is in the graph that quantum-butler aggregate (or butler "
+    "aggregate-graph) writes, or in an archive of logs, as quantum-butler collect makes it"
+)
+
+
 @contextmanager
 def errors_of_graphs() -> Iterator[None]:
     """Turn what the core says of a file into an exception that users meet."""
     try:
         yield
     except _core.UnreadableGraphError as error:
-        raise QuantumGraphError(str(error)) from None
+        text = str(error)
+        raise QuantumGraphError(f"{text}: {_PLANNED_ADVICE}" if text.endswith(_PLANNED) else text) from None
 
 
 def read_json(text: bytes, where: str) -> Any:
